@@ -1,0 +1,28 @@
+//! The one reader of the clock; clippy refuses others.
+//!
+//! [`instant`] follows tokio's clock, so a test with paused time controls it.
+
+/// Returns the present moment in UTC.
+pub fn now() -> jiff::Timestamp {
+    jiff::Timestamp::now()
+}
+
+/// Returns the present moment as Kubernetes' `metav1.Time` writes it: seconds, UTC, `2026-11-21T01:02:03Z`.
+pub fn now_rfc3339() -> String {
+    now().strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
+}
+
+/// Returns a monotonic instant; with tokio's time paused it stands still too.
+pub fn instant() -> tokio::time::Instant {
+    tokio::time::Instant::now()
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn kubernetes_time_has_seconds_and_a_z() {
+        let now = super::now_rfc3339();
+        assert_eq!(now.len(), "2026-11-21T01:02:03Z".len());
+        assert!(now.ends_with('Z') && now.parse::<jiff::Timestamp>().is_ok());
+    }
+}
