@@ -1,1 +1,30 @@
-//! apiserver: being built.
+//! The embedded Kubernetes API server.
+//!
+//! It is responsible for everything between a request and the store:
+//! authenticate → authorize → decode → default → validate → store → answer. It never
+//! acts on what objects ask for; controllers do, as clients. [`Server::client`]
+//! mounts it behind a [`kube::Client`] without a port, [`listen`] serves it over TLS.
+
+mod builtin;
+mod bootstrap;
+mod custom;
+mod discovery;
+mod listen;
+mod rbac;
+mod read;
+mod registry;
+mod request;
+mod reviews;
+mod server;
+mod status;
+pub mod store;
+mod subresources;
+mod table;
+mod tokens;
+mod write;
+
+pub use discovery::VERSION;
+pub use listen::{Tls, TlsError, listen};
+pub use rbac::User;
+pub use server::{Config, Error, Server};
+pub use tokens::{InvalidKey, Tokens};

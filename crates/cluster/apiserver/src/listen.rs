@@ -1,0 +1,164 @@
+//! Serves the API over TLS on a socket that is bound already.
+
+use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+
+use axum::body::Body;
+use base::task::{OnError, Tasks};
+use http::Request;
+use hyper_util::{
+    rt::{TokioExecutor, TokioIo},
+    server::conn::auto,
+};
+use rustls::{
+    RootCertStore, ServerConfig,
+    pki_types::{CertificateDer, PrivateKeyDer},
+    server::WebPkiClientVerifier,
+};
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+
+use crate::{rbac::User, server::Server};
+
+/// How long a client may take to shake hands.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+
+/// What the server shows and whom it trusts.
+pub struct Tls {
+    /// The serving certificate with its chain, DER.
+    pub chain: Vec<Vec<u8>>,
+    /// Its key, PKCS #8 DER.
+    pub key: Vec<u8>,
+    /// The authorities whose client certificates are users, DER.
+    pub client_authorities: Vec<Vec<u8>>,
+}
+
+/// Why TLS cannot be served.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsError {
+    /// A client authority is not a certificate.
+    #[error("a client authority's certificate is not valid")]
+    Authority {
+        /// What is wrong.
+        source: rustls::Error,
+    },
+    /// No client authority can be used.
+    #[error("client certificates cannot be checked")]
+    Verifier {
+        /// What is wrong.
+        source: rustls::server::VerifierBuilderError,
+    },
+    /// Certificate and key cannot be used.
+    #[error("the serving certificate and its key do not fit")]
+    Certificate {
+        /// What is wrong.
+        source: rustls::Error,
+    },
+}
+
+impl Tls {
+    fn config(self) -> Result<ServerConfig, TlsError> {
+        let mut roots = RootCertStore::empty();
+        for authority in self.client_authorities {
+            roots.add(CertificateDer::from(authority)).map_err(|source| TlsError::Authority { source })?;
+        }
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
+            .allow_unauthenticated()
+            .build()
+            .map_err(|source| TlsError::Verifier { source })?;
+        let key = PrivateKeyDer::Pkcs8(self.key.into());
+        let chain = self.chain.into_iter().map(CertificateDer::from).collect();
+        let mut config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .map_err(|source| TlsError::Certificate { source })?
+            .with_client_cert_verifier(verifier)
+            .with_single_cert(chain, key)
+            .map_err(|source| TlsError::Certificate { source })?;
+        // Upgrades (exec, port-forward) need HTTP/1.1.
+        config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
+        Ok(config)
+    }
+}
+
+/// Serves `server` on `listener` until `stop`, then gives open requests `grace`.
+pub async fn listen(
+    server: Server,
+    listener: TcpListener,
+    tls: Tls,
+    stop: CancellationToken,
+    grace: Duration,
+) -> Result<(), TlsError> {
+    let acceptor = TlsAcceptor::from(Arc::new(tls.config()?));
+    let connections = Tasks::new();
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => break,
+        };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (server, acceptor, stop) = (server.clone(), acceptor.clone(), stop.clone());
+                connections.spawn("api-connection", OnError::Log, async move {
+                    // A client that hangs up or shakes hands wrongly is its own affair.
+                    if let Err(error) = serve(server, acceptor, stream, peer, stop).await {
+                        tracing::debug!(%peer, %error, "a connection ended early");
+                    }
+                    Ok::<(), String>(())
+                });
+            }
+            Err(error) => {
+                tracing::warn!(%error, "a connection could not be accepted");
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+        }
+    }
+    server.end_watches();
+    if !connections.shut_down(grace).await {
+        tracing::debug!("some API connections were cut");
+    }
+    Ok(())
+}
+
+async fn serve(
+    server: Server,
+    acceptor: TlsAcceptor,
+    stream: tokio::net::TcpStream,
+    _peer: SocketAddr,
+    stop: CancellationToken,
+) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
+    stream.set_nodelay(true)?;
+    let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream))
+        .await
+        .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))??;
+    let user = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(|leaf| user_of(leaf));
+    let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
+        let (server, user) = (server.clone(), user.clone());
+        async move {
+            let mut request = request.map(Body::new);
+            if let Some(user) = user {
+                request.extensions_mut().insert(user);
+            }
+            Ok::<_, std::convert::Infallible>(server.handle(request).await)
+        }
+    });
+    let builder = auto::Builder::new(TokioExecutor::new());
+    let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
+    tokio::pin!(connection);
+    tokio::select! {
+        done = connection.as_mut() => done,
+        () = stop.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    }
+}
+
+/// A client certificate's user: the common name, in the groups that its organizations name.
+fn user_of(certificate: &CertificateDer<'_>) -> Option<User> {
+    let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
+    let subject = parsed.subject();
+    let name = subject.iter_common_name().next()?.as_str().ok()?;
+    let groups: Vec<&str> = subject.iter_organization().filter_map(|organization| organization.as_str().ok()).collect();
+    Some(User::new(name, &groups))
+}

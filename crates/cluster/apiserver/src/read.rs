@@ -1,0 +1,393 @@
+//! Get, list and watch, for every kind alike.
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use axum::body::Body;
+use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
+use bytes::Bytes;
+use futures::{Stream, StreamExt, stream};
+use http::{HeaderMap, Response, StatusCode};
+use parking_lot::Mutex;
+use schema::selector::{Fields, Labels};
+use serde_json::{Value, json};
+
+use crate::{
+    registry::Resource,
+    request::{Info, Query},
+    server::{Server, respond},
+    status::Failure,
+    store::{Change, ChangeKind, Entry, Snapshot, Store},
+    table::{self, Form},
+    write::at_version,
+};
+
+/// How many snapshots are kept for pages that are still to be read.
+const SNAPSHOTS: usize = 32;
+/// How often a watch without events says how far it is.
+const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// How long a watch lasts if its client does not say.
+const WATCH_FOR: Duration = Duration::from_secs(30 * 60);
+
+/// What a list or watch selects.
+#[derive(Clone, Debug, Default)]
+struct Selection {
+    labels: Labels,
+    fields: Fields,
+}
+
+impl Selection {
+    fn parse(resource: &Resource, info: &Info, query: &Query) -> Result<Selection, Failure> {
+        let bad = |error: schema::selector::Error| Failure::bad_request(error.to_string());
+        let labels = query.get("labelSelector").map(Labels::parse).transpose().map_err(bad)?.unwrap_or_default();
+        let mut text = query.get("fieldSelector").unwrap_or_default().to_owned();
+        if !info.name.is_empty() {
+            text = format!("metadata.name={}{}{text}", info.name, if text.is_empty() { "" } else { "," });
+        }
+        let fields = Fields::parse(&text).map_err(bad)?;
+        for path in fields.paths() {
+            let known = matches!(path, "metadata.name" | "metadata.namespace") || resource.selectable.iter().any(|known| known == path);
+            if !known {
+                return Err(Failure::bad_request(format!("field label not supported: {path}")));
+            }
+        }
+        Ok(Selection { labels, fields })
+    }
+
+    fn is_everything(&self) -> bool {
+        self.labels.is_empty() && self.fields.is_empty()
+    }
+
+    fn takes(&self, object: &Value) -> bool {
+        self.labels.matches(object["metadata"]["labels"].as_object()) && self.fields.matches(object)
+    }
+}
+
+/// Snapshots that pages are read from, newest last.
+#[derive(Default)]
+pub(crate) struct Pages(Mutex<VecDeque<Snapshot>>);
+
+impl Pages {
+    fn keep(&self, snapshot: Snapshot) {
+        let mut kept = self.0.lock();
+        if kept.iter().all(|other| other.revision != snapshot.revision) {
+            kept.push_back(snapshot);
+        }
+        while kept.len() > SNAPSHOTS {
+            kept.pop_front();
+        }
+    }
+
+    fn find(&self, revision: u64) -> Option<Snapshot> {
+        self.0.lock().iter().find(|snapshot| snapshot.revision == revision).cloned()
+    }
+}
+
+impl Server {
+    /// Returns one object.
+    pub(crate) fn get(&self, resource: &Resource, info: &Info, form: Form) -> Result<Response<Body>, Failure> {
+        let snapshot = self.store().snapshot();
+        let entry = snapshot
+            .get(&resource.key(&info.namespace, &info.name))
+            .ok_or_else(|| Failure::not_found(resource, &info.name))?;
+        if form == Form::Whole && resource.storage.version == resource.gvk.version {
+            return Ok(respond(StatusCode::OK, entry.bytes.clone()));
+        }
+        let object = at_version(resource, entry.value());
+        Ok(respond(StatusCode::OK, table::one(form, resource, object, base::clock::now()).to_string()))
+    }
+
+    /// Returns the objects that are selected, a page of them if `limit` says so.
+    pub(crate) fn list(&self, resource: &Resource, info: &Info, query: &Query, form: Form) -> Result<Response<Body>, Failure> {
+        let selection = Selection::parse(resource, info, query)?;
+        let limit = query.number("limit")?.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
+        let (snapshot, after) = match query.get("continue") {
+            Some(token) => {
+                let (revision, key) = decode_continue(token)?;
+                let snapshot = self.pages().find(revision).ok_or_else(|| {
+                    Failure::expired("The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.")
+                })?;
+                (snapshot, Some(key))
+            }
+            None => (self.store().snapshot(), None),
+        };
+        check_revision(query, snapshot.revision)?;
+        let prefix = prefix_of(resource, info);
+        let mut items: Vec<&Arc<Entry>> = Vec::new();
+        let (mut last, mut left) = (None, 0_usize);
+        for (key, entry) in snapshot.range(&prefix, after.as_deref()) {
+            if !selection.is_everything() && !selection.takes(&entry.value()) {
+                continue;
+            }
+            if limit.is_some_and(|limit| items.len() >= limit) {
+                left += 1;
+                if !selection.is_everything() {
+                    break;
+                }
+                continue;
+            }
+            items.push(entry);
+            last = Some(key.clone());
+        }
+        let mut metadata = json!({"resourceVersion": snapshot.revision.to_string()});
+        if let (true, Some(last)) = (left > 0, last) {
+            metadata["continue"] = URL_SAFE_NO_PAD.encode(json!([snapshot.revision, last]).to_string()).into();
+            if selection.is_everything() {
+                metadata["remainingItemCount"] = left.into();
+            }
+        }
+        let body = if form == Form::Whole && resource.storage.version == resource.gvk.version {
+            whole_list(resource, &metadata, &items)
+        } else {
+            let objects = items.iter().map(|entry| at_version(resource, entry.value())).collect();
+            table::many(form, resource, objects, metadata.clone(), base::clock::now()).to_string().into()
+        };
+        if left > 0 {
+            self.pages().keep(snapshot);
+        }
+        Ok(respond(StatusCode::OK, body))
+    }
+
+    /// Returns a stream of changes.
+    pub(crate) fn watch(&self, resource: &Arc<Resource>, info: &Info, query: &Query, form: Form) -> Result<Response<Body>, Failure> {
+        let selection = Selection::parse(resource, info, query)?;
+        let bookmarks = query.flag("allowWatchBookmarks");
+        let initial = query.flag("sendInitialEvents");
+        if initial && query.get("resourceVersionMatch") != Some("NotOlderThan") {
+            return Err(Failure::bad_request("sendInitialEvents: Forbidden: resourceVersionMatch must be NotOlderThan when sendInitialEvents is set"));
+        }
+        let given = query.get("resourceVersion").unwrap_or("0");
+        let given: u64 = given.parse().map_err(|_| Failure::bad_request(format!("resourceVersion: Invalid value: {given:?}")))?;
+        let lasts = query.number("timeoutSeconds")?.and_then(|s| u64::try_from(s).ok()).filter(|s| *s > 0).map_or(WATCH_FOR, Duration::from_secs);
+        let snapshot = self.store().snapshot();
+        if given > snapshot.revision {
+            return Err(Failure {
+                retry_after: Some(1),
+                ..Failure::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", format!("Too large resource version: {given}, current: {}", snapshot.revision))
+            });
+        }
+        let mut watch = Watch {
+            store: self.store().clone(),
+            resource: resource.clone(),
+            prefix: prefix_of(resource, info),
+            selection,
+            form,
+            columns_sent: false,
+            bookmarks: bookmarks || initial,
+        };
+        // Without a revision, or with 0, a watch begins with what is there.
+        let from_state = given == 0 || initial;
+        let mut queue: VecDeque<Bytes> = VecDeque::new();
+        let prefix = watch.prefix.clone();
+        let cursor = if from_state {
+            for (_, entry) in snapshot.range(&prefix, None) {
+                let object = at_version(resource, entry.value());
+                if watch.selection.takes(&object) {
+                    queue.push_back(watch.event("ADDED", object));
+                }
+            }
+            if initial {
+                queue.push_back(watch.bookmark(snapshot.revision, true));
+            }
+            snapshot.revision
+        } else {
+            given
+        };
+        let notices = self.store().notices(&resource.ring());
+        let stop = self.stop();
+        let state = Cursor { watch, cursor, queue, notices, ends: base::clock::instant() + lasts, failed: false };
+        let events = stream::unfold(state, |mut state| async move { state.next().await.map(|bytes| (bytes, state)) });
+        let events: std::pin::Pin<Box<dyn Stream<Item = Bytes> + Send>> = Box::pin(events.take_until(async move { stop.cancelled().await }));
+        let mut response = Response::new(Body::from_stream(events.map(Ok::<_, std::convert::Infallible>)));
+        response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+        Ok(response)
+    }
+}
+
+struct Watch {
+    store: Store,
+    resource: Arc<Resource>,
+    prefix: String,
+    selection: Selection,
+    form: Form,
+    columns_sent: bool,
+    bookmarks: bool,
+}
+
+/// A watch that is being read.
+struct Cursor {
+    watch: Watch,
+    /// All changes up to this revision were told.
+    cursor: u64,
+    queue: VecDeque<Bytes>,
+    notices: tokio::sync::watch::Receiver<u64>,
+    ends: tokio::time::Instant,
+    failed: bool,
+}
+
+impl Cursor {
+    async fn next(&mut self) -> Option<Bytes> {
+        loop {
+            if let Some(event) = self.queue.pop_front() {
+                return Some(event);
+            }
+            if self.failed {
+                return None;
+            }
+            self.notices.borrow_and_update();
+            let published = self.watch.store.published();
+            match self.watch.store.changes(&self.watch.resource.ring(), self.cursor) {
+                None => {
+                    self.failed = true;
+                    let failure = Failure::expired(format!("too old resource version: {} ({published})", self.cursor));
+                    return Some(line(&json!({"type": "ERROR", "object": failure.to_json()})));
+                }
+                Some(changes) if !changes.is_empty() => {
+                    for change in changes {
+                        self.cursor = change.revision;
+                        if let Some(event) = self.watch.of_change(&change) {
+                            self.queue.push_back(event);
+                        }
+                    }
+                    continue;
+                }
+                // `published` was read before the changes, so none up to it is missing.
+                Some(_) => self.cursor = self.cursor.max(published),
+            }
+            tokio::select! {
+                changed = self.notices.changed() => {
+                    if changed.is_err() {
+                        return None;
+                    }
+                }
+                () = tokio::time::sleep_until(self.ends) => return None,
+                () = tokio::time::sleep(BOOKMARK_EVERY), if self.watch.bookmarks => {
+                    return Some(self.watch.bookmark(self.cursor, false));
+                }
+            }
+        }
+    }
+}
+
+impl Watch {
+    fn of_change(&mut self, change: &Change) -> Option<Bytes> {
+        if !change.key.starts_with(&self.prefix) {
+            return None;
+        }
+        let resource = self.resource.clone();
+        let plain = self.form == Form::Whole && resource.storage.version == resource.gvk.version;
+        if self.selection.is_everything() && plain {
+            let kind = match change.kind {
+                ChangeKind::Added => "ADDED",
+                ChangeKind::Modified => "MODIFIED",
+                ChangeKind::Deleted => "DELETED",
+            };
+            return Some(raw_line(kind, &change.entry.bytes));
+        }
+        let object = at_version(&resource, change.entry.value());
+        let was = change.previous.as_ref().is_some_and(|entry| self.selection.takes(&entry.value()));
+        let is = change.kind != ChangeKind::Deleted && self.selection.takes(&object);
+        // An object that leaves the selection is gone for this watcher.
+        let kind = match (was, is) {
+            (false, true) => "ADDED",
+            (true, true) => "MODIFIED",
+            (true, false) => "DELETED",
+            (false, false) => return None,
+        };
+        Some(self.event(kind, object))
+    }
+
+    fn event(&mut self, kind: &str, object: Value) -> Bytes {
+        let mut shown = table::one(self.form, &self.resource, object, base::clock::now());
+        if matches!(self.form, Form::Table(_)) {
+            // Only the first table of a watch carries its columns.
+            if self.columns_sent {
+                shown["columnDefinitions"] = Value::Null;
+            }
+            self.columns_sent = true;
+        }
+        line(&json!({"type": kind, "object": shown}))
+    }
+
+    fn bookmark(&self, revision: u64, initial: bool) -> Bytes {
+        let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        if initial {
+            metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
+        }
+        let object = match self.form {
+            Form::Whole => json!({"kind": self.resource.gvk.kind, "apiVersion": self.resource.api_version, "metadata": metadata}),
+            Form::Metadata => json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}),
+            Form::Table(_) => json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "columnDefinitions": null, "rows": [
+                {"cells": [], "object": {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}}]}),
+        };
+        line(&json!({"type": "BOOKMARK", "object": object}))
+    }
+}
+
+fn prefix_of(resource: &Resource, info: &Info) -> String {
+    let prefix = resource.prefix();
+    if resource.namespaced && !info.namespace.is_empty() { format!("{prefix}{}/", info.namespace) } else { prefix }
+}
+
+fn line(value: &Value) -> Bytes {
+    let mut text = value.to_string();
+    text.push('\n');
+    text.into()
+}
+
+fn raw_line(kind: &str, object: &[u8]) -> Bytes {
+    let head = format!("{{\"type\":\"{kind}\",\"object\":");
+    let mut bytes = Vec::with_capacity(head.len() + object.len() + 2);
+    bytes.extend_from_slice(head.as_bytes());
+    bytes.extend_from_slice(object);
+    bytes.extend_from_slice(b"}\n");
+    bytes.into()
+}
+
+fn whole_list(resource: &Resource, metadata: &Value, items: &[&Arc<Entry>]) -> Bytes {
+    let head = format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":{metadata},\"items\":[", resource.list_kind, resource.api_version);
+    let mut bytes = Vec::with_capacity(head.len() + 2 + items.iter().map(|entry| entry.bytes.len() + 1).sum::<usize>());
+    bytes.extend_from_slice(head.as_bytes());
+    for (index, entry) in items.iter().enumerate() {
+        if index > 0 {
+            bytes.push(b',');
+        }
+        bytes.extend_from_slice(&entry.bytes);
+    }
+    bytes.extend_from_slice(b"]}");
+    bytes.into()
+}
+
+fn decode_continue(token: &str) -> Result<(u64, String), Failure> {
+    let parse = || -> Option<(u64, String)> {
+        let value: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
+        Some((value[0].as_u64()?, value[1].as_str()?.to_owned()))
+    };
+    parse().ok_or_else(|| Failure::bad_request("continue key is not valid: encoded continue key is not valid"))
+}
+
+fn check_revision(query: &Query, current: u64) -> Result<(), Failure> {
+    let Some(given) = query.get("resourceVersion") else { return Ok(()) };
+    let given: u64 = given.parse().map_err(|_| Failure::bad_request(format!("resourceVersion: Invalid value: {given:?}")))?;
+    if given > current {
+        return Err(Failure {
+            retry_after: Some(1),
+            ..Failure::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", format!("Too large resource version: {given}, current: {current}"))
+        });
+    }
+    match query.get("resourceVersionMatch") {
+        Some("Exact") if given != current => Err(Failure::expired(format!("The resourceVersion for the provided list is too old: {given}"))),
+        None | Some("Exact" | "NotOlderThan") => Ok(()),
+        Some(other) => Err(Failure::bad_request(format!("resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\""))),
+    }
+}
+
+/// Returns the form that a request's headers and query ask for.
+pub(crate) fn form_of(headers: &HeaderMap, query: &Query) -> Result<Form, Failure> {
+    table::form(headers, query.get("includeObject")).ok_or_else(|| {
+        Failure::new(
+            StatusCode::NOT_ACCEPTABLE,
+            "NotAcceptable",
+            "only the following media types are accepted: application/json, application/json;as=Table;v=v1;g=meta.k8s.io, application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
+        )
+    })
+}

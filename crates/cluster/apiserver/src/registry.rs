@@ -1,0 +1,313 @@
+//! The table of kinds: everything the server knows of a kind stands in its
+//! [`Resource`], so that one handler serves them all, built-in and custom.
+
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+};
+
+use schema::{
+    jsonpath,
+    model::{self, Node},
+    validate::Cause,
+};
+use serde_json::Value;
+
+/// Group, version and kind.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub(crate) struct Gvk {
+    /// API group; empty for the core group.
+    pub group: String,
+    /// Version, for example `v1`.
+    pub version: String,
+    /// Kind, for example `Pod`.
+    pub kind: String,
+}
+
+impl Gvk {
+    /// Returns `group/version`, or the version alone for the core group.
+    pub(crate) fn api_version(&self) -> String {
+        if self.group.is_empty() { self.version.clone() } else { format!("{}/{}", self.group, self.version) }
+    }
+}
+
+/// What stands behind a subresource.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Subresource {
+    /// `status`: writes change `.status` alone.
+    Status,
+    /// `scale`, with the paths of its parts in the object.
+    Scale {
+        /// Path of the wanted count, for example `.spec.replicas`.
+        spec: Vec<String>,
+        /// Path of the count that exists.
+        status: Vec<String>,
+        /// Path of the selector's text or `LabelSelector`.
+        selector: Option<Vec<String>>,
+    },
+    /// `pods/log`.
+    Log,
+    /// `pods/binding`.
+    Binding,
+    /// `pods/eviction`.
+    Eviction,
+    /// `namespaces/finalize`.
+    Finalize,
+    /// `serviceaccounts/token`.
+    Token,
+}
+
+/// A review that is answered and not stored.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Review {
+    /// `TokenReview`.
+    Token,
+    /// `SubjectAccessReview`.
+    Subject,
+    /// `LocalSubjectAccessReview`.
+    LocalSubject,
+    /// `SelfSubjectAccessReview`.
+    OwnAccess,
+    /// `SelfSubjectRulesReview`.
+    OwnRules,
+    /// `SelfSubjectReview`.
+    OwnSelf,
+}
+
+/// A column of a table.
+#[derive(Clone, Debug)]
+pub(crate) struct Column {
+    /// Heading.
+    pub name: String,
+    /// `string`, `integer`, `date`, …
+    pub kind: String,
+    /// Shown only with `-o wide` if above 0.
+    pub priority: i64,
+    /// Where the cell's value comes from.
+    pub cell: Cell,
+}
+
+/// Where a cell's value comes from.
+#[derive(Clone, Debug)]
+pub(crate) enum Cell {
+    /// A path in the object.
+    Path(jsonpath::Path),
+    /// A path to a time, shown as age.
+    Age(jsonpath::Path),
+    /// A function of the object.
+    Of(fn(&Value) -> Value),
+}
+
+/// What is decided about an object of a kind by rules that its schema cannot say.
+#[derive(Clone, Copy)]
+pub(crate) struct Rules {
+    /// Fills in what is not given.
+    pub default: fn(&mut Value),
+    /// Checks a new object, or (with the old one) a changed one.
+    pub validate: fn(&Value, Option<&Value>, &mut Vec<Cause>),
+    /// Sets what only the server may set when an object is created.
+    pub create: fn(&mut Value),
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Rules { default: |_| {}, validate: |_, _, _| {}, create: |_| {} }
+    }
+}
+
+/// One kind in one version.
+#[derive(Clone)]
+pub(crate) struct Resource {
+    /// What it is.
+    pub gvk: Gvk,
+    /// `group/version`, as objects carry it.
+    pub api_version: String,
+    /// Plural name, as in paths.
+    pub plural: String,
+    /// Singular name.
+    pub singular: String,
+    /// Name of the list's kind.
+    pub list_kind: String,
+    /// Short names.
+    pub short: Vec<String>,
+    /// Categories (`all`).
+    pub categories: Vec<String>,
+    /// Lives in a namespace.
+    pub namespaced: bool,
+    /// The version that objects are stored at (`group/version`), and the plural they are stored under.
+    pub storage: Storage,
+    /// What an object looks like.
+    pub node: Arc<Node>,
+    /// Name of the built-in type, if it is one.
+    pub type_name: Option<&'static str>,
+    /// Subresources by name.
+    pub subresources: BTreeMap<&'static str, Subresource>,
+    /// Columns of a table, after the name.
+    pub columns: Vec<Column>,
+    /// Fields that field selectors may name, beside `metadata.name` and `metadata.namespace`.
+    pub selectable: Vec<String>,
+    /// Rules that the schema cannot say.
+    pub rules: Rules,
+    /// Has a spec whose changes are counted in `metadata.generation`.
+    pub generation: bool,
+    /// Deletion waits for whoever runs it (pods).
+    pub graceful: bool,
+    /// Objects are given an address of the service range.
+    pub addressed: bool,
+    /// Objects define kinds themselves: the table is made anew when one changes.
+    pub defines_kinds: bool,
+    /// A custom resource: unknown fields are pruned by its schema, strategic merge patch is refused.
+    pub custom: bool,
+    /// A review: `create` alone, nothing is stored.
+    pub review: Option<Review>,
+}
+
+/// Where the objects of a kind lie.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Storage {
+    /// Group in keys; `core` for the core group.
+    pub group: String,
+    /// Version that is stored.
+    pub version: String,
+}
+
+impl Resource {
+    /// Returns the key prefix of all its objects, with a slash at the end.
+    pub(crate) fn prefix(&self) -> String {
+        format!("{}/{}/", self.storage.group, self.plural)
+    }
+
+    /// Returns `group/plural`, the name that the store keeps its changes under.
+    pub(crate) fn ring(&self) -> String {
+        format!("{}/{}", self.storage.group, self.plural)
+    }
+
+    /// Returns the key of one object. `namespace` is empty for cluster-scoped kinds.
+    pub(crate) fn key(&self, namespace: &str, name: &str) -> String {
+        format!("{}/{}/{namespace}/{name}", self.storage.group, self.plural)
+    }
+
+    /// Returns `plural.group`, as messages name it (`plural` for the core group).
+    pub(crate) fn qualified(&self) -> String {
+        if self.gvk.group.is_empty() { self.plural.clone() } else { format!("{}.{}", self.plural, self.gvk.group) }
+    }
+
+    /// Returns `Kind.group`, as `Invalid` messages name it.
+    pub(crate) fn qualified_kind(&self) -> String {
+        if self.gvk.group.is_empty() { self.gvk.kind.clone() } else { format!("{}.{}", self.gvk.kind, self.gvk.group) }
+    }
+
+    /// Returns the verbs that discovery names.
+    pub(crate) fn verbs(&self) -> &'static [&'static str] {
+        if self.review.is_some() {
+            &["create"]
+        } else {
+            &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
+        }
+    }
+
+    /// Returns whether its status is written by the subresource alone.
+    pub(crate) fn has_status(&self) -> bool {
+        self.subresources.contains_key("status")
+    }
+}
+
+/// All kinds served at one moment.
+#[derive(Clone, Default)]
+pub(crate) struct Registry {
+    resources: HashMap<(String, String, String), Arc<Resource>>,
+}
+
+impl Registry {
+    /// Returns a registry of `resources`; of two with one path the first stays.
+    pub(crate) fn new(resources: impl IntoIterator<Item = Arc<Resource>>) -> Registry {
+        let mut registry = Registry::default();
+        for resource in resources {
+            let key = (resource.gvk.group.clone(), resource.gvk.version.clone(), resource.plural.clone());
+            registry.resources.entry(key).or_insert(resource);
+        }
+        registry
+    }
+
+    /// Returns the kind at `group/version/plural`.
+    pub(crate) fn get(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {
+        self.resources.get(&(group.to_owned(), version.to_owned(), plural.to_owned()))
+    }
+
+    /// Returns a kind by its name.
+    pub(crate) fn by_kind(&self, group: &str, version: &str, kind: &str) -> Option<&Arc<Resource>> {
+        self.resources.values().find(|resource| {
+            resource.gvk.kind == kind && resource.gvk.group == group && resource.gvk.version == version
+        })
+    }
+
+    /// Returns whether any kind is served at `group/version`.
+    pub(crate) fn has_version(&self, group: &str, version: &str) -> bool {
+        self.resources.keys().any(|(g, v, _)| g == group && v == version)
+    }
+
+    /// Returns the groups with their versions (preferred first) and kinds, in a steady order.
+    pub(crate) fn groups(&self) -> BTreeMap<&str, Vec<(&str, Vec<&Arc<Resource>>)>> {
+        let mut groups: BTreeMap<&str, BTreeMap<&str, Vec<&Arc<Resource>>>> = BTreeMap::new();
+        for resource in self.resources.values() {
+            groups.entry(&resource.gvk.group).or_default().entry(&resource.gvk.version).or_default().push(resource);
+        }
+        groups
+            .into_iter()
+            .map(|(group, versions)| {
+                let mut versions: Vec<_> = versions.into_iter().collect();
+                versions.sort_by_key(|(version, _)| version_rank(version));
+                for (_, resources) in &mut versions {
+                    resources.sort_by(|a, b| a.plural.cmp(&b.plural));
+                }
+                (group, versions)
+            })
+            .collect()
+    }
+
+    /// Returns every kind.
+    pub(crate) fn all(&self) -> impl Iterator<Item = &Arc<Resource>> {
+        self.resources.values()
+    }
+}
+
+/// Orders versions as Kubernetes prefers them: v2, v1, v1beta2, v1beta1, v1alpha1, then others by name.
+pub(crate) fn version_rank(version: &str) -> (u8, i64, i64, String) {
+    let parse = |text: &str| -> Option<(u8, i64, i64)> {
+        let rest = text.strip_prefix('v')?;
+        let digits = rest.find(|c: char| !c.is_ascii_digit()).unwrap_or(rest.len());
+        let major: i64 = rest[..digits].parse().ok()?;
+        let (stage, minor) = match &rest[digits..] {
+            "" => (0, "0"),
+            tail if tail.starts_with("beta") => (1, &tail[4..]),
+            tail if tail.starts_with("alpha") => (2, &tail[5..]),
+            _ => return None,
+        };
+        Some((stage, -major, -minor.parse::<i64>().ok()?))
+    };
+    parse(version).map_or((3, 0, 0, version.to_owned()), |(stage, major, minor)| (stage, major, minor, String::new()))
+}
+
+/// Returns a column that shows what stands at `path`.
+pub(crate) fn path_column(name: &str, kind: &str, priority: i64, path: &str) -> Result<Column, jsonpath::Error> {
+    let path = jsonpath::Path::parse(path)?;
+    let cell = if kind == "date" { Cell::Age(path) } else { Cell::Path(path) };
+    Ok(Column { name: name.to_owned(), kind: kind.to_owned(), priority, cell })
+}
+
+/// Returns a built-in type, or a place that keeps everything if the table lacks it.
+pub(crate) fn node_of(type_name: &str) -> Arc<Node> {
+    Arc::new(model::builtin(type_name).cloned().unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::version_rank;
+
+    #[test]
+    fn versions_are_preferred_as_kubernetes_does() {
+        let mut versions = ["v1alpha1", "foo", "v1", "v2beta1", "v10", "v1beta2"];
+        versions.sort_by_key(|version| version_rank(version));
+        assert_eq!(versions, ["v10", "v1", "v2beta1", "v1beta2", "v1alpha1", "foo"]);
+    }
+}

@@ -1,0 +1,199 @@
+//! What a request asks for: verb, kind, namespace, name, subresource and options,
+//! read from method, path and query as Kubernetes reads them.
+
+use std::collections::HashMap;
+
+use http::Method;
+
+use crate::status::Failure;
+
+/// A request for a kind's objects.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Info {
+    /// `get`, `list`, `watch`, `create`, `update`, `patch`, `delete`, `deletecollection`.
+    pub verb: &'static str,
+    /// API group; empty for the core group.
+    pub group: String,
+    /// Version.
+    pub version: String,
+    /// Plural name of the kind.
+    pub resource: String,
+    /// Subresource, or empty.
+    pub subresource: String,
+    /// Namespace, or empty.
+    pub namespace: String,
+    /// Object name, or empty.
+    pub name: String,
+}
+
+/// What a path leads to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Target {
+    /// Objects of a kind.
+    Objects(Info),
+    /// Something else: discovery, health, version.
+    Path,
+}
+
+/// Query parameters.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Query(HashMap<String, String>);
+
+impl Query {
+    /// Reads a query string; the last of several values counts.
+    pub(crate) fn parse(query: Option<&str>) -> Query {
+        let decode = |text: &str| percent_decode(&text.replace('+', " "));
+        Query(
+            query
+                .unwrap_or_default()
+                .split('&')
+                .filter(|pair| !pair.is_empty())
+                .map(|pair| pair.split_once('=').unwrap_or((pair, "")))
+                .map(|(key, value)| (decode(key), decode(value)))
+                .collect(),
+        )
+    }
+
+    /// Returns a parameter that is there and not empty.
+    pub(crate) fn get(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+    }
+
+    /// Returns a switch: `true` or `1`, also when given without a value.
+    pub(crate) fn flag(&self, name: &str) -> bool {
+        self.0.get(name).is_some_and(|value| matches!(value.as_str(), "" | "true" | "1"))
+    }
+
+    /// Returns a whole number.
+    pub(crate) fn number(&self, name: &str) -> Result<Option<i64>, Failure> {
+        self.get(name)
+            .map(|value| value.parse().map_err(|_| Failure::bad_request(format!("{name}: {value:?} is not a number"))))
+            .transpose()
+    }
+
+    /// Returns all parameters as a query string.
+    pub(crate) fn encode(&self) -> String {
+        let mut pairs: Vec<String> = self.0.iter().map(|(key, value)| format!("{}={}", percent_encode(key), percent_encode(value))).collect();
+        pairs.sort();
+        pairs.join("&")
+    }
+}
+
+/// Decodes `%XX`; what is not UTF-8 is replaced.
+pub(crate) fn percent_decode(text: &str) -> String {
+    let bytes = text.as_bytes();
+    let mut out = Vec::with_capacity(bytes.len());
+    let mut at = 0;
+    while at < bytes.len() {
+        let byte = (bytes[at] == b'%').then(|| text.get(at + 1..at + 3)).flatten().and_then(|hex| u8::from_str_radix(hex, 16).ok());
+        if let Some(byte) = byte {
+            out.push(byte);
+            at += 3;
+        } else {
+            out.push(bytes[at]);
+            at += 1;
+        }
+    }
+    String::from_utf8_lossy(&out).into_owned()
+}
+
+fn percent_encode(text: &str) -> String {
+    text.bytes().fold(String::new(), |mut out, byte| {
+        if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {
+            out.push(byte as char);
+        } else {
+            out.push_str(&format!("%{byte:02X}"));
+        }
+        out
+    })
+}
+
+/// Reads method, path and query. A path that is malformed is an error, one that is unknown is [`Target::Path`].
+pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Result<Target, Failure> {
+    let parts: Vec<String> = path.trim_matches('/').split('/').map(percent_decode).collect();
+    let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+    let (group, version, rest) = match parts.as_slice() {
+        ["api", version, rest @ ..] if !rest.is_empty() => ("", *version, rest),
+        ["apis", group, version, rest @ ..] if !rest.is_empty() => (*group, *version, rest),
+        _ => return Ok(Target::Path),
+    };
+    let mut info = Info { group: group.to_owned(), version: version.to_owned(), ..Info::default() };
+    let rest = match rest {
+        // `namespaces/x` and its subresources are the Namespace itself.
+        ["namespaces", _] | ["namespaces", _, "status" | "finalize"] if group.is_empty() => rest,
+        ["namespaces", namespace, inner @ ..] if !inner.is_empty() => {
+            (*namespace).clone_into(&mut info.namespace);
+            inner
+        }
+        _ => rest,
+    };
+    match rest {
+        [resource] => (*resource).clone_into(&mut info.resource),
+        [resource, name] => {
+            (*resource).clone_into(&mut info.resource);
+            (*name).clone_into(&mut info.name);
+        }
+        [resource, name, subresource] => {
+            (*resource).clone_into(&mut info.resource);
+            (*name).clone_into(&mut info.name);
+            (*subresource).clone_into(&mut info.subresource);
+        }
+        _ => return Ok(Target::Path),
+    }
+    if info.resource == "namespaces" && info.group.is_empty() {
+        info.namespace.clone_from(&info.name);
+    }
+    let one = !info.name.is_empty();
+    info.verb = match (method.as_str(), one) {
+        ("GET" | "HEAD", _) if query.flag("watch") && query.get("watch").is_some() => "watch",
+        ("GET" | "HEAD", true) => "get",
+        ("GET" | "HEAD", false) => "list",
+        ("POST", _) => "create",
+        ("PUT", true) => "update",
+        ("PATCH", true) => "patch",
+        ("DELETE", true) => "delete",
+        ("DELETE", false) => "deletecollection",
+        _ => return Err(Failure::method_not_allowed()),
+    };
+    Ok(Target::Objects(info))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[track_caller]
+    fn check(method: &str, path: &str, query: &str, expected: &str) {
+        let shown = match parse(&method.parse().unwrap(), path, &Query::parse(Some(query))) {
+            Ok(Target::Objects(info)) => format!(
+                "{} {}/{} {}/{} ns={} name={}",
+                info.verb, info.group, info.version, info.resource, info.subresource, info.namespace, info.name
+            ),
+            Ok(Target::Path) => "path".to_owned(),
+            Err(failure) => failure.reason.to_owned(),
+        };
+        assert_eq!(shown, expected);
+    }
+
+    #[test]
+    fn paths_are_read_as_kubernetes_reads_them() {
+        check("GET", "/api/v1/pods", "", "list /v1 pods/ ns= name=");
+        check("GET", "/api/v1/namespaces/a/pods/b/log", "", "get /v1 pods/log ns=a name=b");
+        check("GET", "/apis/apps/v1/namespaces/a/deployments", "watch=true", "watch apps/v1 deployments/ ns=a name=");
+        check("GET", "/api/v1/namespaces", "", "list /v1 namespaces/ ns= name=");
+        check("PUT", "/api/v1/namespaces/a/finalize", "", "update /v1 namespaces/finalize ns=a name=a");
+        check("DELETE", "/apis/g.x/v1/things", "", "deletecollection g.x/v1 things/ ns= name=");
+        check("PUT", "/api/v1/pods", "", "MethodNotAllowed");
+        check("GET", "/apis/apps/v1", "", "path");
+        check("GET", "/healthz", "", "path");
+    }
+
+    #[test]
+    fn queries_are_decoded() {
+        let query = Query::parse(Some("labelSelector=a%3Db%2Cc&watch=1&x=a+b&limit=5"));
+        assert_eq!(query.get("labelSelector"), Some("a=b,c"));
+        assert_eq!(query.get("x"), Some("a b"));
+        assert!(query.flag("watch"));
+        assert_eq!(query.number("limit").unwrap(), Some(5));
+    }
+}

@@ -1,0 +1,141 @@
+//! Failures as Kubernetes' `Status` objects: one constructor for each reason, in
+//! Kubernetes' words.
+
+use http::StatusCode;
+use schema::validate::Cause;
+use serde_json::{Value, json};
+
+use crate::registry::Resource;
+
+/// A failure to be sent to the client.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Failure {
+    /// HTTP status.
+    pub code: StatusCode,
+    /// Kubernetes' reason, for example `NotFound`.
+    pub reason: &'static str,
+    /// The sentence.
+    pub message: String,
+    /// `Status.details`.
+    pub details: Value,
+    /// Seconds for `Retry-After`.
+    pub retry_after: Option<u32>,
+}
+
+impl Failure {
+    /// A failure of any reason.
+    pub(crate) fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Failure {
+        Failure { code, reason, message: message.into(), details: Value::Null, retry_after: None }
+    }
+
+    /// The body or a parameter makes no sense.
+    pub(crate) fn bad_request(message: impl Into<String>) -> Failure {
+        Failure::new(StatusCode::BAD_REQUEST, "BadRequest", message)
+    }
+
+    /// No such object.
+    pub(crate) fn not_found(resource: &Resource, name: &str) -> Failure {
+        Failure {
+            details: json!({"name": name, "group": resource.gvk.group, "kind": resource.plural}),
+            ..Failure::new(StatusCode::NOT_FOUND, "NotFound", format!("{} {name:?} not found", resource.qualified()))
+        }
+    }
+
+    /// No such path.
+    pub(crate) fn no_such_path() -> Failure {
+        Failure::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
+    }
+
+    /// The object exists.
+    pub(crate) fn already_exists(resource: &Resource, name: &str) -> Failure {
+        Failure {
+            details: json!({"name": name, "group": resource.gvk.group, "kind": resource.plural}),
+            ..Failure::new(StatusCode::CONFLICT, "AlreadyExists", format!("{} {name:?} already exists", resource.qualified()))
+        }
+    }
+
+    /// The object changed meanwhile.
+    pub(crate) fn conflict(resource: &Resource, name: &str, why: &str) -> Failure {
+        Failure {
+            details: json!({"name": name, "group": resource.gvk.group, "kind": resource.plural}),
+            ..Failure::new(StatusCode::CONFLICT, "Conflict", format!("Operation cannot be fulfilled on {} {name:?}: {why}", resource.qualified()))
+        }
+    }
+
+    /// The object breaks rules.
+    pub(crate) fn invalid(resource: &Resource, name: &str, causes: &[Cause]) -> Failure {
+        let each: Vec<String> = causes.iter().map(|cause| format!("{}: {}", cause.field, cause.message)).collect();
+        let list = if each.len() == 1 { each[0].clone() } else { format!("[{}]", each.join(", ")) };
+        let causes: Vec<Value> = causes
+            .iter()
+            .map(|cause| json!({"reason": cause.reason, "message": cause.message, "field": cause.field}))
+            .collect();
+        Failure {
+            details: json!({"name": name, "group": resource.gvk.group, "kind": resource.gvk.kind, "causes": causes}),
+            ..Failure::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Invalid",
+                format!("{} {name:?} is invalid: {list}", resource.qualified_kind()),
+            )
+        }
+    }
+
+    /// Something that is well understood and not allowed.
+    pub(crate) fn forbidden(resource: &Resource, name: &str, why: &str) -> Failure {
+        Failure {
+            details: json!({"name": name, "group": resource.gvk.group, "kind": resource.plural}),
+            ..Failure::new(StatusCode::FORBIDDEN, "Forbidden", format!("{} {name:?} is forbidden: {why}", resource.qualified()))
+        }
+    }
+
+    /// The path does not take this method.
+    pub(crate) fn method_not_allowed() -> Failure {
+        Failure::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+    }
+
+    /// The body is in a form that is not read.
+    pub(crate) fn unsupported_media(got: &str, supported: &str) -> Failure {
+        Failure::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "UnsupportedMediaType",
+            format!("the body of the request was in an unknown format - accepted media types include: {supported} (got {got:?})"),
+        )
+    }
+
+    /// The revision is too old for a watch or page.
+    pub(crate) fn expired(message: impl Into<String>) -> Failure {
+        Failure::new(StatusCode::GONE, "Expired", message)
+    }
+
+    /// Something broke here; the cause is in the log.
+    pub(crate) fn internal(message: impl Into<String>) -> Failure {
+        Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)
+    }
+
+    /// Returns the `Status` object.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut status = json!({
+            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "message": self.message, "reason": self.reason, "code": self.code.as_u16(),
+        });
+        if !self.details.is_null() {
+            status["details"] = self.details.clone();
+        }
+        if let Some(seconds) = self.retry_after {
+            status["details"]["retryAfterSeconds"] = seconds.into();
+        }
+        status
+    }
+}
+
+impl From<crate::store::Error> for Failure {
+    fn from(error: crate::store::Error) -> Failure {
+        tracing::error!(%error, "the store did not do as asked");
+        match error {
+            crate::store::Error::Closed => {
+                Failure::new(StatusCode::SERVICE_UNAVAILABLE, "ServiceUnavailable", "the server is shutting down")
+            }
+            other => Failure::internal(format!("Internal error occurred: {other}")),
+        }
+    }
+}

@@ -1,0 +1,179 @@
+//! Objects as the client wants them shown: whole, as a `Table`, or as metadata alone.
+
+use http::HeaderMap;
+use serde_json::{Value, json};
+
+use crate::registry::{Cell, Resource};
+
+/// The form of an answer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Form {
+    /// The object itself.
+    Whole,
+    /// `meta.k8s.io/v1` `Table`; `Object` says what each row carries.
+    Table(Include),
+    /// `PartialObjectMetadata` and its list.
+    Metadata,
+}
+
+/// What a table's rows carry of their objects.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Include {
+    /// Nothing.
+    Nothing,
+    /// Its metadata.
+    Metadata,
+    /// All of it.
+    Object,
+}
+
+/// Returns the form that the `Accept` header asks for first, of those that are served.
+///
+/// `None`: it accepts none of them.
+pub(crate) fn form(headers: &HeaderMap, include: Option<&str>) -> Option<Form> {
+    let Some(accept) = headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok()) else {
+        return Some(Form::Whole);
+    };
+    for wanted in accept.split(',') {
+        let mut parameters = wanted.split(';').map(str::trim);
+        let media = parameters.next().unwrap_or_default();
+        if !matches!(media, "application/json" | "application/*" | "*/*" | "") {
+            continue;
+        }
+        let parameters: Vec<&str> = parameters.collect();
+        let kind = parameters.iter().find_map(|parameter| parameter.strip_prefix("as="));
+        let known = parameters.iter().all(|parameter| !parameter.starts_with("g=") || *parameter == "g=meta.k8s.io")
+            && parameters.iter().all(|parameter| !parameter.starts_with("v=") || *parameter == "v=v1");
+        match kind {
+            None => return Some(Form::Whole),
+            Some("Table") if known => {
+                return Some(Form::Table(match include {
+                    Some("None") => Include::Nothing,
+                    Some("Object") => Include::Object,
+                    _ => Include::Metadata,
+                }));
+            }
+            Some("PartialObjectMetadata" | "PartialObjectMetadataList") if known => return Some(Form::Metadata),
+            Some(_) => {}
+        }
+    }
+    None
+}
+
+/// Returns the one object in the form asked for.
+pub(crate) fn one(form: Form, resource: &Resource, object: Value, now: jiff::Timestamp) -> Value {
+    match form {
+        Form::Whole => object,
+        Form::Metadata => metadata(&object),
+        Form::Table(include) => {
+            let version = object["metadata"]["resourceVersion"].clone();
+            table(resource, &[object], include, json!({"resourceVersion": version}), now)
+        }
+    }
+}
+
+/// Returns a list in the form asked for. `list_metadata` is the list's own metadata.
+pub(crate) fn many(form: Form, resource: &Resource, items: Vec<Value>, list_metadata: Value, now: jiff::Timestamp) -> Value {
+    match form {
+        Form::Whole => json!({
+            "kind": resource.list_kind, "apiVersion": resource.gvk.api_version(), "metadata": list_metadata, "items": items,
+        }),
+        Form::Metadata => json!({
+            "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": list_metadata,
+            "items": items.iter().map(metadata).collect::<Vec<_>>(),
+        }),
+        Form::Table(include) => table(resource, &items, include, list_metadata, now),
+    }
+}
+
+fn metadata(object: &Value) -> Value {
+    json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
+}
+
+fn table(resource: &Resource, items: &[Value], include: Include, list_metadata: Value, now: jiff::Timestamp) -> Value {
+    let mut columns = vec![json!({"name": "Name", "type": "string", "format": "name", "priority": 0,
+        "description": "Name must be unique within a namespace."})];
+    columns.extend(resource.columns.iter().map(|column| {
+        json!({"name": column.name, "type": column.kind, "format": "", "description": "", "priority": column.priority})
+    }));
+    let rows: Vec<Value> = items
+        .iter()
+        .map(|item| {
+            let mut cells = vec![item["metadata"]["name"].clone()];
+            cells.extend(resource.columns.iter().map(|column| cell(&column.cell, &column.kind, item, now)));
+            let mut row = json!({"cells": cells});
+            match include {
+                Include::Nothing => {}
+                Include::Metadata => row["object"] = metadata(item),
+                Include::Object => row["object"] = item.clone(),
+            }
+            row
+        })
+        .collect();
+    json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": list_metadata, "columnDefinitions": columns, "rows": rows})
+}
+
+fn cell(cell: &Cell, kind: &str, item: &Value, now: jiff::Timestamp) -> Value {
+    match cell {
+        Cell::Of(show) => show(item),
+        Cell::Age(path) if kind == "date" => path.find(item).first().map_or(Value::Null, |time| (*time).clone()),
+        Cell::Age(path) => match path.find(item).first().and_then(|time| time.as_str()?.parse::<jiff::Timestamp>().ok()) {
+            Some(time) => age(now.as_second() - time.as_second()).into(),
+            None => "<unknown>".into(),
+        },
+        Cell::Path(path) => {
+            let found = path.find(item);
+            match (kind, found.as_slice()) {
+                (_, []) => Value::Null,
+                ("integer" | "number" | "boolean" | "date", [first, ..]) => (*first).clone(),
+                (_, all) => all.iter().map(|value| schema::jsonpath::text(value)).collect::<Vec<_>>().join(",").into(),
+            }
+        }
+    }
+}
+
+/// Returns a duration as `kubectl` prints ages: `45s`, `3m20s`, `5h`, `2d4h`, `3y`.
+pub(crate) fn age(seconds: i64) -> String {
+    let (minutes, hours, days) = (seconds / 60, seconds / 3600, seconds / 86_400);
+    let pair = |whole: i64, unit: &str, rest: i64, small: &str| {
+        if rest == 0 { format!("{whole}{unit}") } else { format!("{whole}{unit}{rest}{small}") }
+    };
+    match seconds {
+        i64::MIN..=-2 => "<invalid>".into(),
+        -1..=119 => format!("{}s", seconds.max(0)),
+        _ if minutes < 10 => pair(minutes, "m", seconds % 60, "s"),
+        _ if minutes < 180 => format!("{minutes}m"),
+        _ if hours < 8 => pair(hours, "h", minutes % 60, "m"),
+        _ if hours < 48 => format!("{hours}h"),
+        _ if days < 8 => pair(days, "d", hours % 24, "h"),
+        _ if days < 365 * 2 => format!("{days}d"),
+        _ if days < 365 * 8 => pair(days / 365, "y", days % 365, "d"),
+        _ => format!("{}y", days / 365),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_read_as_kubectl_prints_them() {
+        for (seconds, shown) in [(0, "0s"), (119, "119s"), (120, "2m"), (200, "3m20s"), (3600, "60m"), (4 * 3600, "4h"), (3 * 86_400 + 3600, "3d1h"), (30 * 86_400, "30d")] {
+            assert_eq!(age(seconds), shown);
+        }
+    }
+
+    #[test]
+    fn the_first_form_that_is_served_is_taken() {
+        let of = |accept: &str| {
+            let mut headers = HeaderMap::new();
+            headers.insert(http::header::ACCEPT, accept.parse().unwrap());
+            form(&headers, None)
+        };
+        assert_eq!(of("application/json;as=Table;v=v1;g=meta.k8s.io,application/json"), Some(Form::Table(Include::Metadata)));
+        assert_eq!(of("application/vnd.kubernetes.protobuf,application/json"), Some(Form::Whole));
+        assert_eq!(of("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"), Some(Form::Metadata));
+        assert_eq!(of("application/vnd.kubernetes.protobuf"), None);
+        assert_eq!(of("*/*"), Some(Form::Whole));
+    }
+}

@@ -1,0 +1,111 @@
+//! Writes types as OpenAPI v3 schemas, for `kubectl explain` and for clients that
+//! validate before they send.
+
+use std::collections::BTreeSet;
+
+use serde_json::{Map, Value, json};
+
+use crate::model::{Kind, ListType, Node, builtin};
+
+/// Returns the schema of one place. Built-in types become references.
+pub fn schema(node: &Node) -> Value {
+    let mut map = Map::new();
+    match &node.kind {
+        Kind::Ref(name) => {
+            map.insert("allOf".into(), json!([{"$ref": format!("#/components/schemas/{name}")}]));
+        }
+        Kind::String => put(&mut map, "type", "string"),
+        Kind::Integer => put(&mut map, "type", "integer"),
+        Kind::Number => put(&mut map, "type", "number"),
+        Kind::Boolean => put(&mut map, "type", "boolean"),
+        Kind::Object => put(&mut map, "type", "object"),
+        Kind::Map(values) => {
+            put(&mut map, "type", "object");
+            map.insert("additionalProperties".into(), schema(values));
+        }
+        Kind::Array(items) => {
+            put(&mut map, "type", "array");
+            map.insert("items".into(), schema(items));
+        }
+        Kind::IntOrString => {
+            map.insert("oneOf".into(), json!([{"type": "integer"}, {"type": "string"}]));
+            map.insert("x-kubernetes-int-or-string".into(), true.into());
+        }
+        Kind::Any => {}
+    }
+    if let Some(format) = &node.format {
+        put(&mut map, "format", format);
+    }
+    if let Some(description) = &node.description {
+        put(&mut map, "description", description);
+    }
+    if let Some(default) = &node.default {
+        map.insert("default".into(), default.clone());
+    }
+    if !node.rules.enumeration.is_empty() {
+        map.insert("enum".into(), node.rules.enumeration.clone().into());
+    }
+    if !node.properties.is_empty() {
+        let properties: Map<String, Value> =
+            node.properties.iter().map(|(name, field)| (name.clone(), schema(field))).collect();
+        map.insert("properties".into(), properties.into());
+    }
+    if !node.required.is_empty() {
+        map.insert("required".into(), node.required.clone().into());
+    }
+    match &node.list {
+        ListType::Map(keys) => {
+            put(&mut map, "x-kubernetes-list-type", "map");
+            map.insert("x-kubernetes-list-map-keys".into(), keys.clone().into());
+        }
+        ListType::Set => put(&mut map, "x-kubernetes-list-type", "set"),
+        ListType::Atomic => {}
+    }
+    if let Some(key) = &node.merge_key {
+        put(&mut map, "x-kubernetes-patch-merge-key", key);
+    }
+    if node.merge_list {
+        put(&mut map, "x-kubernetes-patch-strategy", if node.retain_keys { "merge,retainKeys" } else { "merge" });
+    }
+    if node.preserve_unknown {
+        map.insert("x-kubernetes-preserve-unknown-fields".into(), true.into());
+    }
+    map.into()
+}
+
+fn put(map: &mut Map<String, Value>, key: &str, value: &str) {
+    map.insert(key.to_owned(), value.into());
+}
+
+/// Returns the names of the built-in types that `node` reaches.
+pub fn reached(node: &Node, found: &mut BTreeSet<String>) {
+    match &node.kind {
+        Kind::Ref(name) => {
+            if found.insert(name.clone())
+                && let Some(target) = builtin(name)
+            {
+                reached(target, found);
+            }
+        }
+        Kind::Map(inner) | Kind::Array(inner) => reached(inner, found),
+        _ => {}
+    }
+    for field in node.properties.values() {
+        reached(field, found);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_document_holds_every_type_it_refers_to() {
+        let mut found = BTreeSet::new();
+        reached(builtin("io.k8s.api.apps.v1.Deployment").unwrap(), &mut found);
+        assert!(found.contains("io.k8s.api.core.v1.Container"));
+        let container = schema(builtin("io.k8s.api.core.v1.Container").unwrap());
+        assert_eq!(container["properties"]["env"]["x-kubernetes-patch-merge-key"], "name");
+        assert_eq!(container["properties"]["resources"]["allOf"][0]["$ref"], "#/components/schemas/io.k8s.api.core.v1.ResourceRequirements");
+    }
+}

@@ -1,0 +1,250 @@
+//! The patches of the Kubernetes API: JSON patch (RFC 6902), merge patch (RFC 7386)
+//! and strategic merge patch. Server-side apply is in [`crate::apply`].
+
+use serde_json::{Map, Value};
+
+use crate::model::Node;
+
+/// Most operations that one JSON patch may have (kube-apiserver's limit).
+pub const MAX_OPERATIONS: usize = 10_000;
+
+/// Why a patch cannot be applied.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The patch is not of its kind's form.
+    #[error("the patch is not valid: {0}")]
+    Malformed(String),
+    /// A JSON patch's operation does not fit the object, or its test fails.
+    #[error("the server rejected our request due to an error in our request")]
+    Operation {
+        /// What does not fit.
+        source: json_patch::PatchError,
+    },
+}
+
+/// Applies a JSON patch (RFC 6902).
+pub fn json(object: &Value, patch: &Value) -> Result<Value, Error> {
+    let operations: json_patch::Patch =
+        serde_json::from_value(patch.clone()).map_err(|error| Error::Malformed(error.to_string()))?;
+    if operations.len() > MAX_OPERATIONS {
+        return Err(Error::Malformed(format!(
+            "the allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
+            operations.len()
+        )));
+    }
+    let mut object = object.clone();
+    json_patch::patch(&mut object, &operations).map_err(|source| Error::Operation { source })?;
+    Ok(object)
+}
+
+/// Applies a merge patch (RFC 7386).
+pub fn merge(object: &Value, patch: &Value) -> Result<Value, Error> {
+    if !patch.is_object() {
+        return Err(Error::Malformed("a merge patch must be an object".into()));
+    }
+    let mut object = object.clone();
+    json_patch::merge(&mut object, patch);
+    Ok(object)
+}
+
+/// Applies a strategic merge patch to an object of the type `node`.
+pub fn strategic(object: &Value, patch: &Value, node: &Node) -> Result<Value, Error> {
+    let Value::Object(patch) = patch else {
+        return Err(Error::Malformed("a strategic merge patch must be an object".into()));
+    };
+    let Value::Object(object) = object else {
+        return Err(Error::Malformed("the object is not an object".into()));
+    };
+    Ok(Value::Object(merge_maps(object.clone(), patch, Some(node))?))
+}
+
+fn merge_maps(mut object: Map<String, Value>, patch: &Map<String, Value>, node: Option<&Node>) -> Result<Map<String, Value>, Error> {
+    match patch.get("$patch").and_then(Value::as_str) {
+        Some("replace") => return Ok(without_directives(patch)),
+        Some("delete") => return Ok(Map::new()),
+        Some("merge") | None => {}
+        Some(other) => return Err(Error::Malformed(format!("unknown patch type {other:?}: use replace, delete or merge"))),
+    }
+    if let Some(keep) = patch.get("$retainKeys").and_then(Value::as_array) {
+        object.retain(|name, _| keep.iter().any(|kept| kept.as_str() == Some(name)));
+    }
+    for (name, value) in patch {
+        if let Some(field) = name.strip_prefix("$deleteFromPrimitiveList/") {
+            let gone = value.as_array().cloned().unwrap_or_default();
+            if let Some(Value::Array(list)) = object.get_mut(field) {
+                list.retain(|item| !gone.contains(item));
+            }
+        }
+    }
+    for (name, value) in patch.iter().filter(|(name, _)| !name.starts_with('$')) {
+        let field = node.and_then(|node| node.field(name));
+        match value {
+            Value::Null => {
+                object.remove(name);
+            }
+            Value::Object(inner) => {
+                let before = match object.remove(name) {
+                    Some(Value::Object(before)) => before,
+                    _ => Map::new(),
+                };
+                let deleted = inner.get("$patch").and_then(Value::as_str) == Some("delete");
+                let merged = merge_maps(before, inner, field)?;
+                if !deleted {
+                    object.insert(name.clone(), Value::Object(merged));
+                }
+            }
+            Value::Array(list) => {
+                let before = match object.remove(name) {
+                    Some(Value::Array(before)) => before,
+                    _ => Vec::new(),
+                };
+                object.insert(name.clone(), Value::Array(merge_lists(before, list, field)?));
+            }
+            other => {
+                object.insert(name.clone(), other.clone());
+            }
+        }
+    }
+    for (name, order) in patch {
+        if let Some(field) = name.strip_prefix("$setElementOrder/")
+            && let Some(Value::Array(list)) = object.get_mut(field)
+        {
+            let key = node.and_then(|node| node.field(field)).and_then(|field| field.merge_key.clone());
+            reorder(list, order.as_array().map_or(&[][..], Vec::as_slice), key.as_deref());
+        }
+    }
+    Ok(object)
+}
+
+fn merge_lists(mut before: Vec<Value>, patch: &[Value], node: Option<&Node>) -> Result<Vec<Value>, Error> {
+    let replaces = |item: &Value| item.get("$patch").and_then(Value::as_str) == Some("replace");
+    if node.is_none_or(|node| !node.merge_list) || patch.iter().any(replaces) {
+        return Ok(patch
+            .iter()
+            .filter(|item| !replaces(item))
+            .map(|item| item.as_object().map_or_else(|| item.clone(), |map| Value::Object(without_directives(map))))
+            .collect());
+    }
+    let Some(key) = node.and_then(|node| node.merge_key.as_deref()) else {
+        for item in patch {
+            if !before.contains(item) {
+                before.push(item.clone());
+            }
+        }
+        return Ok(before);
+    };
+    let items = node.and_then(Node::items);
+    for item in patch {
+        let Value::Object(map) = item else {
+            return Err(Error::Malformed(format!("an item of a list that is merged by {key:?} must be an object")));
+        };
+        let Some(id) = map.get(key) else {
+            return Err(Error::Malformed(format!("map: {item} does not contain declared merge key: {key}")));
+        };
+        let at = before.iter().position(|other| other.get(key) == Some(id));
+        if map.get("$patch").and_then(Value::as_str) == Some("delete") {
+            before.retain(|other| other.get(key) != Some(id));
+            continue;
+        }
+        match at {
+            Some(at) => {
+                let old = before[at].as_object().cloned().unwrap_or_default();
+                before[at] = Value::Object(merge_maps(old, map, items)?);
+            }
+            None => before.push(Value::Object(merge_maps(Map::new(), map, items)?)),
+        }
+    }
+    Ok(before)
+}
+
+/// Sorts `list` as `order` says; items that it does not name stay behind the one they followed.
+fn reorder(list: &mut Vec<Value>, order: &[Value], key: Option<&str>) {
+    let id = |item: &Value| key.map_or_else(|| item.clone(), |key| item.get(key).cloned().unwrap_or(Value::Null));
+    let rank = |item: &Value| order.iter().position(|wanted| id(wanted) == id(item));
+    let mut last = 0;
+    let mut ranked: Vec<(usize, usize, Value)> = std::mem::take(list)
+        .into_iter()
+        .enumerate()
+        .map(|(at, item)| {
+            if let Some(found) = rank(&item) {
+                last = found;
+                (found, 0, item)
+            } else {
+                (last, at + 1, item)
+            }
+        })
+        .collect();
+    ranked.sort_by_key(|(rank, at, _)| (*rank, *at));
+    *list = ranked.into_iter().map(|(_, _, item)| item).collect();
+}
+
+fn without_directives(map: &Map<String, Value>) -> Map<String, Value> {
+    map.iter().filter(|(name, _)| !name.starts_with('$')).map(|(name, value)| (name.clone(), value.clone())).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::builtin;
+
+    #[track_caller]
+    fn check(object: Value, patch: Value, expected: &Value) {
+        let node = builtin("io.k8s.api.core.v1.Pod").unwrap();
+        assert_eq!(&strategic(&object, &patch, node).unwrap(), expected);
+    }
+
+    #[test]
+    fn lists_with_a_merge_key_are_merged_item_by_item() {
+        check(
+            json!({"spec": {"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "1"}]}}),
+            json!({"spec": {"containers": [{"name": "b", "image": "2"}, {"name": "c", "image": "3"}]}}),
+            &json!({"spec": {"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "2"}, {"name": "c", "image": "3"}]}}),
+        );
+    }
+
+    #[test]
+    fn directives_delete_replace_and_order() {
+        check(
+            json!({"spec": {"containers": [{"name": "a"}, {"name": "b"}]}}),
+            json!({"spec": {"containers": [{"name": "a", "$patch": "delete"}]}}),
+            &json!({"spec": {"containers": [{"name": "b"}]}}),
+        );
+        check(
+            json!({"spec": {"containers": [{"name": "a"}, {"name": "b"}]}}),
+            json!({"spec": {"containers": [{"$patch": "replace"}, {"name": "c"}]}}),
+            &json!({"spec": {"containers": [{"name": "c"}]}}),
+        );
+        check(
+            json!({"metadata": {"finalizers": ["a", "b"]}}),
+            json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"]}}),
+            &json!({"metadata": {"finalizers": ["b", "c"]}}),
+        );
+        check(
+            json!({"spec": {"containers": [{"name": "a"}, {"name": "b"}]}}),
+            json!({"spec": {"$setElementOrder/containers": [{"name": "c"}, {"name": "b"}, {"name": "a"}], "containers": [{"name": "c"}]}}),
+            &json!({"spec": {"containers": [{"name": "c"}, {"name": "b"}, {"name": "a"}]}}),
+        );
+        check(
+            json!({"spec": {"volumes": [{"name": "v", "emptyDir": {}}]}}),
+            json!({"spec": {"volumes": [{"name": "v", "$retainKeys": ["name", "configMap"], "configMap": {"name": "c"}}]}}),
+            &json!({"spec": {"volumes": [{"name": "v", "configMap": {"name": "c"}}]}}),
+        );
+    }
+
+    #[test]
+    fn atomic_lists_are_replaced_and_null_removes() {
+        check(
+            json!({"spec": {"containers": [{"name": "a", "args": ["1", "2"]}], "nodeName": "n"}}),
+            json!({"spec": {"containers": [{"name": "a", "args": ["3"]}], "nodeName": null}}),
+            &json!({"spec": {"containers": [{"name": "a", "args": ["3"]}]}}),
+        );
+    }
+
+    #[test]
+    fn a_patch_without_the_merge_key_is_refused() {
+        let node = builtin("io.k8s.api.core.v1.Pod").unwrap();
+        assert!(strategic(&json!({}), &json!({"spec": {"containers": [{"image": "x"}]}}), node).is_err());
+    }
+}

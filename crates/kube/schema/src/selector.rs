@@ -1,0 +1,260 @@
+//! Label and field selectors.
+
+use serde_json::{Map, Value};
+
+/// Why a selector cannot be read.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("unable to parse requirement: {0}")]
+pub struct Error(pub String);
+
+/// One condition on a label.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Requirement {
+    In(String, Vec<String>),
+    NotIn(String, Vec<String>),
+    Exists(String),
+    Absent(String),
+    Greater(String, i64),
+    Less(String, i64),
+}
+
+/// A label selector; the empty one matches everything.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Labels(Vec<Requirement>);
+
+impl Labels {
+    /// Reads the query form: `a=b,c!=d,e in (f,g),h notin (i),j,!k,l>1`.
+    pub fn parse(text: &str) -> Result<Labels, Error> {
+        split_outside_parentheses(text)
+            .into_iter()
+            .map(str::trim)
+            .filter(|part| !part.is_empty())
+            .map(parse_requirement)
+            .collect::<Result<_, _>>()
+            .map(Labels)
+    }
+
+    /// Reads a `LabelSelector` object (`matchLabels`, `matchExpressions`). `null` matches nothing and is `None`.
+    pub fn from_object(selector: &Value) -> Result<Option<Labels>, Error> {
+        let Some(selector) = selector.as_object() else { return Ok(None) };
+        let mut requirements = Vec::new();
+        for (key, value) in selector.get("matchLabels").and_then(Value::as_object).into_iter().flatten() {
+            requirements.push(Requirement::In(key.clone(), vec![value.as_str().unwrap_or_default().to_owned()]));
+        }
+        for expression in selector.get("matchExpressions").and_then(Value::as_array).into_iter().flatten() {
+            let key = expression["key"].as_str().unwrap_or_default().to_owned();
+            let values: Vec<String> =
+                expression["values"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+            requirements.push(match expression["operator"].as_str() {
+                Some("In") => Requirement::In(key, values),
+                Some("NotIn") => Requirement::NotIn(key, values),
+                Some("Exists") => Requirement::Exists(key),
+                Some("DoesNotExist") => Requirement::Absent(key),
+                other => return Err(Error(format!("{:?} is not a valid label selector operator", other.unwrap_or("")))),
+            });
+        }
+        Ok(Some(Labels(requirements)))
+    }
+
+    /// Reads a plain map of labels (a Service's `selector`). An empty map matches everything here: ask first.
+    pub fn from_map(labels: &Map<String, Value>) -> Labels {
+        Labels(
+            labels
+                .iter()
+                .map(|(key, value)| Requirement::In(key.clone(), vec![value.as_str().unwrap_or_default().to_owned()]))
+                .collect(),
+        )
+    }
+
+    /// Returns whether it matches everything.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns whether an object with these labels is selected.
+    pub fn matches(&self, labels: Option<&Map<String, Value>>) -> bool {
+        let get = |key: &str| labels.and_then(|labels| labels.get(key)).and_then(Value::as_str);
+        self.0.iter().all(|requirement| match requirement {
+            Requirement::In(key, values) => get(key).is_some_and(|value| values.iter().any(|wanted| wanted == value)),
+            Requirement::NotIn(key, values) => get(key).is_none_or(|value| values.iter().all(|wanted| wanted != value)),
+            Requirement::Exists(key) => get(key).is_some(),
+            Requirement::Absent(key) => get(key).is_none(),
+            Requirement::Greater(key, than) => get(key).and_then(|value| value.parse::<i64>().ok()).is_some_and(|value| value > *than),
+            Requirement::Less(key, than) => get(key).and_then(|value| value.parse::<i64>().ok()).is_some_and(|value| value < *than),
+        })
+    }
+}
+
+fn split_outside_parentheses(text: &str) -> Vec<&str> {
+    let (mut parts, mut depth, mut start) = (Vec::new(), 0_usize, 0);
+    for (at, c) in text.char_indices() {
+        match c {
+            '(' => depth += 1,
+            ')' => depth = depth.saturating_sub(1),
+            ',' if depth == 0 => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+fn parse_requirement(part: &str) -> Result<Requirement, Error> {
+    if let Some(key) = part.strip_prefix('!') {
+        return Ok(Requirement::Absent(label_key(key)?));
+    }
+    for (operator, negative) in [("!=", true), ("==", false), ("=", false)] {
+        if let Some((key, value)) = part.split_once(operator)
+            && !key.contains('(')
+        {
+            let (key, values) = (label_key(key)?, vec![label_value(value)?]);
+            return Ok(if negative { Requirement::NotIn(key, values) } else { Requirement::In(key, values) });
+        }
+    }
+    for (operator, greater) in [(">", true), ("<", false)] {
+        if let Some((key, value)) = part.split_once(operator) {
+            let number = value.trim().parse().map_err(|_| Error(format!("for 'Gt', 'Lt' operators, the value must be an integer: {part:?}")))?;
+            return Ok(if greater { Requirement::Greater(label_key(key)?, number) } else { Requirement::Less(label_key(key)?, number) });
+        }
+    }
+    let words: Vec<&str> = part.splitn(2, char::is_whitespace).collect();
+    match words.as_slice() {
+        [key] => Ok(Requirement::Exists(label_key(key)?)),
+        [key, rest] => {
+            let (operator, list) = rest.trim().split_once('(').ok_or_else(|| Error(format!("found {rest:?}, expected: in, notin, =, ==, !=, gt, lt")))?;
+            let list = list.trim().strip_suffix(')').ok_or_else(|| Error(format!("found {list:?}, expected: ',' or ')'")))?;
+            let values = list.split(',').map(label_value).collect::<Result<Vec<_>, _>>()?;
+            match operator.trim() {
+                "in" => Ok(Requirement::In(label_key(key)?, values)),
+                "notin" => Ok(Requirement::NotIn(label_key(key)?, values)),
+                other => Err(Error(format!("found {other:?}, expected: in, notin, =, ==, !=, gt, lt"))),
+            }
+        }
+        _ => Err(Error(format!("found {part:?}, expected: identifier"))),
+    }
+}
+
+fn label_key(key: &str) -> Result<String, Error> {
+    let key = key.trim();
+    if is_label_key(key) { Ok(key.to_owned()) } else { Err(Error(format!("invalid label key {key:?}"))) }
+}
+
+fn label_value(value: &str) -> Result<String, Error> {
+    let value = value.trim();
+    if is_label_value(value) { Ok(value.to_owned()) } else { Err(Error(format!("invalid label value {value:?}"))) }
+}
+
+/// Returns whether `key` is a qualified name: `[prefix/]name`.
+pub fn is_label_key(key: &str) -> bool {
+    let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
+    let prefix_fits = prefix.is_none_or(|prefix| {
+        !prefix.is_empty() && prefix.len() <= 253 && prefix.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
+    });
+    prefix_fits && !name.is_empty() && is_label_value(name)
+}
+
+/// Returns whether `value` can be a label's value: empty, or at most 63 of `[A-Za-z0-9._-]` with a letter or digit at both ends.
+pub fn is_label_value(value: &str) -> bool {
+    value.len() <= 63
+        && value.bytes().all(|b| b.is_ascii_alphanumeric() || matches!(b, b'-' | b'_' | b'.'))
+        && value.bytes().next().is_none_or(|b| b.is_ascii_alphanumeric())
+        && value.bytes().last().is_none_or(|b| b.is_ascii_alphanumeric())
+}
+
+/// A field selector: all of these hold.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Fields(Vec<(String, bool, String)>);
+
+impl Fields {
+    /// Reads `metadata.name=a,status.phase!=Running`.
+    pub fn parse(text: &str) -> Result<Fields, Error> {
+        text.split(',')
+            .filter(|part| !part.is_empty())
+            .map(|part| {
+                let (path, equal, value) = if let Some((path, value)) = part.split_once("!=") {
+                    (path, false, value)
+                } else if let Some((path, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
+                    (path, true, value)
+                } else {
+                    return Err(Error(format!("invalid selector: '{text}'; can't understand '{part}'")));
+                };
+                Ok((path.trim().to_owned(), equal, value.to_owned()))
+            })
+            .collect::<Result<_, _>>()
+            .map(Fields)
+    }
+
+    /// Returns whether it matches everything.
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Returns the paths that it asks for.
+    pub fn paths(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().map(|(path, _, _)| path.as_str())
+    }
+
+    /// Returns the value that `path` must have, if it asks for one.
+    pub fn exact(&self, path: &str) -> Option<&str> {
+        self.0.iter().find(|(found, equal, _)| *equal && found == path).map(|(_, _, value)| value.as_str())
+    }
+
+    /// Returns whether `object` is selected. An absent field is the empty text.
+    pub fn matches(&self, object: &Value) -> bool {
+        self.0.iter().all(|(path, equal, wanted)| {
+            let found = path.split('.').try_fold(object, |place, step| place.get(step));
+            let text = match found {
+                None | Some(Value::Null) => String::new(),
+                Some(Value::String(text)) => text.clone(),
+                Some(other) => other.to_string(),
+            };
+            (&text == wanted) == *equal
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn selects(selector: &str, expected: bool) {
+        let labels = json!({"app": "web", "tier": "2", "team": "a"});
+        assert_eq!(Labels::parse(selector).unwrap().matches(labels.as_object()), expected, "{selector}");
+    }
+
+    #[test]
+    fn label_selectors_read_as_kubernetes_reads_them() {
+        for yes in ["", "app=web", "app==web", "app!=db", "none!=x", "app in (web, db)", "app notin (db)", "app", "!none", "tier>1", "tier<3", "app=web,team in (a,b)"] {
+            selects(yes, true);
+        }
+        for no in ["app=db", "app!=web", "app in (db)", "app notin (web,db)", "none", "!app", "tier>2", "none>1"] {
+            selects(no, false);
+        }
+        for bad in ["a in b", "a in (b", "a b (c)", "-a=b", "a=b c", "a>x"] {
+            assert!(Labels::parse(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn selector_objects_match_labels_and_expressions() {
+        let selector = json!({"matchLabels": {"app": "web"}, "matchExpressions": [{"key": "team", "operator": "In", "values": ["a"]}]});
+        let labels = Labels::from_object(&selector).unwrap().unwrap();
+        assert!(labels.matches(json!({"app": "web", "team": "a"}).as_object()));
+        assert!(!labels.matches(json!({"app": "web", "team": "b"}).as_object()));
+        assert!(Labels::from_object(&json!({"matchExpressions": [{"key": "a", "operator": "Near"}]})).is_err());
+    }
+
+    #[test]
+    fn field_selectors_compare_text() {
+        let pod = json!({"metadata": {"name": "a"}, "spec": {"nodeName": "n"}});
+        for (text, expected) in [("metadata.name=a", true), ("metadata.name!=a", false), ("spec.nodeName==n,status.phase!=Failed", true), ("status.phase=", true)] {
+            assert_eq!(Fields::parse(text).unwrap().matches(&pod), expected, "{text}");
+        }
+    }
+}
