@@ -1,0 +1,314 @@
+//! Values to text as `go-yaml` v2 writes it after a pass through JSON.
+
+use std::cmp::Ordering;
+
+use super::resolve;
+use crate::{Value, gofmt};
+
+/// Writes a value with a last newline, as `sigs.k8s.io/yaml`'s `Marshal`.
+pub fn write(value: &Value) -> String {
+    let mut out = String::new();
+    node(&mut out, value, 0, false);
+    if !out.ends_with('\n') {
+        out.push('\n');
+    }
+    out
+}
+
+/// Writes a node whose first character comes at the present column; `indent` is that of its own lines.
+fn node(out: &mut String, value: &Value, indent: usize, in_sequence: bool) {
+    match value {
+        Value::Object(object) => node(out, &object.plain(), indent, in_sequence),
+        Value::Map(entries, _) => {
+            let entries = entries.borrow();
+            if entries.is_empty() {
+                return out.push_str("{}\n");
+            }
+            let mut keys: Vec<_> = entries.iter().collect();
+            keys.sort_by(|(a, _), (b, _)| natural(a, b));
+            for (index, (key, value)) in keys.into_iter().enumerate() {
+                if index > 0 {
+                    pad(out, indent);
+                }
+                self::key(out, key, indent);
+                child(out, value, indent);
+            }
+        }
+        Value::List(items, _) => {
+            if items.is_empty() {
+                return out.push_str("[]\n");
+            }
+            for (index, item) in items.iter().enumerate() {
+                if index > 0 {
+                    pad(out, indent);
+                }
+                out.push_str("- ");
+                node(out, item, indent + 2, true);
+            }
+        }
+        scalar => {
+            // In a sequence the text stands deeper than the dash; at the top, block text is not indented less than 2.
+            self::scalar(out, scalar, if in_sequence { indent } else { indent.max(2) });
+            out.push('\n');
+        }
+    }
+}
+
+fn key(out: &mut String, key: &str, indent: usize) {
+    let start = out.len();
+    text(out, key, indent, true);
+    // go-yaml writes long keys in the explicit form.
+    if key.len() > 128 || key.contains('\n') {
+        let shown = out.split_off(start);
+        out.push_str("? ");
+        out.push_str(&shown);
+        out.push('\n');
+        pad(out, indent);
+    }
+    out.push(':');
+}
+
+fn child(out: &mut String, value: &Value, indent: usize) {
+    match value {
+        Value::Object(object) => child(out, &object.plain(), indent),
+        Value::Map(entries, _) if !entries.borrow().is_empty() => {
+            out.push('\n');
+            pad(out, indent + 2);
+            node(out, value, indent + 2, false);
+        }
+        Value::List(items, _) if !items.is_empty() => {
+            out.push('\n');
+            pad(out, indent);
+            node(out, value, indent, false);
+        }
+        Value::Map(..) | Value::List(..) => {
+            out.push(' ');
+            node(out, value, indent, false);
+        }
+        scalar => {
+            out.push(' ');
+            self::scalar(out, scalar, indent + 2);
+            out.push('\n');
+        }
+    }
+}
+
+fn scalar(out: &mut String, value: &Value, indent: usize) {
+    match value {
+        Value::Nil => out.push_str("null"),
+        Value::Str(value) => text(out, value, indent, false),
+        Value::Float(value) => {
+            let json = gofmt::float_json(*value);
+            // A whole number is a whole number again after the pass through JSON.
+            match json.parse::<i64>() {
+                Ok(_) => out.push_str(&json),
+                Err(_) => out.push_str(&gofmt::float_g(*value)),
+            }
+        }
+        other => gofmt::write_v(out, other),
+    }
+}
+
+fn pad(out: &mut String, indent: usize) {
+    out.extend(std::iter::repeat_n(' ', indent));
+}
+
+fn text(out: &mut String, text: &str, indent: usize, simple_key: bool) {
+    let shape = analyse(text);
+    let plain = resolve::reads_as_text(text) && !is_base_60(text);
+    if text.contains('\n') && !simple_key && shape.block_allowed {
+        return literal(out, text, indent);
+    }
+    if plain && !text.contains('\n') && shape.plain_allowed {
+        return out.push_str(text);
+    }
+    if plain && !text.contains('\n') && shape.single_allowed {
+        out.push('\'');
+        out.push_str(&text.replace('\'', "''"));
+        out.push('\'');
+        return;
+    }
+    double(out, text);
+}
+
+struct Shape {
+    plain_allowed: bool,
+    single_allowed: bool,
+    block_allowed: bool,
+}
+
+fn is_break(c: char) -> bool {
+    matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
+}
+
+fn is_printable(c: char) -> bool {
+    // go-yaml counts nothing beyond the basic plane as printable.
+    matches!(c, '\n' | '\u{20}'..='\u{7e}' | '\u{a0}'..='\u{d7ff}' | '\u{e000}'..='\u{fffd}') && c != '\u{feff}'
+}
+
+/// `yaml_emitter_analyze_scalar`.
+fn analyse(text: &str) -> Shape {
+    let mut block_indicators = text.starts_with("---") || text.starts_with("...");
+    let (mut special, mut breaks) = (false, false);
+    let (mut break_space, mut space_break) = (false, false);
+    let (mut after_space, mut after_break) = (false, false);
+    let mut preceded_by_blank = true;
+    let mut chars = text.chars().peekable();
+    let mut first = true;
+    while let Some(c) = chars.next() {
+        let followed_by_blank = chars.peek().is_none_or(|c| matches!(c, ' ' | '\t'));
+        if first {
+            block_indicators |= "#,[]{}&*!|>'\"%@`".contains(c) || (matches!(c, '?' | ':' | '-') && followed_by_blank);
+        } else {
+            block_indicators |= (c == ':' && followed_by_blank) || (c == '#' && preceded_by_blank);
+        }
+        special |= !is_printable(c);
+        if c == ' ' {
+            break_space |= after_break;
+            after_space = true;
+            after_break = false;
+        } else if is_break(c) {
+            breaks = true;
+            space_break |= after_space;
+            after_space = false;
+            after_break = true;
+        } else {
+            after_space = false;
+            after_break = false;
+        }
+        preceded_by_blank = matches!(c, ' ' | '\t') || is_break(c);
+        first = false;
+    }
+    let edge = |c: Option<char>| c.is_some_and(|c| c == ' ' || is_break(c));
+    let spaced = edge(text.chars().next()) || edge(text.chars().next_back());
+    Shape {
+        plain_allowed: !(spaced || break_space || space_break || special || breaks || block_indicators),
+        single_allowed: !(break_space || space_break || special),
+        block_allowed: !text.is_empty() && !(text.ends_with(' ') || space_break || special),
+    }
+}
+
+fn literal(out: &mut String, text: &str, indent: usize) {
+    out.push('|');
+    if text.starts_with(' ') || text.starts_with(is_break) {
+        out.push('2');
+    }
+    let mut ends = text.chars().rev();
+    match (ends.next().is_some_and(is_break), ends.next()) {
+        (false, _) => out.push('-'),
+        (true, None) => out.push('+'),
+        (true, Some(c)) if is_break(c) => out.push('+'),
+        _ => {}
+    }
+    out.push('\n');
+    for (index, line) in text.split('\n').enumerate() {
+        if index > 0 {
+            out.push('\n');
+        }
+        if !line.is_empty() {
+            pad(out, indent);
+            out.push_str(line);
+        }
+    }
+    // The caller ends the line; text that ends with a break has done so.
+    if text.ends_with('\n') {
+        out.pop();
+    }
+}
+
+fn double(out: &mut String, text: &str) {
+    use std::fmt::Write as _;
+    out.push('"');
+    // go-yaml looks for a byte order mark at the start of the text whichever character it is at.
+    let marked = text.starts_with('\u{feff}');
+    for c in text.chars() {
+        if is_printable(c) && !is_break(c) && c != '"' && c != '\\' && !marked {
+            out.push(c);
+            continue;
+        }
+        out.push('\\');
+        match c {
+            '\0' => out.push('0'),
+            '\u{7}' => out.push('a'),
+            '\u{8}' => out.push('b'),
+            '\t' => out.push('t'),
+            '\n' => out.push('n'),
+            '\u{b}' => out.push('v'),
+            '\u{c}' => out.push('f'),
+            '\r' => out.push('r'),
+            '\u{1b}' => out.push('e'),
+            '"' => out.push('"'),
+            '\\' => out.push('\\'),
+            '\u{85}' => out.push('N'),
+            '\u{a0}' => out.push('_'),
+            '\u{2028}' => out.push('L'),
+            '\u{2029}' => out.push('P'),
+            c => {
+                let code = c as u32;
+                let written = match code {
+                    0..=0xff => write!(out, "x{code:02X}"),
+                    0x100..=0xffff => write!(out, "u{code:04X}"),
+                    _ => write!(out, "U{code:08X}"),
+                };
+                debug_assert!(written.is_ok(), "writing to a String cannot fail");
+            }
+        }
+    }
+    out.push('"');
+}
+
+/// `^[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?$`.
+fn is_base_60(text: &str) -> bool {
+    let body = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (body, fraction) = body.split_once('.').map_or((body, ""), |(body, fraction)| (body, fraction));
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b == b'_');
+    let mut parts = body.split(':');
+    let head = parts.next().unwrap_or_default();
+    let mut count = 0;
+    let tail = parts.all(|part| {
+        count += 1;
+        matches!(part.as_bytes(), [b] if b.is_ascii_digit())
+            || matches!(part.as_bytes(), [a, b] if (b'0'..=b'5').contains(a) && b.is_ascii_digit())
+    });
+    count > 0 && tail && digits(fraction) && digits(head) && head.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// go-yaml's order of keys: letters after other signs, runs of digits by their number.
+fn natural(a: &str, b: &str) -> Ordering {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    for i in 0..a.len().min(b.len()) {
+        if a[i] == b[i] {
+            continue;
+        }
+        let (al, bl) = (a[i].is_alphabetic(), b[i].is_alphabetic());
+        if al && bl {
+            return a[i].cmp(&b[i]);
+        }
+        if al || bl {
+            return if bl { Ordering::Less } else { Ordering::Greater };
+        }
+        let (mut an, mut bn) = (0_i64, 0_i64);
+        if a[i] == '0' || b[i] == '0' {
+            for j in (0..i).rev() {
+                if !a[j].is_ascii_digit() {
+                    break;
+                }
+                if a[j] != '0' {
+                    (an, bn) = (1, 1);
+                    break;
+                }
+            }
+        }
+        let run = |chars: &[char], mut number: i64| {
+            let mut end = i;
+            while let Some(digit) = chars.get(end).and_then(|c| c.to_digit(10)) {
+                number = number.wrapping_mul(10).wrapping_add(i64::from(digit));
+                end += 1;
+            }
+            (number, end)
+        };
+        let ((an, ai), (bn, bi)) = (run(&a, an), run(&b, bn));
+        return an.cmp(&bn).then(ai.cmp(&bi)).then(a[i].cmp(&b[i]));
+    }
+    a.len().cmp(&b.len())
+}
