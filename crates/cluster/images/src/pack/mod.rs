@@ -40,6 +40,14 @@ pub struct Config {
     pub user: String,
 }
 
+/// Returns the dynamic linker that an executable names, or `None` if it is static.
+///
+/// # Errors
+/// [`Error::Elf`] if it is not an executable of this kind, a script for example.
+pub fn interpreter(executable: &Path) -> Result<Option<String>, Error> {
+    elf::read(executable).map(|elf| elf.interpreter)
+}
+
 /// What was packed last time, to see whether it changed.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Memory {
