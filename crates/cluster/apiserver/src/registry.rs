@@ -234,13 +234,6 @@ impl Registry {
         self.resources.get(&(group.to_owned(), version.to_owned(), plural.to_owned()))
     }
 
-    /// Returns a kind by its name.
-    pub(crate) fn by_kind(&self, group: &str, version: &str, kind: &str) -> Option<&Arc<Resource>> {
-        self.resources.values().find(|resource| {
-            resource.gvk.kind == kind && resource.gvk.group == group && resource.gvk.version == version
-        })
-    }
-
     /// Returns whether any kind is served at `group/version`.
     pub(crate) fn has_version(&self, group: &str, version: &str) -> bool {
         self.resources.keys().any(|(g, v, _)| g == group && v == version)
