@@ -132,12 +132,11 @@ async fn http_get(target: &Target, get: &HTTPGetAction) -> Result<(), String> {
     let stream = stream.map_err(|error| format!("connecting to {host}:{port}: {error}"))?;
     let (mut sender, connection) =
         hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+    let mut answer = std::pin::pin!(sender.send_request(request));
     let response = tokio::select! {
-        response = sender.send_request(request) => response,
-        result = connection => match result {
-            Ok(()) => return Err("the connection ended without an answer".to_owned()),
-            Err(error) => Err(error),
-        },
+        response = &mut answer => response,
+        // The connection may end in the moment in which the answer is there.
+        _ = connection => answer.await,
     };
     let status = response.map_err(|error| error.to_string())?.status();
     if status.is_success() || status.is_redirection() {
