@@ -1,0 +1,85 @@
+// Live updates and copy buttons. Every page works without it.
+"use strict";
+
+const link = document.getElementById("link");
+
+function connect(url, handlers) {
+  const source = new EventSource(url);
+  source.onopen = () => { link.hidden = true; };
+  source.onerror = () => { link.hidden = false; };
+  for (const [name, handle] of Object.entries(handlers)) {
+    source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
+  }
+  addEventListener("pagehide", () => source.close());
+}
+
+// Puts new content in, leaves what is the same alone, marks what has changed.
+function swap(target, html) {
+  const template = document.createElement("template");
+  template.innerHTML = html;
+  const before = new Map();
+  for (const old of target.querySelectorAll("[data-key]")) before.set(old.dataset.key, old);
+  for (const fresh of template.content.querySelectorAll("[data-key]")) {
+    const old = before.get(fresh.dataset.key);
+    if (old && old.innerHTML === fresh.innerHTML) {
+      old.classList.remove("changed");
+      fresh.replaceWith(old);
+    } else if (before.size) {
+      fresh.classList.add("changed");
+    }
+  }
+  const focused = document.activeElement && target.contains(document.activeElement) ? document.activeElement.getAttribute("href") : null;
+  target.replaceChildren(template.content);
+  if (focused) target.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
+  copyButtons(target);
+}
+
+for (const live of document.querySelectorAll("[data-live]")) {
+  let first = true;
+  connect(live.dataset.live, {
+    fragment: ({ id, html }) => {
+      if ("reload" in live.dataset) {
+        if (!first && html.includes("data-key")) location.reload();
+        first = false;
+        return;
+      }
+      const target = document.getElementById(id);
+      if (target) swap(target, html);
+    },
+  });
+}
+
+for (const logs of document.querySelectorAll("[data-logs]")) {
+  const most = 1000;
+  connect(logs.dataset.logs, {
+    message: ({ pod, line }) => {
+      const end = logs.scrollHeight - logs.scrollTop - logs.clientHeight < 32;
+      const row = document.createElement("div");
+      const from = document.createElement("span");
+      from.textContent = pod.slice(-5);
+      from.title = pod;
+      row.append(from, line);
+      logs.append(row);
+      while (logs.childElementCount > most) logs.firstElementChild.remove();
+      if (end) logs.scrollTop = logs.scrollHeight;
+    },
+  });
+}
+
+function copyButtons(root) {
+  for (const code of root.querySelectorAll("[data-copy]")) {
+    if (code.nextElementSibling?.classList.contains("copy")) continue;
+    const button = document.createElement("button");
+    button.type = "button";
+    button.className = "copy plain";
+    button.textContent = "Copy";
+    button.addEventListener("click", async () => {
+      await navigator.clipboard.writeText(code.textContent);
+      button.textContent = "Copied";
+      setTimeout(() => { button.textContent = "Copy"; }, 1500);
+    });
+    code.after(button);
+  }
+}
+
+if (navigator.clipboard) copyButtons(document);
