@@ -112,6 +112,9 @@ fn application(index: &Index, namespace: &str, service: &str) -> Option<Arc<Valu
 
 /// Returns a word of Argo CD's and what to say about it.
 fn health(object: &Value, application: Option<&Value>) -> (String, String) {
+    if object.pointer("/metadata/deletionTimestamp").is_some() {
+        return ("Progressing".to_owned(), "It is being deleted, with everything that it brought about.".to_owned());
+    }
     let conditions = items(object, "/status/conditions");
     let said = |kind: &str| conditions.iter().find(|condition| text(condition, "/type") == Some(kind));
     let trouble = conditions
