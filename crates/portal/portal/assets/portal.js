@@ -13,6 +13,9 @@ function connect(url, handlers) {
   addEventListener("pagehide", () => source.close());
 }
 
+// An element's content, but for what only the clock changes.
+const lasting = (element) => element.innerHTML.replace(/(<time[^>]*>)[^<]*/g, "$1");
+
 // Puts new content in, leaves what is the same alone, marks what has changed.
 function swap(target, html) {
   const template = document.createElement("template");
@@ -21,7 +24,7 @@ function swap(target, html) {
   for (const old of target.querySelectorAll("[data-key]")) before.set(old.dataset.key, old);
   for (const fresh of template.content.querySelectorAll("[data-key]")) {
     const old = before.get(fresh.dataset.key);
-    if (old && old.innerHTML === fresh.innerHTML) {
+    if (old && lasting(old) === lasting(fresh)) {
       old.classList.remove("changed");
       fresh.replaceWith(old);
     } else if (before.size) {
@@ -32,7 +35,25 @@ function swap(target, html) {
   target.replaceChildren(template.content);
   if (focused) target.querySelector(`[href="${CSS.escape(focused)}"]`)?.focus();
   copyButtons(target);
+  tick();
 }
+
+// Ages, as the server writes them.
+function age(seconds) {
+  if (seconds < 1) return "now";
+  if (seconds < 120) return `${seconds}s`;
+  if (seconds < 7200) return `${Math.floor(seconds / 60)}m`;
+  if (seconds < 172800) return `${Math.floor(seconds / 3600)}h`;
+  return `${Math.floor(seconds / 86400)}d`;
+}
+
+function tick() {
+  for (const time of document.querySelectorAll("time")) {
+    const then = Date.parse(time.dateTime);
+    if (then) time.textContent = age(Math.floor((Date.now() - then) / 1000)) + ("ago" in time.dataset ? " ago" : "");
+  }
+}
+setInterval(tick, 5000);
 
 for (const live of document.querySelectorAll("[data-live]")) {
   let first = true;

@@ -26,6 +26,7 @@ mod worker;
 pub use ca::Authority;
 pub use control::{Status, metrics, status, stop};
 pub use error::Error;
+pub use feed::Link;
 pub use gateway::Gateway;
 pub use keep::purge;
 pub use live::Limits;
