@@ -118,3 +118,197 @@ pub struct Automated {
     /// Lets a source that renders to nothing delete everything.
     pub allow_empty: bool,
 }
+
+/// What was observed of an `Application`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ApplicationStatus {
+    /// Whether the cluster is as the source says.
+    pub sync: SyncStatus,
+    /// How its objects are, in one word.
+    pub health: HealthStatus,
+    /// Each object that it manages.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub resources: Vec<ResourceStatus>,
+    /// What is wrong.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub conditions: Vec<ApplicationCondition>,
+    /// The newest sync.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operation_state: Option<OperationState>,
+    /// What was deployed when, oldest first.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Deployed>,
+    /// When source and cluster were last compared.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub reconciled_at: Option<String>,
+    /// `Helm` or `Directory`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub source_type: Option<String>,
+    /// What its objects have in common.
+    pub summary: Summary,
+}
+
+/// Whether the cluster is as the source says.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SyncStatus {
+    /// `Synced`, `OutOfSync` or `Unknown`.
+    pub status: String,
+    /// The commit that was compared, where there is one source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// The commits that were compared, in the order of `sources`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revisions: Vec<String>,
+}
+
+impl Default for SyncStatus {
+    fn default() -> Self {
+        Self { status: "Unknown".to_owned(), revision: None, revisions: Vec::new() }
+    }
+}
+
+/// Health in Argo CD's words.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct HealthStatus {
+    /// `Healthy`, `Suspended`, `Progressing`, `Missing`, `Degraded` or `Unknown`.
+    pub status: String,
+    /// Why, where it is not `Healthy`.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+impl Default for HealthStatus {
+    fn default() -> Self {
+        Self { status: "Unknown".to_owned(), message: None }
+    }
+}
+
+/// One managed object.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ResourceStatus {
+    /// API group, empty for the core group.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub group: String,
+    /// API version.
+    pub version: String,
+    /// Kind.
+    pub kind: String,
+    /// Namespace, empty for cluster-scoped objects.
+    #[serde(skip_serializing_if = "String::is_empty")]
+    pub namespace: String,
+    /// Name.
+    pub name: String,
+    /// `Synced` or `OutOfSync`.
+    pub status: String,
+    /// Its health, for kinds that have one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub health: Option<HealthStatus>,
+    /// It left the source and is still there.
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
+    pub requires_pruning: bool,
+    /// Its wave, where it is not 0.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sync_wave: Option<i64>,
+}
+
+/// Something that is wrong with an application.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct ApplicationCondition {
+    /// `ComparisonError`, `InvalidSpecError`, `SyncError`, …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// What it is, for people.
+    pub message: String,
+    /// Since when.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub last_transition_time: Option<String>,
+}
+
+/// The newest sync.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct OperationState {
+    /// `Running`, `Succeeded` or `Failed`.
+    pub phase: String,
+    /// What happened, for people.
+    pub message: String,
+    /// When it began.
+    pub started_at: String,
+    /// When it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub finished_at: Option<String>,
+    /// What it deployed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub sync_result: Option<SyncResult>,
+}
+
+/// What a sync deployed.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct SyncResult {
+    /// The commit, where there is one source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// The commits, in the order of `sources`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revisions: Vec<String>,
+}
+
+/// A deployment of the past.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct Deployed {
+    /// Counts up.
+    pub id: i64,
+    /// The commit, where there is one source.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub revision: Option<String>,
+    /// The commits, in the order of `sources`.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub revisions: Vec<String>,
+    /// When it was done.
+    pub deployed_at: String,
+}
+
+/// What an application's objects have in common.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct Summary {
+    /// Every image that its workloads name, sorted.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub images: Vec<String>,
+}
+
+/// What an `AppProject` allows.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", default)]
+pub struct AppProjectSpec {
+    /// What it is for.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub description: Option<String>,
+    /// Repositories that its applications may use; `*` matches anything.
+    pub source_repos: Vec<String>,
+    /// Where its applications may deploy.
+    pub destinations: Vec<Destination>,
+    /// Cluster-scoped kinds that are allowed; none if absent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub cluster_resource_whitelist: Vec<GroupKind>,
+    /// Namespaced kinds that are allowed; all if absent.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub namespace_resource_whitelist: Vec<GroupKind>,
+}
+
+/// A kind and its group; `*` matches anything.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default)]
+pub struct GroupKind {
+    /// API group.
+    pub group: String,
+    /// Kind.
+    pub kind: String,
+}

@@ -1,0 +1,284 @@
+//! Objects in the cluster: which kinds there are, what is cached of them, how they are written.
+
+use std::{collections::HashMap, sync::Arc, time::Duration};
+
+use base::{
+    clock,
+    fault::{Class, Fault},
+    task::{OnError, Tasks},
+};
+use futures::StreamExt;
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    core::GroupVersionKind,
+    discovery::Scope,
+    runtime::{
+        WatchStreamExt,
+        reflector::{self, ObjectRef, Store},
+        watcher,
+    },
+};
+use parking_lot::Mutex;
+use serde_json::{Map, Value, json};
+use tokio::time::Instant;
+
+use crate::work::Key;
+
+/// Why the API server could not be asked or told.
+#[derive(Debug, thiserror::Error)]
+#[error("failed to {operation} {kind} {key}")]
+pub struct Error {
+    /// What was tried.
+    pub operation: &'static str,
+    /// The kind of object.
+    pub kind: String,
+    /// Namespace and name.
+    pub key: String,
+    /// The client's error.
+    pub source: kube::Error,
+}
+
+impl Error {
+    pub(crate) fn new(operation: &'static str, kind: &str, key: &Key, source: kube::Error) -> Self {
+        Self { operation, kind: kind.to_owned(), key: key.to_string(), source }
+    }
+
+    /// Returns whether the object, or its kind, is not there.
+    pub fn is_not_found(&self) -> bool {
+        is_not_found(&self.source)
+    }
+}
+
+pub(crate) fn is_not_found(error: &kube::Error) -> bool {
+    matches!(error, kube::Error::Api(status) if status.code == 404)
+}
+
+impl Fault for Error {
+    fn class(&self) -> Class {
+        match &self.source {
+            // What the API server refuses as wrong is not right the next time either.
+            kube::Error::Api(status) if matches!(status.code, 400 | 403 | 405 | 415 | 422) => Class::Stalled,
+            _ => Class::Transient,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self.class() {
+            Class::Stalled => "DEL0002",
+            _ => "DEL0001",
+        }
+    }
+}
+
+pub(crate) fn resource(group: &str, version: &str, kind: &str, plural: &str) -> ApiResource {
+    ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(group, version, kind), plural)
+}
+
+pub(crate) fn application() -> ApiResource {
+    resource("argoproj.io", "v1alpha1", "Application", "applications")
+}
+
+pub(crate) fn app_project() -> ApiResource {
+    resource("argoproj.io", "v1alpha1", "AppProject", "appprojects")
+}
+
+pub(crate) fn microservice() -> ApiResource {
+    resource("platform.io", "v1alpha1", "Microservice", "microservices")
+}
+
+pub(crate) fn environment() -> ApiResource {
+    resource("platform.io", "v1alpha1", "Environment", "environments")
+}
+
+/// Returns the API of a kind, in one namespace or, if that is empty, in all.
+pub(crate) fn api(client: &Client, resource: &ApiResource, namespace: &str) -> Api<DynamicObject> {
+    if namespace.is_empty() {
+        Api::all_with(client.clone(), resource)
+    } else {
+        Api::namespaced_with(client.clone(), namespace, resource)
+    }
+}
+
+/// The objects of one kind as the API server last told. Clones share it.
+#[derive(Clone)]
+pub(crate) struct Cache {
+    store: Store<DynamicObject>,
+    resource: ApiResource,
+}
+
+impl Cache {
+    /// Watches a kind in all namespaces; `on_event` hears of every object that comes, changes or goes.
+    pub(crate) fn watch(
+        tasks: &Tasks,
+        client: &Client,
+        resource: ApiResource,
+        on_event: impl Fn(&DynamicObject) + Send + Sync + 'static,
+    ) -> Self {
+        let writer = reflector::store::Writer::new(resource.clone());
+        let store = writer.as_reader();
+        let api = Api::all_with(client.clone(), &resource);
+        let stop = tasks.stop();
+        let kind = resource.kind.clone();
+        tasks.spawn("watch", OnError::Shutdown, async move {
+            let events = reflector::reflector(writer, watcher(api, watcher::Config::default())).default_backoff();
+            let mut events = std::pin::pin!(events.take_until(stop.cancelled_owned()));
+            while let Some(event) = events.next().await {
+                match event {
+                    Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object) | watcher::Event::Delete(object)) => {
+                        on_event(&object);
+                    }
+                    Ok(watcher::Event::Init | watcher::Event::InitDone) => {}
+                    // The watcher begins again by itself.
+                    Err(error) => tracing::warn!(kind, %error, "a watch broke off"),
+                }
+            }
+            Ok::<(), String>(())
+        });
+        Self { store, resource }
+    }
+
+    /// Waits until the first list is complete.
+    pub(crate) async fn ready(&self) {
+        // The writer is only dropped when the platform stops.
+        let _stopped = self.store.wait_until_ready().await;
+    }
+
+    pub(crate) fn get(&self, key: &Key) -> Option<Arc<DynamicObject>> {
+        let mut reference = ObjectRef::new_with(&key.name, self.resource.clone());
+        if !key.namespace.is_empty() {
+            reference = reference.within(&key.namespace);
+        }
+        self.store.get(&reference)
+    }
+
+    pub(crate) fn all(&self) -> Vec<Arc<DynamicObject>> {
+        self.store.state()
+    }
+}
+
+/// What kinds the API server has, asked once each.
+#[derive(Clone)]
+pub(crate) struct Kinds {
+    client: Client,
+    known: Arc<Mutex<HashMap<GroupVersionKind, (ApiResource, bool)>>>,
+    versions: Arc<Mutex<Option<(Instant, Vec<String>)>>>,
+}
+
+/// How long the list of group versions is believed.
+const VERSIONS_AGE: Duration = Duration::from_secs(30);
+
+impl Kinds {
+    pub(crate) fn new(client: Client) -> Self {
+        Self { client, known: Arc::default(), versions: Arc::default() }
+    }
+
+    /// Returns every group version that the API server has, for `.Capabilities.APIVersions`.
+    pub(crate) async fn api_versions(&self) -> Result<Vec<String>, Error> {
+        if let Some((at, versions)) = &*self.versions.lock() {
+            if clock::instant() - *at < VERSIONS_AGE {
+                return Ok(versions.clone());
+            }
+        }
+        let groups = self
+            .client
+            .list_api_groups()
+            .await
+            .map_err(|source| Error::new("list", "API groups", &Key::default(), source))?;
+        let versions: Vec<String> =
+            groups.groups.into_iter().flat_map(|group| group.versions).map(|version| version.group_version).collect();
+        *self.versions.lock() = Some((clock::instant(), versions.clone()));
+        Ok(versions)
+    }
+
+    /// Returns the resource of a kind and whether it is namespaced; `None` if the API server does not have it.
+    pub(crate) async fn find(&self, kind: &GroupVersionKind) -> Result<Option<(ApiResource, bool)>, Error> {
+        if let Some(found) = self.known.lock().get(kind) {
+            return Ok(Some(found.clone()));
+        }
+        match kube::discovery::pinned_kind(&self.client, kind).await {
+            Ok((resource, capabilities)) => {
+                let found = (resource, capabilities.scope == Scope::Namespaced);
+                self.known.lock().insert(kind.clone(), found.clone());
+                Ok(Some(found))
+            }
+            Err(kube::Error::Discovery(_)) => Ok(None),
+            Err(error) if is_not_found(&error) => Ok(None),
+            Err(error) => {
+                Err(Error::new("look up", &kind.kind, &Key::new("", format!("{}/{}", kind.group, kind.version)), error))
+            }
+        }
+    }
+}
+
+/// Applies an object server-side and returns what is there now.
+pub(crate) async fn apply(api: &Api<DynamicObject>, manager: &str, object: &Value) -> Result<DynamicObject, Error> {
+    let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+    let namespace = object["metadata"]["namespace"].as_str().unwrap_or_default();
+    let params = PatchParams::apply(manager).force();
+    api.patch(&name, &params, &Patch::Apply(object)).await.map_err(|source| {
+        Error::new("apply", object["kind"].as_str().unwrap_or_default(), &Key::new(namespace, &name), source)
+    })
+}
+
+/// Returns the merge patch that turns `old` into `new`, or `None` if they are equal.
+pub(crate) fn merge_patch(old: &Value, new: &Value) -> Option<Value> {
+    if old == new {
+        return None;
+    }
+    let (Value::Object(old), Value::Object(new)) = (old, new) else { return Some(new.clone()) };
+    let mut patch = Map::new();
+    for (key, value) in new {
+        match old.get(key) {
+            Some(before) => {
+                if let Some(inner) = merge_patch(before, value) {
+                    patch.insert(key.clone(), inner);
+                }
+            }
+            None => {
+                patch.insert(key.clone(), value.clone());
+            }
+        }
+    }
+    for key in old.keys().filter(|key| !new.contains_key(*key)) {
+        patch.insert(key.clone(), Value::Null);
+    }
+    Some(Value::Object(patch))
+}
+
+/// Takes a finalizer away unless the object changed since it was read.
+pub(crate) async fn drop_finalizer(api: &Api<DynamicObject>, object: &DynamicObject, finalizer: &str) -> Result<(), Error> {
+    let left: Vec<&String> = object.metadata.finalizers.iter().flatten().filter(|one| *one != finalizer).collect();
+    let patch = json!({"metadata": {"finalizers": left, "resourceVersion": object.metadata.resource_version}});
+    let key = Key::of(object);
+    match api.patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+        Ok(_) => Ok(()),
+        Err(error) if is_not_found(&error) => Ok(()),
+        Err(source) => Err(Error::new("release", "object", &key, source)),
+    }
+}
+
+/// Adds a finalizer unless the object changed since it was read.
+pub(crate) async fn add_finalizer(api: &Api<DynamicObject>, object: &DynamicObject, finalizer: &str) -> Result<(), Error> {
+    let mut all = object.metadata.finalizers.clone().unwrap_or_default();
+    all.push(finalizer.to_owned());
+    let patch = json!({"metadata": {"finalizers": all, "resourceVersion": object.metadata.resource_version}});
+    let key = Key::of(object);
+    match api.patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+        Ok(_) => Ok(()),
+        Err(source) => Err(Error::new("hold", "object", &key, source)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_merge_patch_says_only_what_changed() {
+        let old = json!({"a": 1, "b": {"c": [1], "d": 2}, "e": 3});
+        let new = json!({"a": 1, "b": {"c": [1, 2], "d": 2}, "f": 4});
+        assert_eq!(merge_patch(&old, &new), Some(json!({"b": {"c": [1, 2]}, "e": null, "f": 4})));
+        assert_eq!(merge_patch(&old, &old), None);
+    }
+}
