@@ -125,7 +125,9 @@ mod tests {
 
     #[test]
     fn names_that_leave_their_folder_are_refused() {
-        for bad in ["", "a//b", "../x", "a/..", "a/_tags", "A", "a:", "a:.x", "a b", "a@sha256:1", "a/./b", "-a", "a..b"] {
+        for bad in
+            ["", "a//b", "../x", "a/..", "a/_tags", "A", "a:", "a:.x", "a b", "a@sha256:1", "a/./b", "-a", "a..b"]
+        {
             assert!(Reference::parse(bad).is_err(), "{bad}");
         }
     }

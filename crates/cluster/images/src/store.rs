@@ -41,7 +41,10 @@ impl Target {
         if reference::is_tag(value) {
             return Ok(Self::Tag(value.to_owned()));
         }
-        Err(Error::InvalidReference { value: value.chars().take(200).collect(), why: "it is neither a tag nor a digest" })
+        Err(Error::InvalidReference {
+            value: value.chars().take(200).collect(),
+            why: "it is neither a tag nor a digest",
+        })
     }
 }
 
@@ -155,7 +158,8 @@ impl Store {
 
     /// Returns whether `repository` serves this blob.
     pub fn has_blob(&self, repository: &str, digest: &Digest) -> Result<bool, Error> {
-        Ok(self.repository(repository)?.join("_blobs").join(digest.hex()).exists() && self.blob_length(digest).is_some())
+        Ok(self.repository(repository)?.join("_blobs").join(digest.hex()).exists()
+            && self.blob_length(digest).is_some())
     }
 
     /// Removes a blob from a repository; its content stays for others.
@@ -167,7 +171,13 @@ impl Store {
     ///
     /// # Errors
     /// [`Error::DigestMismatch`] if `target` is a digest and not that of `bytes`.
-    pub fn put_manifest(&self, repository: &str, target: &Target, media_type: &str, bytes: &[u8]) -> Result<Digest, Error> {
+    pub fn put_manifest(
+        &self,
+        repository: &str,
+        target: &Target,
+        media_type: &str,
+        bytes: &[u8],
+    ) -> Result<Digest, Error> {
         let dir = self.repository(repository)?;
         if bytes.len() as u64 > MANIFEST_LIMIT {
             return Err(Error::TooLarge { what: "a manifest", limit: MANIFEST_LIMIT });
@@ -287,9 +297,15 @@ impl Store {
         };
         let manifest: ImageManifest = serde_json::from_slice(&bytes).map_err(|e| invalid(&digest, e.to_string()))?;
         let config = self.read_blob(&Digest::parse(manifest.config().digest().as_ref())?)?;
-        let config: ImageConfiguration = serde_json::from_slice(&config).map_err(|e| invalid(&digest, e.to_string()))?;
+        let config: ImageConfiguration =
+            serde_json::from_slice(&config).map_err(|e| invalid(&digest, e.to_string()))?;
         if *config.os() != Os::Linux || *config.architecture() != Arch::default() {
-            let why = format!("it is for {}/{}, this machine is linux/{}", config.os(), config.architecture(), Arch::default());
+            let why = format!(
+                "it is for {}/{}, this machine is linux/{}",
+                config.os(),
+                config.architecture(),
+                Arch::default()
+            );
             return Err(invalid(&digest, why));
         }
         Ok(Image { digest, layers: manifest.layers().clone(), config })

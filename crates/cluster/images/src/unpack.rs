@@ -101,7 +101,13 @@ fn unpack_layers(store: &Store, image: &Image, root: &Path, limits: Limits) -> R
     Ok(())
 }
 
-fn extract(reader: Box<dyn Read + '_>, root: &Path, layer: &Digest, left: &mut Limits, limits: Limits) -> Result<(), Error> {
+fn extract(
+    reader: Box<dyn Read + '_>,
+    root: &Path,
+    layer: &Digest,
+    left: &mut Limits,
+    limits: Limits,
+) -> Result<(), Error> {
     let mut archive = Archive::new(reader);
     let broken = |source| Error::Disk { operation: "unpack layer", path: layer.to_string().into(), source };
     // Folders get their modes last, so that a read-only one can be filled.
@@ -114,9 +120,12 @@ fn extract(reader: Box<dyn Read + '_>, root: &Path, layer: &Digest, left: &mut L
             entry: path.to_string_lossy().chars().take(300).collect(),
             why,
         };
-        left.entries = left.entries.checked_sub(1).ok_or(Error::TooLarge { what: "an image", limit: limits.entries })?;
-        left.bytes =
-            left.bytes.checked_sub(entry.size()).ok_or(Error::TooLarge { what: "an unpacked image", limit: limits.bytes })?;
+        left.entries =
+            left.entries.checked_sub(1).ok_or(Error::TooLarge { what: "an image", limit: limits.entries })?;
+        left.bytes = left
+            .bytes
+            .checked_sub(entry.size())
+            .ok_or(Error::TooLarge { what: "an unpacked image", limit: limits.bytes })?;
         if matches!(entry.header().entry_type(), EntryType::XGlobalHeader) {
             continue;
         }

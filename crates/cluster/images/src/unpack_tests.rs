@@ -98,12 +98,21 @@ fn links_are_followed_within_the_root_only() {
     fs::create_dir(&outside).unwrap();
     let root = fixture
         .unpack(&[
-            vec![(D, "usr/", ""), (D, "usr/lib/", ""), (L, "lib", "usr/lib"), (L, "up", "../../../.."), (L, "abs", "/usr")],
+            vec![
+                (D, "usr/", ""),
+                (D, "usr/lib/", ""),
+                (L, "lib", "usr/lib"),
+                (L, "up", "../../../.."),
+                (L, "abs", "/usr"),
+            ],
             vec![(F, "lib/a", "1"), (F, "up/b", "2"), (F, "abs/c", "3"), (F, "/d", "4")],
         ])
         .unwrap();
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap();
-    assert_eq!((read("usr/lib/a"), read("b"), read("usr/c"), read("d")), ("1".into(), "2".into(), "3".into(), "4".into()));
+    assert_eq!(
+        (read("usr/lib/a"), read("b"), read("usr/c"), read("d")),
+        ("1".into(), "2".into(), "3".into(), "4".into())
+    );
     assert!(fs::read_dir(outside).unwrap().next().is_none());
 }
 

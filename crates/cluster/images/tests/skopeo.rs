@@ -1,4 +1,5 @@
 //! The registry with a stock client: an image goes in and out unchanged.
+#![expect(clippy::unwrap_used, reason = "it is a test")]
 
 use std::process::Command;
 
@@ -43,12 +44,12 @@ async fn skopeo_pulls_and_pushes_an_image_unchanged() {
     )))
     .await;
     assert_eq!(to.image(&reference).unwrap().digest, digest);
-    let inspected = skopeo(words(&format!(
-        "inspect --tls-verify=false --creds x:t docker://127.0.0.1:{to_port}/team/shell:1"
-    )))
-    .await;
+    let inspected =
+        skopeo(words(&format!("inspect --tls-verify=false --creds x:t docker://127.0.0.1:{to_port}/team/shell:1")))
+            .await;
     assert!(inspected.contains(&digest.to_string()), "{inspected}");
     let cache = other.path().join("roots");
-    let root = images::unpack::unpack(&to, &to.image(&reference).unwrap(), &cache, images::unpack::Limits::default()).unwrap();
+    let root =
+        images::unpack::unpack(&to, &to.image(&reference).unwrap(), &cache, images::unpack::Limits::default()).unwrap();
     assert!(root.join("etc/passwd").exists());
 }

@@ -29,9 +29,10 @@ pub(crate) fn hierarchies() -> Vec<PathBuf> {
 pub(crate) fn out_of_memory(group: &str) -> bool {
     let group = group.trim_start_matches('/');
     let files = [format!("{ROOT}/memory/{group}/memory.oom_control"), format!("{ROOT}/{group}/memory.events")];
-    files.iter().filter_map(|path| fs::read_to_string(path).ok()).any(|text| {
-        text.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|n| n.trim() != "0"))
-    })
+    files
+        .iter()
+        .filter_map(|path| fs::read_to_string(path).ok())
+        .any(|text| text.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|n| n.trim() != "0")))
 }
 
 /// Kills everything in `group` and below, and removes it from every hierarchy; absent ones are fine.

@@ -71,7 +71,10 @@ impl Events {
 }
 
 /// Sends what is in the queue until it is closed; the same event again raises the count of the first.
-pub(crate) async fn send(client: kube::Client, mut from: mpsc::Receiver<Event>) -> Result<(), std::convert::Infallible> {
+pub(crate) async fn send(
+    client: kube::Client,
+    mut from: mpsc::Receiver<Event>,
+) -> Result<(), std::convert::Infallible> {
     type Key = (String, String, String);
     let mut sent: BTreeMap<Key, (String, i32)> = BTreeMap::new();
     while let Some(event) = from.recv().await {

@@ -71,7 +71,9 @@ async fn container_logs(
         };
         pods.values().find(is_it).cloned()
     };
-    let Some(pod) = pod else { return refuse(StatusCode::NOT_FOUND, format!("pod {namespace}/{name} is not on this node")) };
+    let Some(pod) = pod else {
+        return refuse(StatusCode::NOT_FOUND, format!("pod {namespace}/{name} is not on this node"));
+    };
     let known = pod.spec.iter().flat_map(|s| s.containers.iter().chain(s.init_containers.iter().flatten()));
     if !known.into_iter().any(|c| c.name == container) {
         return refuse(StatusCode::BAD_REQUEST, format!("container {container} is not valid for pod {name}"));
@@ -81,10 +83,7 @@ async fn container_logs(
         Ok(record) => record,
         Err(error) => return refuse(StatusCode::INTERNAL_SERVER_ERROR, error.to_string()),
     };
-    let (wanted, what) = match query.previous {
-        true => (attempts.previous, "previous terminated "),
-        false => (attempts.last, ""),
-    };
+    let (wanted, what) = if query.previous { (attempts.previous, "previous terminated ") } else { (attempts.last, "") };
     let Some(attempt) = wanted else {
         let text = format!("{what}container {container:?} in pod {name:?} not found or waiting to start");
         return refuse(StatusCode::BAD_REQUEST, text);
@@ -123,7 +122,10 @@ async fn stream(
         if let Some(line) = line {
             piece.extend(shower.show(&line));
         }
-        if !piece.is_empty() && (at_end || piece.len() > 32 << 10) && out.send(Ok(std::mem::take(&mut piece).into())).await.is_err() {
+        if !piece.is_empty()
+            && (at_end || piece.len() > 32 << 10)
+            && out.send(Ok(std::mem::take(&mut piece).into())).await.is_err()
+        {
             return Ok(());
         }
         if shower.is_full() {

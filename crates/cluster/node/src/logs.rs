@@ -129,7 +129,7 @@ impl Reader {
                 if buffer.is_empty() {
                     break;
                 }
-                lines += buffer.iter().filter(|b| **b == b'\n').count();
+                lines += buffer.split(|b| *b == b'\n').count() - 1;
                 let n = buffer.len();
                 file.consume(n);
             }
@@ -189,7 +189,7 @@ mod tests {
 
     fn log(dir: &Path, lines: &[&str]) -> std::path::PathBuf {
         let path = dir.join("0.log");
-        std::fs::write(&path, lines.iter().map(|line| format!("{line}\n")).collect::<String>()).unwrap();
+        std::fs::write(&path, lines.join("\n") + "\n").unwrap();
         path
     }
 

@@ -17,8 +17,11 @@ use crate::{Error, shim::protocol::PodNetwork};
 
 /// Runs `work` with a netlink connection in the network namespace of this thread.
 async fn with_netlink<T, F: Future<Output = Result<T, Error>>>(work: impl FnOnce(Handle) -> F) -> Result<T, Error> {
-    let (connection, handle, _) = rtnetlink::new_connection()
-        .map_err(|source| Error::Disk { operation: "open", path: "netlink".into(), source })?;
+    let (connection, handle, _) = rtnetlink::new_connection().map_err(|source| Error::Disk {
+        operation: "open",
+        path: "netlink".into(),
+        source,
+    })?;
     tokio::select! {
         () = connection => Err(Error::Network {
             operation: "reach", name: "netlink".into(), source: rtnetlink::Error::RequestFailed,
@@ -51,12 +54,19 @@ pub(crate) async fn ensure_bridge(name: &str, address: Ipv4Addr, prefix: u8) -> 
                 let [_, b, c, d] = address.octets();
                 let bridge = LinkBridge::new(name).address(vec![0x02, 0x72, 0x73, b, c, d]).build();
                 handle.link().add(bridge).execute().await.map_err(failed("create bridge", name))?;
-                index_of(&handle, name).await?.ok_or_else(|| failed("find bridge", name)(rtnetlink::Error::RequestFailed))?
+                index_of(&handle, name)
+                    .await?
+                    .ok_or_else(|| failed("find bridge", name)(rtnetlink::Error::RequestFailed))?
             }
         };
         let add = handle.address().add(index, address.into(), prefix).replace();
         add.execute().await.map_err(failed("give an address to", name))?;
-        handle.link().set(LinkUnspec::new_with_index(index).up().build()).execute().await.map_err(failed("bring up", name))
+        handle
+            .link()
+            .set(LinkUnspec::new_with_index(index).up().build())
+            .execute()
+            .await
+            .map_err(failed("bring up", name))
     })
     .await
 }
@@ -65,12 +75,14 @@ pub(crate) async fn ensure_bridge(name: &str, address: Ipv4Addr, prefix: u8) -> 
 pub(crate) async fn remove_bridge(name: &str) -> Result<(), Error> {
     with_netlink(|handle| async move {
         let Some(bridge) = index_of(&handle, name).await? else { return Ok(()) };
-        let links: Vec<_> = handle.link().get().execute().try_collect().await.map_err(failed("list the links of", name))?;
+        let links: Vec<_> =
+            handle.link().get().execute().try_collect().await.map_err(failed("list the links of", name))?;
         for link in links {
             if link.attributes.iter().any(|a| matches!(a, LinkAttribute::Controller(of) if *of == bridge)) {
                 // A pod's interface may go by itself at this moment, with its namespace.
                 if let Err(error) = handle.link().del(link.header.index).execute().await {
-                    let gone = matches!(&error, rtnetlink::Error::NetlinkError(e) if e.raw_code() == -(nix::libc::ENODEV));
+                    let gone =
+                        matches!(&error, rtnetlink::Error::NetlinkError(e) if e.raw_code() == -(nix::libc::ENODEV));
                     if !gone {
                         return Err(failed("remove a link of", name)(error));
                     }
@@ -102,7 +114,8 @@ pub(crate) async fn enter_pod(network: &PodNetwork, address: Ipv4Addr, hostname:
             .execute()
             .await
             .map_err(failed("join to the bridge", veth))?;
-        let own = CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWNS;
+        let own =
+            CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWNS;
         unshare(own).map_err(Error::system("make the pod's namespaces"))?;
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
             .map_err(Error::system("keep the pod's mounts to itself"))?;
@@ -121,7 +134,11 @@ pub(crate) async fn enter_pod(network: &PodNetwork, address: Ipv4Addr, hostname:
         let set = |message| pod.link().set(message).execute();
         set(LinkUnspec::new_with_index(1).up().build()).await.map_err(failed("bring up", "lo"))?;
         set(LinkUnspec::new_with_index(index).name("eth0").build()).await.map_err(failed("rename", peer))?;
-        pod.address().add(index, address.into(), network.prefix).execute().await.map_err(failed("give an address to", "eth0"))?;
+        pod.address()
+            .add(index, address.into(), network.prefix)
+            .execute()
+            .await
+            .map_err(failed("give an address to", "eth0"))?;
         set(LinkUnspec::new_with_index(index).up().build()).await.map_err(failed("bring up", "eth0"))?;
         let route = RouteMessageBuilder::<Ipv4Addr>::new().gateway(network.gateway).build();
         pod.route().add(route).execute().await.map_err(failed("route through", "eth0"))

@@ -144,7 +144,10 @@ impl Node {
         if stop.is_cancelled() {
             return Ok(());
         }
-        Err(Error::Shim { pod: "all".to_owned(), why: "a task that the node needs has failed; the log says which".to_owned() })
+        Err(Error::Shim {
+            pod: "all".to_owned(),
+            why: "a task that the node needs has failed; the log says which".to_owned(),
+        })
     }
 }
 

@@ -112,7 +112,9 @@ pub(crate) fn write_state<T: Serialize>(path: &Path, value: &T) -> Result<(), Er
 /// Reads what [`write_state`] wrote, or `None` if there is no such file.
 pub(crate) fn read_state<T: DeserializeOwned>(path: &Path) -> Result<Option<T>, Error> {
     match fs::read(path) {
-        Ok(bytes) => serde_json::from_slice(&bytes).map(Some).map_err(|source| Error::State { path: path.to_owned(), source }),
+        Ok(bytes) => {
+            serde_json::from_slice(&bytes).map(Some).map_err(|source| Error::State { path: path.to_owned(), source })
+        }
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::disk("read", path)(error)),
     }

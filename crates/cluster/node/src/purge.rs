@@ -46,7 +46,6 @@ pub fn purge(data: &Path) -> Result<(), Error> {
         runtime.block_on(async { network::remove_bridge(&bridge).await })
     });
     match removed.join() {
-        Ok(Ok(())) => {}
         // Who may not change the network has no bridge either: it ran plain processes.
         Ok(Err(error)) if matches!(crate::isolation::probe(), crate::Isolation::Full) => return Err(error),
         _ => {}
@@ -60,7 +59,9 @@ fn kill_processes(data: &Path) -> Result<(), Error> {
     let ours = |pid: &i32| {
         let args = proc::arguments(*pid);
         let shim = args.len() > 3 && args[1] == "shim" && args[2] == "pod" && Path::new(&args[3]).starts_with(&pods);
-        let folder = |variable: &String| variable.strip_prefix("ROADSTEAD_POD_DIR=").is_some_and(|d| Path::new(d).starts_with(&pods));
+        let folder = |variable: &String| {
+            variable.strip_prefix("ROADSTEAD_POD_DIR=").is_some_and(|d| Path::new(d).starts_with(&pods))
+        };
         shim || proc::environment(*pid).iter().any(folder)
     };
     let deadline = base::clock::now() + Duration::from_secs(20);
@@ -71,7 +72,10 @@ fn kill_processes(data: &Path) -> Result<(), Error> {
         }
         if base::clock::now() > deadline {
             let pods: Vec<String> = found.iter().map(|identity| identity.pid.to_string()).collect();
-            return Err(Error::Shim { pod: data.display().to_string(), why: format!("processes {} do not end", pods.join(", ")) });
+            return Err(Error::Shim {
+                pod: data.display().to_string(),
+                why: format!("processes {} do not end", pods.join(", ")),
+            });
         }
         for identity in found {
             for child in proc::descendants(identity.pid) {

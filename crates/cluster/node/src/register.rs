@@ -45,7 +45,8 @@ pub(crate) struct Machine {
 pub(crate) fn machine() -> Machine {
     let cpus = std::thread::available_parallelism().map_or(1, usize::from);
     let text = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kib = text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<i64>().ok());
+    let kib =
+        text.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse::<i64>().ok());
     // Connecting a datagram socket sends nothing; it only chooses the source address.
     let address = UdpSocket::bind("0.0.0.0:0").and_then(|socket| {
         socket.connect("192.0.2.1:9")?;
@@ -131,19 +132,23 @@ async fn register(context: &Context, isolation: &Isolation) -> Result<(), Error>
                     annotations: Some(annotations),
                     ..ObjectMeta::default()
                 },
-                spec: Some(NodeSpec { pod_cidr: Some(cidr.clone()), pod_cidrs: Some(vec![cidr]), ..NodeSpec::default() }),
+                spec: Some(NodeSpec {
+                    pod_cidr: Some(cidr.clone()),
+                    pod_cidrs: Some(vec![cidr]),
+                    ..NodeSpec::default()
+                }),
                 status: None,
             };
             api.create(&PostParams::default(), &node).await.map_err(Error::api(format!("create node {name}")))?
         }
     };
-    let status = status(context, before.status.unwrap_or_default());
+    let status = status(context, &before.status.unwrap_or_default());
     let patch = json!({ "status": status });
     let patched = api.patch_status(name, &PatchParams::default(), &Patch::Merge(patch)).await;
     patched.map(drop).map_err(Error::api(format!("report the status of node {name}")))
 }
 
-fn status(context: &Context, before: NodeStatus) -> NodeStatus {
+fn status(context: &Context, before: &NodeStatus) -> NodeStatus {
     let read = |path: &str| fs::read_to_string(path).unwrap_or_default().trim().to_owned();
     let amounts = BTreeMap::from([
         ("cpu".to_owned(), Quantity(format!("{}m", context.allocatable.0))),
@@ -165,7 +170,8 @@ fn status(context: &Context, before: NodeStatus) -> NodeStatus {
         }
     };
     let os = read("/etc/os-release");
-    let os = os.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).map_or("Linux", |name| name.trim_matches('"'));
+    let os =
+        os.lines().find_map(|line| line.strip_prefix("PRETTY_NAME=")).map_or("Linux", |name| name.trim_matches('"'));
     let address = |kind: &str, address: &str| NodeAddress { type_: kind.to_owned(), address: address.to_owned() };
     let machine_id = read("/etc/machine-id");
     NodeStatus {
@@ -173,7 +179,12 @@ fn status(context: &Context, before: NodeStatus) -> NodeStatus {
         capacity: Some(amounts.clone()),
         allocatable: Some(amounts),
         conditions: Some(vec![
-            condition("MemoryPressure", "False", "KubeletHasSufficientMemory", "kubelet has sufficient memory available"),
+            condition(
+                "MemoryPressure",
+                "False",
+                "KubeletHasSufficientMemory",
+                "kubelet has sufficient memory available",
+            ),
             condition("DiskPressure", "False", "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
             condition("PIDPressure", "False", "KubeletHasSufficientPID", "kubelet has sufficient PID available"),
             condition("Ready", "True", "KubeletReady", "kubelet is posting ready status"),

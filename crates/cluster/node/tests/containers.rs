@@ -1,4 +1,5 @@
 //! Pods as real containers, through the API server. Needs the right to make namespaces and control groups.
+#![expect(clippy::panic, reason = "it is a test")]
 
 mod support;
 
@@ -54,9 +55,40 @@ async fn a_containers_surroundings_are_as_specified() {
     let secrets: kube::Api<k8s_openapi::api::core::v1::Secret> = kube::Api::default_namespaced(world.client.clone());
     secrets.create(&post, &serde_json::from_value(secret).unwrap()).await.unwrap();
     let args = [
-        "uid", "host", "env", "M", "env", "S", "env", "IP", "env", "X", "cat", "/map/key", "cat", "/secret/dir/k", "cat", "/info/name",
-        "write", "/shared/y", "2", "cat", "/shared/x", "cat", "/memory/x", "write", "/readonly", "no", "write", "/map/new", "no",
-        "write", "/dev/termination-log", "the last word", "cat", "/etc/hostname",
+        "uid",
+        "host",
+        "env",
+        "M",
+        "env",
+        "S",
+        "env",
+        "IP",
+        "env",
+        "X",
+        "cat",
+        "/map/key",
+        "cat",
+        "/secret/dir/k",
+        "cat",
+        "/info/name",
+        "write",
+        "/shared/y",
+        "2",
+        "cat",
+        "/shared/x",
+        "cat",
+        "/memory/x",
+        "write",
+        "/readonly",
+        "no",
+        "write",
+        "/map/new",
+        "no",
+        "write",
+        "/dev/termination-log",
+        "the last word",
+        "cat",
+        "/etc/hostname",
     ];
     let more = json!({
         "restartPolicy": "Never",
@@ -101,7 +133,7 @@ async fn a_containers_surroundings_are_as_specified() {
          from the secret\nall\n1\nin memory\n/readonly: /map/new: all\n\n",
     );
     let log = world.logs("all", "").await;
-    let log: String = log.lines().filter(|line| !line.starts_with("open:")).map(|line| format!("{line}\n")).collect();
+    let log: String = log.split_inclusive('\n').filter(|line| !line.starts_with("open:")).collect();
     assert_eq!(log, expected);
     assert!(world.events().await.contains("SeccompNotApplied"));
 }
@@ -146,9 +178,15 @@ async fn what_cannot_run_says_why() {
     let world = world().await;
     world.pod("host", &["pause"], json!({ "hostNetwork": true })).await;
     world.pod("elsewhere", &["pause"], json!({ "containers": [{ "image": "nginx:1" }] })).await;
-    world.pod("missing", &["pause"], json!({ "containers": [{ "env": [
+    world
+        .pod(
+            "missing",
+            &["pause"],
+            json!({ "containers": [{ "env": [
         { "name": "A", "valueFrom": { "configMapKeyRef": { "name": "no", "key": "k" } } },
-    ] }] })).await;
+    ] }] }),
+        )
+        .await;
     world.pod("nothing", &[], json!({ "restartPolicy": "Never", "containers": [{ "command": ["/no/such"] }] })).await;
     world.pod("root", &["pause"], json!({ "securityContext": { "runAsNonRoot": true } })).await;
     for (name, reason, text) in [
@@ -157,9 +195,14 @@ async fn what_cannot_run_says_why() {
         ("missing", "CreateContainerConfigError", "configmap \"no\" not found"),
         ("root", "CreateContainerConfigError", "image will run as root"),
     ] {
-        let waits = |pod: &Value| state(pod)["waiting"]["message"].as_str().is_some_and(|message| message.contains(text));
+        let waits =
+            |pod: &Value| state(pod)["waiting"]["message"].as_str().is_some_and(|message| message.contains(text));
         let pod = world.until(name, "waiting", waits).await;
-        assert_eq!((&state(&pod)["waiting"]["reason"], &pod["status"]["phase"]), (&json!(reason), &json!("Pending")), "{name}");
+        assert_eq!(
+            (&state(&pod)["waiting"]["reason"], &pod["status"]["phase"]),
+            (&json!(reason), &json!("Pending")),
+            "{name}"
+        );
     }
     let pod = world.until_phase("nothing", "Failed").await;
     assert_eq!(state(&pod)["terminated"]["reason"], "StartError");
@@ -212,17 +255,20 @@ async fn a_killed_shim_costs_its_pod_a_restart_and_nothing_else() {
     let identity: Value = serde_json::from_slice(&std::fs::read(dir.join("shim.json")).unwrap()).unwrap();
     let pid = nix::unistd::Pid::from_raw(identity["pid"].as_i64().unwrap() as i32);
     nix::sys::signal::kill(pid, nix::sys::signal::Signal::SIGKILL).unwrap();
-    world.until("web", "restarted", |pod| {
-        pod["status"]["containerStatuses"][0]["restartCount"] == 1 && condition(pod, "Ready") == "True"
-    })
-    .await;
+    world
+        .until("web", "restarted", |pod| {
+            pod["status"]["containerStatuses"][0]["restartCount"] == 1 && condition(pod, "Ready") == "True"
+        })
+        .await;
     world.delete("web").await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn purge_leaves_nothing_behind_and_may_be_called_again() {
     let mut world = world().await;
-    world.pod("web", &["serve", "80"], json!({ "volumes": [{ "name": "m", "emptyDir": { "medium": "Memory" } }] })).await;
+    world
+        .pod("web", &["serve", "80"], json!({ "volumes": [{ "name": "m", "emptyDir": { "medium": "Memory" } }] }))
+        .await;
     world.until_ready("web").await;
     let bridge_and_more: Vec<String> = traces();
     world.stop().await;

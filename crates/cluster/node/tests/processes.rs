@@ -46,7 +46,13 @@ async fn volumes_are_found_by_substitution_of_their_paths() {
     });
     world.pod("v", &["cat", "/other/x", "env", "DIR"], more).await;
     let pod = world.until_phase("v", "Succeeded").await;
-    let dir = world.data.canonicalize().unwrap().join("pods").join(pod["metadata"]["uid"].as_str().unwrap()).join("volumes/d");
+    let dir = world
+        .data
+        .canonicalize()
+        .unwrap()
+        .join("pods")
+        .join(pod["metadata"]["uid"].as_str().unwrap())
+        .join("volumes/d");
     assert_eq!(world.logs("v", "").await, format!("kept\nDIR={}\n", dir.display()));
 }
 

@@ -54,7 +54,8 @@ fn parse(file: &impl ReadAt) -> Result<Elf, &'static str> {
     let mut loads = Vec::new();
     let mut dynamic = None;
     for entry in table.chunks_exact(usize::from(size)) {
-        let (kind, at, address, length) = (u32_at(entry, 0)?, u64_at(entry, 8)?, u64_at(entry, 16)?, u64_at(entry, 32)?);
+        let (kind, at, address, length) =
+            (u32_at(entry, 0)?, u64_at(entry, 8)?, u64_at(entry, 16)?, u64_at(entry, 32)?);
         match kind {
             PT_LOAD => loads.push((address, at, length)),
             PT_DYNAMIC => dynamic = Some((at, length)),

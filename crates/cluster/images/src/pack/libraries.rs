@@ -65,7 +65,10 @@ pub(super) fn find(executable: &Path) -> Result<Needs, Error> {
 
 fn first_of(candidates: impl Iterator<Item = PathBuf>, machine: u16) -> Option<(PathBuf, Elf)> {
     // A file of the same name for another machine is passed over, as the linker does.
-    candidates.filter_map(|path| Some((elf::read(&path).ok()?, path))).find(|(elf, _)| elf.machine == machine).map(|(e, p)| (p, e))
+    candidates
+        .filter_map(|path| Some((elf::read(&path).ok()?, path)))
+        .find(|(elf, _)| elf.machine == machine)
+        .map(|(e, p)| (p, e))
 }
 
 fn expand(dirs: &[String], of: &Path) -> Vec<String> {

@@ -17,10 +17,15 @@ use crate::{Digest, Error, Upload, reference};
 /// How many uploads may be open.
 const UPLOADS: usize = 1024;
 /// How long an upload waits for its next piece.
-const PATIENCE: Duration = Duration::from_secs(3600);
+const PATIENCE: Duration = Duration::from_hours(1);
 
 /// `/v2/<name>/blobs/<digest>`.
-pub(super) async fn blob<A: Access>(shared: &Shared<A>, call: Call, name: &str, digest: Digest) -> Result<Response, Failure> {
+pub(super) async fn blob<A: Access>(
+    shared: &Shared<A>,
+    call: Call,
+    name: &str,
+    digest: Digest,
+) -> Result<Response, Failure> {
     let unknown = || Failure::new(StatusCode::NOT_FOUND, "BLOB_UNKNOWN", format!("{name} has no blob {digest}"));
     if !shared.store.has_blob(name, &digest)? {
         return Err(unknown());
@@ -54,7 +59,13 @@ async fn read<A: Access>(shared: &Shared<A>, range: Option<&HeaderValue>, digest
     let opened = tokio::fs::File::open(&path).await;
     let mut file = opened.map_err(Error::disk("open", &path))?;
     let Some(range) = range.and_then(|value| value.to_str().ok()) else {
-        return respond(StatusCode::OK, &digest, length, None, Body::from_stream(ReaderStream::with_capacity(file, 1 << 16)));
+        return respond(
+            StatusCode::OK,
+            &digest,
+            length,
+            None,
+            Body::from_stream(ReaderStream::with_capacity(file, 1 << 16)),
+        );
     };
     let Some((from, to)) = parse_range(range, length) else {
         let text = format!("the range {range:?} is not within {length} bytes");
@@ -77,7 +88,13 @@ pub(super) fn parse_range(text: &str, length: u64) -> Option<(u64, u64)> {
     (from <= to).then_some((from, to))
 }
 
-fn respond(status: StatusCode, digest: &Digest, length: u64, range: Option<String>, body: Body) -> Result<Response, Failure> {
+fn respond(
+    status: StatusCode,
+    digest: &Digest,
+    length: u64,
+    range: Option<String>,
+    body: Body,
+) -> Result<Response, Failure> {
     let mut builder = Response::builder()
         .status(status)
         .header(header::CONTENT_TYPE, "application/octet-stream")
@@ -97,7 +114,11 @@ pub(super) async fn begin<A: Access>(shared: &Shared<A>, call: Call, name: &str)
         return Err(Failure::not_allowed());
     }
     if !reference::is_repository(name) {
-        return Err(Failure::new(StatusCode::BAD_REQUEST, "NAME_INVALID", format!("{name:?} is not a repository name")));
+        return Err(Failure::new(
+            StatusCode::BAD_REQUEST,
+            "NAME_INVALID",
+            format!("{name:?} is not a repository name"),
+        ));
     }
     if let (Some(digest), Some(from)) = (call.query("mount"), call.query("from")) {
         let digest = Digest::parse(digest)?;
@@ -127,7 +148,12 @@ pub(super) async fn begin<A: Access>(shared: &Shared<A>, call: Call, name: &str)
 }
 
 /// `/v2/<name>/blobs/uploads/<id>`: the next piece, the end, the state, or the giving up of an upload.
-pub(super) async fn go_on<A: Access>(shared: &Shared<A>, call: Call, name: &str, id: &str) -> Result<Response, Failure> {
+pub(super) async fn go_on<A: Access>(
+    shared: &Shared<A>,
+    call: Call,
+    name: &str,
+    id: &str,
+) -> Result<Response, Failure> {
     let unknown = || Failure::new(StatusCode::NOT_FOUND, "BLOB_UPLOAD_UNKNOWN", "there is no such upload");
     let mut sessions = shared.sessions.lock().await;
     let parked = sessions.get(id).filter(|parked| parked.repository == name).ok_or_else(unknown)?;
@@ -181,7 +207,12 @@ async fn receive(mut upload: Upload, body: Body, limit: u64) -> Result<Upload, F
     Ok(upload)
 }
 
-async fn finish<A: Access>(shared: &Shared<A>, upload: Upload, name: &str, digest: Digest) -> Result<Response, Failure> {
+async fn finish<A: Access>(
+    shared: &Shared<A>,
+    upload: Upload,
+    name: &str,
+    digest: Digest,
+) -> Result<Response, Failure> {
     let (store, repository, expected) = (shared.store.clone(), name.to_owned(), digest.clone());
     blocking(move || {
         upload.finish(Some(&expected))?;

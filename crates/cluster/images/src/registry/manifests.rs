@@ -18,9 +18,18 @@ use crate::{
 const IMAGE_INDEX: &str = "application/vnd.oci.image.index.v1+json";
 
 /// `/v2/<name>/manifests/<reference>`.
-pub(super) async fn manifest<A: Access>(shared: &Shared<A>, call: Call, name: &str, target: Target) -> Result<Response, Failure> {
+pub(super) async fn manifest<A: Access>(
+    shared: &Shared<A>,
+    call: Call,
+    name: &str,
+    target: Target,
+) -> Result<Response, Failure> {
     if !reference::is_repository(name) {
-        return Err(Failure::new(StatusCode::BAD_REQUEST, "NAME_INVALID", format!("{name:?} is not a repository name")));
+        return Err(Failure::new(
+            StatusCode::BAD_REQUEST,
+            "NAME_INVALID",
+            format!("{name:?} is not a repository name"),
+        ));
     }
     let shown = match &target {
         Target::Digest(digest) => digest.to_string(),
@@ -71,11 +80,13 @@ async fn put<A: Access>(shared: &Shared<A>, call: Call, name: &str, target: Targ
     {
         return Err(invalid(format!("it says that it is {own}, and the request that it is {sent}")));
     }
-    let media_type = own.or(sent).ok_or_else(|| invalid("neither it nor the request says its media type".to_owned()))?;
+    let media_type =
+        own.or(sent).ok_or_else(|| invalid("neither it nor the request says its media type".to_owned()))?;
     check_references(shared, name, &value, is_index(&media_type))?;
     let (store, repository, of) = (shared.store.clone(), name.to_owned(), target.clone());
     let put = tokio::task::spawn_blocking(move || store.put_manifest(&repository, &of, &media_type, &bytes)).await;
-    let digest = put.map_err(|_| Failure::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "the registry is stopping"))??;
+    let digest =
+        put.map_err(|_| Failure::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "the registry is stopping"))??;
     let mut builder = Response::builder()
         .status(StatusCode::CREATED)
         .header(header::LOCATION, format!("/v2/{name}/manifests/{digest}"))
@@ -88,7 +99,8 @@ async fn put<A: Access>(shared: &Shared<A>, call: Call, name: &str, target: Targ
 
 /// Refuses a manifest of which a part is missing, so that what can be pulled is whole.
 fn check_references<A: Access>(shared: &Shared<A>, name: &str, value: &Value, index: bool) -> Result<(), Failure> {
-    let missing = |code, digest: &Digest| Failure::new(StatusCode::BAD_REQUEST, code, format!("{name} does not have {digest}"));
+    let missing =
+        |code, digest: &Digest| Failure::new(StatusCode::BAD_REQUEST, code, format!("{name} does not have {digest}"));
     let digest_of = |entry: &Value| Digest::parse(entry["digest"].as_str().unwrap_or_default());
     if index {
         for entry in value["manifests"].as_array().into_iter().flatten() {
@@ -156,7 +168,12 @@ fn linked(body: Value, link: Option<String>) -> Response {
 }
 
 /// `GET /v2/<name>/referrers/<digest>`: the manifests whose subject is this one.
-pub(super) fn referrers<A: Access>(shared: &Shared<A>, call: &Call, name: &str, subject: &Digest) -> Result<Response, Failure> {
+pub(super) fn referrers<A: Access>(
+    shared: &Shared<A>,
+    call: &Call,
+    name: &str,
+    subject: &Digest,
+) -> Result<Response, Failure> {
     let wanted = call.query("artifactType");
     let mut found = Vec::new();
     for digest in shared.store.manifests(name)? {

@@ -49,7 +49,12 @@ pub enum Verdict {
 /// Decides who may do what. Closures of this shape are one.
 pub trait Access: Clone + Send + Sync + 'static {
     /// Decides whether the sender of `headers` may do `action` with `repository`, or with the registry as a whole if there is none.
-    fn check(&self, headers: HeaderMap, repository: Option<String>, action: Action) -> impl Future<Output = Verdict> + Send;
+    fn check(
+        &self,
+        headers: HeaderMap,
+        repository: Option<String>,
+        action: Action,
+    ) -> impl Future<Output = Verdict> + Send;
 }
 
 impl<F, R> Access for F
@@ -57,7 +62,12 @@ where
     F: Fn(HeaderMap, Option<String>, Action) -> R + Clone + Send + Sync + 'static,
     R: Future<Output = Verdict> + Send,
 {
-    fn check(&self, headers: HeaderMap, repository: Option<String>, action: Action) -> impl Future<Output = Verdict> + Send {
+    fn check(
+        &self,
+        headers: HeaderMap,
+        repository: Option<String>,
+        action: Action,
+    ) -> impl Future<Output = Verdict> + Send {
         self(headers, repository, action)
     }
 }
@@ -148,7 +158,8 @@ async fn handle<A: Access>(State(shared): State<Arc<Shared<A>>>, request: Reques
 async fn route<A: Access>(shared: &Shared<A>, request: Request) -> Result<Response, Failure> {
     let (parts, body) = request.into_parts();
     let query = parts.uri.query().unwrap_or_default();
-    let query = query.split('&').filter_map(|pair| pair.split_once('=')).map(|(k, v)| (k.to_owned(), decode(v))).collect();
+    let query =
+        query.split('&').filter_map(|pair| pair.split_once('=')).map(|(k, v)| (k.to_owned(), decode(v))).collect();
     let path = parts.uri.path().trim_start_matches("/v2").trim_start_matches('/').to_owned();
     let place = Place::parse(&path, &parts.method);
     let action = if matches!(parts.method, Method::GET | Method::HEAD) { Action::Pull } else { Action::Push };
@@ -170,14 +181,23 @@ async fn route<A: Access>(shared: &Shared<A>, request: Request) -> Result<Respon
     }
 }
 
-async fn allow<A: Access>(shared: &Shared<A>, headers: &HeaderMap, repository: Option<String>, action: Action) -> Result<(), Failure> {
+async fn allow<A: Access>(
+    shared: &Shared<A>,
+    headers: &HeaderMap,
+    repository: Option<String>,
+    action: Action,
+) -> Result<(), Failure> {
     match shared.access.check(headers.clone(), repository, action).await {
         Verdict::Allow => Ok(()),
         Verdict::Unauthenticated => Err(Failure::unauthorized()),
-        Verdict::Denied => Err(Failure::new(StatusCode::FORBIDDEN, "DENIED", "requested access to the resource is denied")),
-        Verdict::Unavailable => {
-            Err(Failure::new(StatusCode::SERVICE_UNAVAILABLE, "UNAVAILABLE", "access cannot be checked at the moment: try again"))
+        Verdict::Denied => {
+            Err(Failure::new(StatusCode::FORBIDDEN, "DENIED", "requested access to the resource is denied"))
         }
+        Verdict::Unavailable => Err(Failure::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "UNAVAILABLE",
+            "access cannot be checked at the moment: try again",
+        )),
     }
 }
 
@@ -225,8 +245,12 @@ impl<'a> Place<'a> {
     fn repository(&self) -> Option<&'a str> {
         match self {
             Self::Base | Self::Catalog => None,
-            Self::Tags(name) | Self::Uploads(name) => Some(name),
-            Self::Referrers(name, _) | Self::Manifest(name, _) | Self::Blob(name, _) | Self::Upload(name, _) => Some(name),
+            Self::Tags(name)
+            | Self::Uploads(name)
+            | Self::Referrers(name, _)
+            | Self::Manifest(name, _)
+            | Self::Blob(name, _)
+            | Self::Upload(name, _) => Some(name),
         }
     }
 }

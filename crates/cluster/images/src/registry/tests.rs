@@ -59,7 +59,11 @@ impl World {
         let request = request.body(Body::from(body.to_vec())).unwrap();
         let response = self.router.clone().oneshot(request).await.unwrap();
         let (parts, body) = response.into_parts();
-        Answer { status: parts.status.as_u16(), headers: parts.headers, body: to_bytes(body, 1 << 20).await.unwrap().to_vec() }
+        Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body: to_bytes(body, 1 << 20).await.unwrap().to_vec(),
+        }
     }
 
     async fn writer(&self, method: &str, path: &str, body: &[u8]) -> Answer {
@@ -117,7 +121,9 @@ async fn a_blob_comes_in_pieces_and_is_read_in_ranges() {
     let path = format!("/v2/team/app/blobs/{digest}");
     let head = world.writer("HEAD", &path, b"").await;
     assert_eq!((head.status, head.header("content-length"), head.body.len()), (200, "11", 0));
-    for (range, expected) in [("bytes=0-4", "hello"), ("bytes=6-", "world"), ("bytes=-3", "rld"), ("bytes=6-99", "world")] {
+    for (range, expected) in
+        [("bytes=0-4", "hello"), ("bytes=6-", "world"), ("bytes=-3", "rld"), ("bytes=6-99", "world")]
+    {
         let part = world.send("writer", "GET", &path, &[("range", range)], b"").await;
         assert_eq!((part.status, part.body.as_slice()), (206, expected.as_bytes()), "{range}");
     }
@@ -138,7 +144,11 @@ async fn wrong_large_and_damaged_content_is_refused() {
     std::fs::write(world.store.blob_path(&digest), b"c0ntent").unwrap();
     assert_eq!(world.writer("GET", &format!("/v2/a/blobs/{digest}"), b"").await.code(), "DIGEST_INVALID");
     world.push_blob("a", b"content").await;
-    assert_eq!(world.writer("GET", &format!("/v2/a/blobs/{digest}"), b"").await.body, b"content", "pushing again heals it");
+    assert_eq!(
+        world.writer("GET", &format!("/v2/a/blobs/{digest}"), b"").await.body,
+        b"content",
+        "pushing again heals it"
+    );
     for path in ["/v2/A/manifests/1", "/v2/a/../b/manifests/1", "/v2/a/manifests/.x"] {
         assert!(matches!(world.writer("GET", path, b"").await.status, 400 | 404), "{path}");
     }
@@ -187,7 +197,8 @@ async fn manifests_are_whole_tagged_listed_and_deleted() {
 async fn referrers_name_what_refers_to_a_manifest() {
     let world = world();
     let subject = world.push_manifest("a", "1", json!({})).await;
-    let about = json!({ "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": subject.to_string(), "size": 1 });
+    let about =
+        json!({ "mediaType": "application/vnd.oci.image.manifest.v1+json", "digest": subject.to_string(), "size": 1 });
     let sbom = world.push_manifest("a", "sbom", json!({ "artifactType": "text/sbom", "subject": about })).await;
     let path = format!("/v2/a/referrers/{subject}");
     let found = world.writer("GET", &path, b"").await;

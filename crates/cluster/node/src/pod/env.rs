@@ -186,7 +186,7 @@ pub(crate) fn expand(text: &str, env: &BTreeMap<String, String>) -> String {
         } else if let Some((name, tail)) = after.strip_prefix('(').and_then(|after| after.split_once(')')) {
             match env.get(name) {
                 Some(value) => out.push_str(value),
-                None => out.push_str(&format!("$({name})")),
+                None => out.extend(["$(", name, ")"]),
             }
             rest = tail;
         } else {
@@ -245,7 +245,10 @@ mod tests {
         }))
         .unwrap();
         let sources = Sources {
-            config_maps: BTreeMap::from([("cm".into(), serde_json::from_value(json!({ "data": { "k": "v" } })).unwrap())]),
+            config_maps: BTreeMap::from([(
+                "cm".into(),
+                serde_json::from_value(json!({ "data": { "k": "v" } })).unwrap(),
+            )]),
             secrets: BTreeMap::from([
                 ("s".into(), serde_json::from_value(json!({ "data": { "k": "c2VjcmV0" } })).unwrap()),
                 ("no".into(), None),
@@ -261,8 +264,14 @@ mod tests {
     #[test]
     fn what_is_missing_is_named() {
         for (env, expected) in [
-            (json!([{ "name": "A", "valueFrom": { "configMapKeyRef": { "name": "no", "key": "k" } } }]), "configmap \"no\" not found"),
-            (json!([{ "name": "A", "valueFrom": { "fieldRef": { "fieldPath": "spec.nope" } } }]), "not a field of the downward API"),
+            (
+                json!([{ "name": "A", "valueFrom": { "configMapKeyRef": { "name": "no", "key": "k" } } }]),
+                "configmap \"no\" not found",
+            ),
+            (
+                json!([{ "name": "A", "valueFrom": { "fieldRef": { "fieldPath": "spec.nope" } } }]),
+                "not a field of the downward API",
+            ),
         ] {
             let container: Container = serde_json::from_value(json!({ "name": "c", "env": env })).unwrap();
             let error = build(&Pod::default(), &container, &[], &Sources::default(), &place()).unwrap_err();

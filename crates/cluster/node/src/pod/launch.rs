@@ -36,7 +36,8 @@ pub(crate) async fn fetch(context: &Context, pod: &Pod, tokens: &mut Tokens) -> 
     let mut sources = Sources::default();
     let config_maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), namespace);
     for name in references.config_maps {
-        let found = config_maps.get_opt(&name).await.map_err(Error::api(format!("get configmap {namespace}/{name}")))?;
+        let found =
+            config_maps.get_opt(&name).await.map_err(Error::api(format!("get configmap {namespace}/{name}")))?;
         sources.config_maps.insert(name, found);
     }
     let secrets: Api<Secret> = Api::namespaced(context.client.clone(), namespace);
@@ -94,7 +95,9 @@ pub(crate) async fn image(context: &Context, container: &Container) -> Result<Im
     });
     let (image, root) = match work.await {
         Ok(result) => result.map_err(|source| Error::Image { image: name, source })?,
-        Err(_) => return Err(Error::Config { field: format!("image {name:?}"), why: "unpacking was cut off".to_owned() }),
+        Err(_) => {
+            return Err(Error::Config { field: format!("image {name:?}"), why: "unpacking was cut off".to_owned() });
+        }
     };
     let config = image.config.config().clone().unwrap_or_default();
     let read = |path: &str| fs::read_to_string(root.join(path)).unwrap_or_default();
@@ -256,13 +259,15 @@ fn system_binds(
 ) -> Result<Vec<Bind>, Error> {
     let etc = dir.join("etc");
     fs::create_dir_all(&etc).map_err(Error::disk("create", &etc))?;
-    let mut hosts = format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n{}\t{}\n", sandbox.address, sandbox.hostname);
+    let mut hosts =
+        format!("127.0.0.1\tlocalhost\n::1\tlocalhost ip6-localhost\n{}\t{}\n", sandbox.address, sandbox.hostname);
     for alias in spec.host_aliases.iter().flatten() {
-        hosts.push_str(&format!("{}\t{}\n", alias.ip, alias.hostnames.clone().unwrap_or_default().join(" ")));
+        hosts.extend([&alias.ip, "\t", &alias.hostnames.clone().unwrap_or_default().join(" "), "\n"]);
     }
     let resolver = resolver(spec, &fs::read_to_string("/etc/resolv.conf").unwrap_or_default());
     let mut binds = Vec::new();
-    let taken: BTreeSet<&str> = container.volume_mounts.iter().flatten().map(|mount| mount.mount_path.as_str()).collect();
+    let taken: BTreeSet<&str> =
+        container.volume_mounts.iter().flatten().map(|mount| mount.mount_path.as_str()).collect();
     for (name, text) in [("hosts", hosts), ("hostname", format!("{}\n", sandbox.hostname)), ("resolv.conf", resolver)] {
         let path = etc.join(name);
         if !path.exists() {
@@ -290,15 +295,15 @@ fn resolver(spec: &PodSpec, host: &str) -> String {
     }
     if let Some(config) = &spec.dns_config {
         for server in config.nameservers.iter().flatten() {
-            text.push_str(&format!("nameserver {server}\n"));
+            text.extend(["nameserver ", server, "\n"]);
         }
         if let Some(searches) = config.searches.as_ref().filter(|searches| !searches.is_empty()) {
-            text.push_str(&format!("search {}\n", searches.join(" ")));
+            text.extend(["search ", &searches.join(" "), "\n"]);
         }
         for option in config.options.iter().flatten() {
             let name = option.name.clone().unwrap_or_default();
             let value = option.value.as_ref().map_or_else(String::new, |value| format!(":{value}"));
-            text.push_str(&format!("options {name}{value}\n"));
+            text.extend(["options ", &name, &value, "\n"]);
         }
     }
     text
@@ -329,7 +334,8 @@ fn process_command(root: &Path, words: &[String], env: &BTreeMap<String, String>
         let arch = std::env::consts::ARCH;
         let dirs = [format!("lib/{arch}-linux-gnu"), format!("usr/lib/{arch}-linux-gnu")];
         let dirs = dirs.iter().map(String::as_str).chain(["lib64", "usr/lib64", "lib", "usr/lib"]);
-        let dirs: Vec<String> = dirs.map(|dir| root.join(dir)).filter(|dir| dir.is_dir()).map(|dir| text(&dir)).collect();
+        let dirs: Vec<String> =
+            dirs.map(|dir| root.join(dir)).filter(|dir| dir.is_dir()).map(|dir| text(&dir)).collect();
         command.extend([text(&linker), "--library-path".to_owned(), dirs.join(":")]);
     }
     command.push(text(&found));

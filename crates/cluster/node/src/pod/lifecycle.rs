@@ -31,7 +31,10 @@ pub(crate) enum State {
     /// It was asked to start and has not yet.
     Starting,
     Running,
-    Exited { code: i32, at: Timestamp },
+    Exited {
+        code: i32,
+        at: Timestamp,
+    },
 }
 
 /// One container as the decision needs it.
@@ -168,7 +171,9 @@ pub(crate) fn plan(pod: &PodView, now: Timestamp) -> Plan {
     let ran = mains.iter().all(|c| !matches!(c.state, State::Never | State::Starting));
     plan.phase = match (will_run, ran) {
         (true, true) => Phase::Running,
-        (true, false) if mains.iter().any(|c| c.attempt > 0 || matches!(c.state, State::Running | State::Exited { .. })) => {
+        (true, false)
+            if mains.iter().any(|c| c.attempt > 0 || matches!(c.state, State::Running | State::Exited { .. })) =>
+        {
             Phase::Running
         }
         (true, false) => Phase::Pending,
@@ -185,7 +190,7 @@ fn start(plan: &mut Plan, container: &View, now: Timestamp) {
             let wait = back_off(container.quick_ends);
             let passed = now.duration_since(at).unsigned_abs();
             if passed < wait {
-                let left = wait - passed;
+                let left = wait.saturating_sub(passed);
                 plan.backing_off.push((container.name.clone(), wait));
                 plan.wake_after = Some(plan.wake_after.map_or(left, |other| other.min(left)));
                 return;

@@ -51,21 +51,73 @@ const PROCESSES: u64 = 4096;
 
 /// The capabilities that container engines give by default.
 const CAPABILITIES: &[&str] = &[
-    "AUDIT_WRITE", "CHOWN", "DAC_OVERRIDE", "FOWNER", "FSETID", "KILL", "MKNOD", "NET_BIND_SERVICE", "NET_RAW", "SETFCAP",
-    "SETGID", "SETPCAP", "SETUID", "SYS_CHROOT",
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "NET_RAW",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
 ];
 
 /// Every capability by its number.
 const ALL: &[&str] = &[
-    "CHOWN", "DAC_OVERRIDE", "DAC_READ_SEARCH", "FOWNER", "FSETID", "KILL", "SETGID", "SETUID", "SETPCAP",
-    "LINUX_IMMUTABLE", "NET_BIND_SERVICE", "NET_BROADCAST", "NET_ADMIN", "NET_RAW", "IPC_LOCK", "IPC_OWNER", "SYS_MODULE",
-    "SYS_RAWIO", "SYS_CHROOT", "SYS_PTRACE", "SYS_PACCT", "SYS_ADMIN", "SYS_BOOT", "SYS_NICE", "SYS_RESOURCE", "SYS_TIME",
-    "SYS_TTY_CONFIG", "MKNOD", "LEASE", "AUDIT_WRITE", "AUDIT_CONTROL", "SETFCAP", "MAC_OVERRIDE", "MAC_ADMIN", "SYSLOG",
-    "WAKE_ALARM", "BLOCK_SUSPEND", "AUDIT_READ", "PERFMON", "BPF", "CHECKPOINT_RESTORE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "DAC_READ_SEARCH",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "SETGID",
+    "SETUID",
+    "SETPCAP",
+    "LINUX_IMMUTABLE",
+    "NET_BIND_SERVICE",
+    "NET_BROADCAST",
+    "NET_ADMIN",
+    "NET_RAW",
+    "IPC_LOCK",
+    "IPC_OWNER",
+    "SYS_MODULE",
+    "SYS_RAWIO",
+    "SYS_CHROOT",
+    "SYS_PTRACE",
+    "SYS_PACCT",
+    "SYS_ADMIN",
+    "SYS_BOOT",
+    "SYS_NICE",
+    "SYS_RESOURCE",
+    "SYS_TIME",
+    "SYS_TTY_CONFIG",
+    "MKNOD",
+    "LEASE",
+    "AUDIT_WRITE",
+    "AUDIT_CONTROL",
+    "SETFCAP",
+    "MAC_OVERRIDE",
+    "MAC_ADMIN",
+    "SYSLOG",
+    "WAKE_ALARM",
+    "BLOCK_SUSPEND",
+    "AUDIT_READ",
+    "PERFMON",
+    "BPF",
+    "CHECKPOINT_RESTORE",
 ];
 
 /// Returns the command line: the container's, else the image's, with `$(NAME)` expanded.
-pub(crate) fn command(container: &Container, image: &ImageFacts, vars: &BTreeMap<String, String>) -> Result<Vec<String>, Error> {
+pub(crate) fn command(
+    container: &Container,
+    image: &ImageFacts,
+    vars: &BTreeMap<String, String>,
+) -> Result<Vec<String>, Error> {
     let expand = |words: &[String]| words.iter().map(|word| env::expand(word, vars)).collect::<Vec<_>>();
     let own = container.command.as_deref().filter(|command| !command.is_empty());
     let args = container.args.as_deref().filter(|args| !args.is_empty());
@@ -126,7 +178,9 @@ pub(crate) fn user(pod: &PodSpec, container: &Container, image: &ImageFacts) -> 
 fn passwd_by(passwd: &str, matches: impl Fn(&[&str]) -> bool) -> Option<(u32, u32)> {
     passwd.lines().find_map(|line| {
         let fields: Vec<&str> = line.split(':').collect();
-        (fields.len() >= 4 && matches(&fields)).then(|| Some((fields[2].parse().ok()?, fields[3].parse().ok()?))).flatten()
+        (fields.len() >= 4 && matches(&fields))
+            .then(|| Some((fields[2].parse().ok()?, fields[3].parse().ok()?)))
+            .flatten()
     })
 }
 
@@ -202,9 +256,7 @@ fn capabilities(container: &Container, available: u64) -> Vec<String> {
 }
 
 fn mounts(binds: &[Bind]) -> Vec<Value> {
-    let mount = |target: &str, kind: &str, source: &str, options: &[&str]| {
-        json!({ "destination": target, "type": kind, "source": source, "options": options })
-    };
+    let mount = |target: &str, kind: &str, source: &str, options: &[&str]| json!({ "destination": target, "type": kind, "source": source, "options": options });
     let mut mounts = vec![
         mount("/proc", "proc", "proc", &["nosuid", "noexec", "nodev"]),
         mount("/dev", "tmpfs", "tmpfs", &["nosuid", "strictatime", "mode=755", "size=65536k"]),
@@ -228,9 +280,7 @@ fn resources(container: &Container) -> Value {
     let of = |set: &Option<BTreeMap<String, k8s_openapi::apimachinery::pkg::api::resource::Quantity>>, name: &str| {
         set.as_ref().and_then(|set| quantity::milli(&set.get(name)?.0))
     };
-    let device = |kind: &str, major: Option<i64>, minor: Option<i64>, access: &str| {
-        json!({ "allow": true, "type": kind, "major": major, "minor": minor, "access": access })
-    };
+    let device = |kind: &str, major: Option<i64>, minor: Option<i64>, access: &str| json!({ "allow": true, "type": kind, "major": major, "minor": minor, "access": access });
     let limit = of(&set.limits, "cpu");
     let request = of(&set.requests, "cpu").or(limit);
     let shares = request.map_or(2, |milli| (milli * 1024 / 1000).clamp(2, 262_144));
@@ -270,7 +320,9 @@ pub(crate) fn substitute(text: &str, binds: &[Bind]) -> String {
         let found = longest_first.iter().filter(|_| at_start).find(|bind| {
             let target = bind.target.trim_end_matches('/');
             !target.is_empty()
-                && rest.strip_prefix(target).is_some_and(|tail| tail.is_empty() || tail.starts_with(['/', ':', ',', ' ']))
+                && rest
+                    .strip_prefix(target)
+                    .is_some_and(|tail| tail.is_empty() || tail.starts_with(['/', ':', ',', ' ']))
         });
         if let Some(bind) = found {
             out.push_str(&bind.source.to_string_lossy());

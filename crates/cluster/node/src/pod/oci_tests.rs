@@ -44,7 +44,12 @@ fn the_user_is_the_containers_then_the_pods_then_the_images() {
         (none.clone(), json!({}), "7:web", Ok((7, 33))),
         (none.clone(), json!({}), "nobody", Err("not in the image's /etc/passwd")),
         (none.clone(), json!({ "runAsUser": 5 }), "app", Ok((5, 0))),
-        (json!({ "containers": [], "securityContext": { "runAsUser": 6, "runAsGroup": 8 } }), json!({}), "app", Ok((6, 8))),
+        (
+            json!({ "containers": [], "securityContext": { "runAsUser": 6, "runAsGroup": 8 } }),
+            json!({}),
+            "app",
+            Ok((6, 8)),
+        ),
         (none.clone(), json!({ "runAsNonRoot": true }), "", Err("image will run as root")),
         (none, json!({ "runAsNonRoot": true }), "app", Ok((1000, 1001))),
     ] {

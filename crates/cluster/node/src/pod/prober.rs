@@ -127,7 +127,8 @@ async fn http_get(target: &Target, get: &HTTPGetAction) -> Result<(), String> {
     for header in headers {
         request = request.header(&header.name, &header.value);
     }
-    let request = request.header("connection", "close").body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
+    let request =
+        request.header("connection", "close").body(Empty::<Bytes>::new()).map_err(|error| error.to_string())?;
     let stream = TcpStream::connect((host.as_str(), port)).await;
     let stream = stream.map_err(|error| format!("connecting to {host}:{port}: {error}"))?;
     let (mut sender, connection) =

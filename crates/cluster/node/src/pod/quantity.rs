@@ -4,7 +4,8 @@
 pub(crate) fn milli(text: &str) -> Option<i64> {
     let at = text.find(|c: char| c.is_ascii_alphabetic()).unwrap_or(text.len());
     // `1e3` and `1E3` are numbers; `1E` and `1Ei` are suffixes.
-    let exponent = text[at..].starts_with(['e', 'E']) && text[at + 1..].starts_with(|c: char| c.is_ascii_digit() || c == '-');
+    let exponent =
+        text[at..].starts_with(['e', 'E']) && text[at + 1..].starts_with(|c: char| c.is_ascii_digit() || c == '-');
     let (number, suffix) = if exponent { (text, "") } else { text.split_at(at) };
     let number: f64 = number.parse().ok()?;
     let factor = match suffix {

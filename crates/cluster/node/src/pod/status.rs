@@ -3,8 +3,8 @@
 use jiff::Timestamp;
 use k8s_openapi::{
     api::core::v1::{
-        Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting, ContainerStatus,
-        HostIP, Pod, PodCondition, PodIP, PodStatus,
+        Container, ContainerState, ContainerStateRunning, ContainerStateTerminated, ContainerStateWaiting,
+        ContainerStatus, HostIP, Pod, PodCondition, PodIP, PodStatus,
     },
     apimachinery::pkg::apis::meta::v1::Time,
 };
@@ -27,6 +27,7 @@ pub(crate) struct Attempt {
 
 /// What is known of a container.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own, in any combination")]
 pub(crate) struct Record {
     pub(crate) init: bool,
     /// The last attempt.
@@ -91,8 +92,9 @@ pub(crate) fn summarize(summary: &Summary<'_>) -> PodStatus {
         }
         (false, true) => None,
     };
-    let gate = (!closed.is_empty())
-        .then(|| ("ReadinessGatesNotReady", format!("readiness gates without a True condition: {}", closed.join(", "))));
+    let gate = (!closed.is_empty()).then(|| {
+        ("ReadinessGatesNotReady", format!("readiness gates without a True condition: {}", closed.join(", ")))
+    });
     let uninitialized = (!summary.plan.initialized).then(|| {
         let waiting = inits.iter().filter(|s| s.state.as_ref().is_none_or(|s| s.terminated.is_none()));
         let names: Vec<&str> = waiting.map(|status| status.name.as_str()).collect();
@@ -267,7 +269,12 @@ mod tests {
         let last = one.last_state.clone().and_then(|s| s.terminated).map(|t| format!(" after {}", t.exit_code));
         let conditions = status.conditions.iter().flatten();
         let ready = conditions.filter(|c| c.type_ == "Ready").map(|c| c.status.clone()).collect::<String>();
-        let text = format!("{} {state}{} x{} ready={ready}", status.phase.clone().unwrap(), last.unwrap_or_default(), one.restart_count);
+        let text = format!(
+            "{} {state}{} x{} ready={ready}",
+            status.phase.clone().unwrap(),
+            last.unwrap_or_default(),
+            one.restart_count
+        );
         (status, text)
     }
 

@@ -172,7 +172,8 @@ fn walk(value: &Value, pattern: &str, shown: &str, found: &mut Vec<String>) {
     if is_unset(value) || is_known(pattern) || matches!(pattern, "hostUsers") {
         return;
     }
-    let join = |parent: &str, field: &str| if parent.is_empty() { field.to_owned() } else { format!("{parent}.{field}") };
+    let join =
+        |parent: &str, field: &str| if parent.is_empty() { field.to_owned() } else { format!("{parent}.{field}") };
     match value {
         Value::Object(fields) => {
             for (field, value) in fields {
@@ -189,7 +190,9 @@ fn walk(value: &Value, pattern: &str, shown: &str, found: &mut Vec<String>) {
             // Values that ask for what happens anyway.
             let usual = matches!(
                 (pattern.rsplit('.').next().unwrap_or(pattern), value.as_str()),
-                ("mountPropagation", Some("None")) | ("recursiveReadOnly", Some("Disabled")) | ("procMount", Some("Default"))
+                ("mountPropagation", Some("None"))
+                    | ("recursiveReadOnly", Some("Disabled"))
+                    | ("procMount", Some("Default"))
             );
             if !usual {
                 found.push(shown.to_owned());

@@ -53,9 +53,11 @@ pub(crate) fn references(pod: &Pod) -> References {
         for source in volume.projected.iter().flat_map(|p| p.sources.iter().flatten()) {
             found.config_maps.extend(source.config_map.iter().map(|v| v.name.clone()));
             found.secrets.extend(source.secret.iter().map(|v| v.name.clone()));
-            found.tokens.extend(source.service_account_token.iter().map(|token| {
-                (token.audience.clone().unwrap_or_default(), token.expiration_seconds.unwrap_or(3600))
-            }));
+            found.tokens.extend(
+                source.service_account_token.iter().map(|token| {
+                    (token.audience.clone().unwrap_or_default(), token.expiration_seconds.unwrap_or(3600))
+                }),
+            );
         }
     }
     found
@@ -294,7 +296,10 @@ mod tests {
                 "cm".into(),
                 serde_json::from_value(json!({ "data": { "a": "1", "b": "2" } })).unwrap(),
             )]),
-            secrets: BTreeMap::from([("s".into(), serde_json::from_value(json!({ "data": { "p": "eA==" } })).unwrap())]),
+            secrets: BTreeMap::from([(
+                "s".into(),
+                serde_json::from_value(json!({ "data": { "p": "eA==" } })).unwrap(),
+            )]),
             tokens: BTreeMap::from([((String::new(), 600), "tok".into())]),
         }
     }
@@ -315,7 +320,10 @@ mod tests {
         for (volume, expected) in [
             (json!({ "name": "v", "emptyDir": {} }), "empty"),
             (json!({ "name": "v", "configMap": { "name": "cm" } }), "a=1:644 b=2:644"),
-            (json!({ "name": "v", "configMap": { "name": "cm", "items": [{ "key": "a", "path": "x/y", "mode": 256 }] } }), "x/y=1:400"),
+            (
+                json!({ "name": "v", "configMap": { "name": "cm", "items": [{ "key": "a", "path": "x/y", "mode": 256 }] } }),
+                "x/y=1:400",
+            ),
             (json!({ "name": "v", "configMap": { "name": "no", "optional": true } }), ""),
             (json!({ "name": "v", "secret": { "secretName": "s", "defaultMode": 288 } }), "p=x:440"),
             (

@@ -4,16 +4,14 @@
 //! It never decides by itself when a container starts or stops, and never touches
 //! another pod.
 
-use std::{
-    collections::BTreeMap,
-    path::PathBuf,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::BTreeMap, path::PathBuf, sync::Arc, time::Duration};
 
-use base::{fault::{Chain, Fault}, task::OnError};
+use base::{
+    fault::{Chain, Fault},
+    task::OnError,
+};
 use jiff::Timestamp;
-use k8s_openapi::api::core::v1::{Container, Pod, PodSpec};
+use k8s_openapi::api::core::v1::{Pod, PodSpec};
 use kube::{
     Api,
     api::{DeleteParams, Patch, PatchParams, Preconditions},
@@ -24,17 +22,17 @@ use tokio::sync::{mpsc, watch};
 use tokio_util::sync::CancellationToken;
 
 use super::{
-    health::{Counter, Kind, Verdict},
+    health::{Counter, Kind},
     launch::{self, Job, Tokens},
     lifecycle::{self, Action, Phase, Plan, PodView, Policy, State, View},
-    prober::{self, Target},
+    prober,
     status::{self, Record, Summary},
     support,
 };
 use crate::{
     Error, cgroups,
     context::Context,
-    history, logs, plan, proc,
+    history, plan, proc,
     sandbox::Shim,
     shim::protocol::{Exit, PodNetwork, Sandbox, Seen},
 };
@@ -53,28 +51,28 @@ pub(crate) enum Event {
 
 /// One pod's task.
 pub(crate) struct Worker {
-    context: Arc<Context>,
-    pod: Arc<Pod>,
-    dir: PathBuf,
-    shim: Shim,
+    pub(super) context: Arc<Context>,
+    pub(super) pod: Arc<Pod>,
+    pub(super) dir: PathBuf,
+    pub(super) shim: Shim,
     /// There is a shim, and a connection that tells what changes.
-    watched: bool,
-    sandbox: Option<Sandbox>,
-    records: BTreeMap<String, Record>,
+    pub(super) watched: bool,
+    pub(super) sandbox: Option<Sandbox>,
+    pub(super) records: BTreeMap<String, Record>,
     /// Cancelled when the attempt ends: its probes and its stopper stop.
-    live: BTreeMap<String, CancellationToken>,
-    counters: BTreeMap<(String, Kind), Counter>,
+    pub(super) live: BTreeMap<String, CancellationToken>,
+    pub(super) counters: BTreeMap<(String, Kind), Counter>,
     /// Failures to start in a row, and when to try again.
-    retries: BTreeMap<String, (u32, Timestamp)>,
-    tokens: Tokens,
-    refused: Vec<String>,
-    finished: Option<Phase>,
-    failure: Option<(String, String)>,
-    gone: bool,
-    sent: Option<serde_json::Value>,
+    pub(super) retries: BTreeMap<String, (u32, Timestamp)>,
+    pub(super) tokens: Tokens,
+    pub(super) refused: Vec<String>,
+    pub(super) finished: Option<Phase>,
+    pub(super) failure: Option<(String, String)>,
+    pub(super) gone: bool,
+    pub(super) sent: Option<serde_json::Value>,
     /// When volumes were last brought up to date.
-    renewed: Timestamp,
-    events: mpsc::Sender<Event>,
+    pub(super) renewed: Timestamp,
+    pub(super) events: mpsc::Sender<Event>,
 }
 
 /// Runs the task of one pod until it is gone; `None` in `wanted` means that the API has it no more.
@@ -125,7 +123,8 @@ impl Worker {
             Some("Failed") => Some(Phase::Failed),
             _ => None,
         };
-        let failure = pod.status.as_ref().and_then(|s| s.reason.clone().zip(s.message.clone())).filter(|_| finished.is_some());
+        let failure =
+            pod.status.as_ref().and_then(|s| s.reason.clone().zip(s.message.clone())).filter(|_| finished.is_some());
         let refused = pod.spec.as_ref().map(support::unsupported).unwrap_or_default();
         Self {
             shim: Shim::of(&dir),
@@ -173,9 +172,10 @@ impl Worker {
         for (container, init) in inits.chain(spec.containers.iter().map(|container| (container, false))) {
             let mut record = history::read(&self.dir.join("c").join(&container.name))?;
             record.init = init;
-            let statuses = self.pod.status.iter().flat_map(|s| {
-                s.container_statuses.iter().flatten().chain(s.init_container_statuses.iter().flatten())
-            });
+            let statuses =
+                self.pod.status.iter().flat_map(|s| {
+                    s.container_statuses.iter().flatten().chain(s.init_container_statuses.iter().flatten())
+                });
             if let Some(status) = statuses.into_iter().find(|status| status.name == container.name) {
                 record.image_id.clone_from(&status.image_id);
                 // What was ready stays so until its probe says otherwise.
@@ -201,7 +201,7 @@ impl Worker {
     }
 
     /// Writes down that what ran under a shim that is gone has ended.
-    fn lost_shim(&mut self) -> Result<(), Error> {
+    pub(super) fn lost_shim(&mut self) -> Result<(), Error> {
         self.watched = false;
         if self.sandbox.is_some() && self.context.isolated {
             cgroups::destroy(&self.context.pod_cgroup(&self.uid()))?;
@@ -275,180 +275,6 @@ impl Worker {
         self.shim.start(&context.executable, &sandbox).await?;
         self.watch().await?;
         Ok(sandbox)
-    }
-
-    /// Takes in what happened.
-    fn happened(&mut self, event: Event) -> Result<(), Error> {
-        match event {
-            Event::Snapshot(seen) => seen.into_iter().for_each(|seen| self.saw(seen)),
-            Event::ShimGone => self.lost_shim()?,
-            Event::Started { name, attempt, hook } => self.hooked(&name, attempt, hook),
-            Event::Probe { name, attempt, kind, result } => self.probed(&name, attempt, kind, result),
-        }
-        Ok(())
-    }
-
-    fn saw(&mut self, seen: Seen) {
-        let Some(record) = self.records.get_mut(&seen.name) else { return };
-        let Some(last) = record.last.as_mut().filter(|last| last.number == seen.attempt) else { return };
-        if last.started.is_none() && seen.started.is_some() {
-            last.started = seen.started;
-            if seen.exit.is_none() {
-                self.begin(&seen.name, false);
-            }
-        }
-        let open = self.records.get(&seen.name).and_then(|r| r.last.as_ref()).is_some_and(|last| last.exit.is_none());
-        if let Some(exit) = seen.exit.filter(|_| open) {
-            let message = self.termination_message(&seen.name, seen.attempt, &exit);
-            self.ended(&seen.name, exit, message);
-        }
-    }
-
-    /// A container runs: its hook or probes begin. An adopted one has had its hook.
-    fn begin(&mut self, name: &str, adopted: bool) {
-        let Some(container) = self.container(name) else { return };
-        let token = self.context.tasks.stop().child_token();
-        self.live.insert(name.to_owned(), token.clone());
-        let Some(target) = self.target(&container) else { return };
-        let attempt = target.attempt;
-        if let Some(record) = self.records.get_mut(name) {
-            record.unhealthy = false;
-            record.stopping = false;
-            if !adopted {
-                record.up = false;
-                record.ready = false;
-            }
-        }
-        self.context.events.normal(&self.pod, Some(name), "Started", format!("Started container {name}"));
-        let hook = container.lifecycle.and_then(|l| l.post_start).filter(|_| !adopted);
-        let Some(hook) = hook else { return self.hooked(name, attempt, Ok(())) };
-        let (events, name) = (self.events.clone(), name.to_owned());
-        self.context.tasks.spawn("run a postStart hook", OnError::Log, async move {
-            let hook = prober::hook(&target, &hook, Duration::from_secs(3600)).await;
-            events.send(Event::Started { name, attempt, hook }).await
-        });
-    }
-
-    fn container(&self, name: &str) -> Option<Container> {
-        let spec = self.pod.spec.as_ref()?;
-        spec.containers.iter().chain(spec.init_containers.iter().flatten()).find(|c| c.name == name).cloned()
-    }
-
-    fn target(&self, container: &Container) -> Option<Target> {
-        let attempt = self.records.get(&container.name)?.last.as_ref()?.number;
-        let pod_ip = self.sandbox.as_ref()?.address.to_string();
-        Some(Target { container: container.clone(), attempt, pod_ip, shim: self.shim.clone() })
-    }
-
-    fn hooked(&mut self, name: &str, attempt: u32, hook: Result<(), String>) {
-        let Some(container) = self.container(name) else { return };
-        if !self.is_current(name, attempt) {
-            return;
-        }
-        if let Err(why) = hook {
-            let text = format!("PostStartHook failed: {why}");
-            self.context.events.warning(&self.pod, Some(name), "FailedPostStartHook", text);
-            if let Some(record) = self.records.get_mut(name) {
-                record.unhealthy = true;
-            }
-            return;
-        }
-        let started = self.records.get(name).is_some_and(|record| record.up);
-        match &container.startup_probe {
-            Some(probe) if !started => self.probe(name, Kind::Startup, probe.clone()),
-            _ => self.up(name),
-        }
-    }
-
-    /// A container has started in the sense of its startup probe.
-    fn up(&mut self, name: &str) {
-        let Some(container) = self.container(name) else { return };
-        if let Some(record) = self.records.get_mut(name) {
-            record.up = true;
-            if container.readiness_probe.is_none() {
-                record.ready = true;
-            }
-        }
-        if let Some(probe) = container.liveness_probe {
-            self.probe(name, Kind::Liveness, probe);
-        }
-        if let Some(probe) = container.readiness_probe {
-            self.probe(name, Kind::Readiness, probe);
-        }
-    }
-
-    fn probe(&mut self, name: &str, kind: Kind, probe: k8s_openapi::api::core::v1::Probe) {
-        let (Some(container), Some(token)) = (self.container(name), self.live.get(name)) else { return };
-        let Some(target) = self.target(&container) else { return };
-        self.counters.insert((name.to_owned(), kind), Counter::new(&probe));
-        let (events, token) = (self.events.clone(), token.child_token());
-        self.context.tasks.spawn("probe a container", OnError::Log, async move {
-            prober::run(target, kind, probe, events, token).await;
-            Ok::<(), std::convert::Infallible>(())
-        });
-    }
-
-    fn is_current(&self, name: &str, attempt: u32) -> bool {
-        let record = self.records.get(name);
-        record.is_some_and(|r| r.runs_now() && r.last.as_ref().is_some_and(|last| last.number == attempt))
-    }
-
-    fn probed(&mut self, name: &str, attempt: u32, kind: Kind, result: Result<(), String>) {
-        if !self.is_current(name, attempt) {
-            return;
-        }
-        let Some(counter) = self.counters.get_mut(&(name.to_owned(), kind)) else { return };
-        let verdict = counter.add(result.is_ok());
-        if let Err(why) = &result {
-            let text = format!("{kind:?} probe failed: {why}");
-            self.context.events.warning(&self.pod, Some(name), "Unhealthy", text);
-        }
-        let Some(record) = self.records.get_mut(name) else { return };
-        match (kind, verdict) {
-            (Kind::Readiness, Verdict::Good) => record.ready = true,
-            (Kind::Readiness, Verdict::Bad) => record.ready = false,
-            (Kind::Startup, Verdict::Good) if !record.up => {
-                self.counters.remove(&(name.to_owned(), Kind::Startup));
-                // Its own task goes on until the container ends; without a counter it changes nothing.
-                self.up(name);
-            }
-            (Kind::Startup | Kind::Liveness, Verdict::Bad) if !record.unhealthy => {
-                record.unhealthy = true;
-                let text = format!("Container {name} failed {} probe, will be restarted", format!("{kind:?}").to_lowercase());
-                self.context.events.normal(&self.pod, Some(name), "Killing", text);
-            }
-            _ => {}
-        }
-    }
-
-    fn ended(&mut self, name: &str, exit: Exit, message: Option<String>) {
-        if let Some(token) = self.live.remove(name) {
-            token.cancel();
-        }
-        self.counters.retain(|(of, _), _| of != name);
-        let Some(record) = self.records.get_mut(name) else { return };
-        let Some(last) = record.last.as_mut() else { return };
-        let began = last.started.as_ref().map_or(exit.at, |started| started.at);
-        record.runs.push((began, exit.at));
-        last.exit = Some(exit);
-        last.message = message;
-        record.up = false;
-        record.ready = false;
-        record.unhealthy = false;
-        record.stopping = false;
-    }
-
-    fn termination_message(&self, name: &str, attempt: u32, exit: &Exit) -> Option<String> {
-        let container = self.container(name)?;
-        let path = self.dir.join("c").join(name).join(attempt.to_string()).join("termination-log");
-        let text = std::fs::read(path).unwrap_or_default();
-        if !text.is_empty() {
-            return Some(String::from_utf8_lossy(&text[..text.len().min(4096)]).into_owned());
-        }
-        let from_log = container.termination_message_policy.as_deref() == Some("FallbackToLogsOnError");
-        // A plain process has no file of its own for a message.
-        let from_log = exit.code != 0 && (from_log || !self.context.isolated);
-        from_log.then(|| logs::tail_text(&launch::log_path(&self.dir, name, attempt), 80, 2048))
     }
 
     /// Looks at everything once; returns when to look again at the latest.
@@ -566,7 +392,8 @@ impl Worker {
         let image = launch::image(&context, &container).await?;
         let sources = launch::fetch(&context, &self.pod, &mut self.tokens).await?;
         launch::write_volumes(&context, &self.pod, &sandbox, &sources)?;
-        let text = format!("Container image {:?} already present on machine", container.image.clone().unwrap_or_default());
+        let text =
+            format!("Container image {:?} already present on machine", container.image.clone().unwrap_or_default());
         context.events.normal(&self.pod, Some(name), "Pulled", text);
         if support::asks_for_seccomp(spec) && attempt == 0 {
             let text = "seccompProfile RuntimeDefault is not applied: this node has no system call filter".to_owned();
@@ -608,7 +435,9 @@ impl Worker {
             Error::Image { source: images::Error::InvalidReference { .. }, .. } => "InvalidImageName",
             Error::Image { .. } => "ErrImagePull",
             Error::Config { .. } | Error::Api { .. } | Error::Unsupported { .. } => "CreateContainerConfigError",
-            Error::Addresses { .. } | Error::Network { .. } | Error::System { .. } | Error::Shim { .. } => "CreatePodSandboxError",
+            Error::Addresses { .. } | Error::Network { .. } | Error::System { .. } | Error::Shim { .. } => {
+                "CreatePodSandboxError"
+            }
             _ => "CreateContainerError",
         };
         let message = Chain(error).to_string();
@@ -657,9 +486,11 @@ impl Worker {
                 }
             }
             // It may have ended in between, which is what was wanted.
-            target.shim.signal(&name, attempt, Signal::SIGKILL).await.or_else(|error| {
-                if ended.is_cancelled() { Ok(()) } else { Err(error) }
-            })
+            target
+                .shim
+                .signal(&name, attempt, Signal::SIGKILL)
+                .await
+                .or_else(|error| if ended.is_cancelled() { Ok(()) } else { Err(error) })
         });
     }
 
@@ -686,7 +517,8 @@ impl Worker {
             return Ok(());
         }
         let meta = &self.pod.metadata;
-        let api: Api<Pod> = Api::namespaced(self.context.client.clone(), meta.namespace.as_deref().unwrap_or("default"));
+        let api: Api<Pod> =
+            Api::namespaced(self.context.client.clone(), meta.namespace.as_deref().unwrap_or("default"));
         let params = DeleteParams {
             grace_period_seconds: Some(0),
             preconditions: Some(Preconditions { uid: meta.uid.clone(), resource_version: None }),
@@ -734,12 +566,14 @@ impl Worker {
         });
         let value = serde_json::to_value(&status).map_err(|source| Error::State { path: "status".into(), source })?;
         let current = serde_json::to_value(&self.pod.status).unwrap_or_default();
-        let same = value.as_object().is_some_and(|fields| fields.iter().all(|(key, value)| current.get(key) == Some(value)));
+        let same =
+            value.as_object().is_some_and(|fields| fields.iter().all(|(key, value)| current.get(key) == Some(value)));
         if self.sent.as_ref() == Some(&value) || same {
             return Ok(());
         }
         let meta = &self.pod.metadata;
-        let api: Api<Pod> = Api::namespaced(self.context.client.clone(), meta.namespace.as_deref().unwrap_or("default"));
+        let api: Api<Pod> =
+            Api::namespaced(self.context.client.clone(), meta.namespace.as_deref().unwrap_or("default"));
         // The uid makes a patch for a pod that was replaced by one of the same name fail.
         let patch = json!({ "metadata": { "uid": meta.uid }, "status": value });
         let name = meta.name.as_deref().unwrap_or_default();

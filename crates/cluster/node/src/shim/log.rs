@@ -79,7 +79,7 @@ impl Log {
         }
         let mut inner = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         if inner.try_write(text).is_err() {
-            inner.lost += text.iter().filter(|b| **b == b'\n').count() as u64;
+            inner.lost += text.split(|b| *b == b'\n').count() as u64 - 1;
             inner.file = None;
         }
     }
@@ -124,7 +124,7 @@ mod tests {
 
     fn tags(path: &Path) -> Vec<String> {
         let text = fs::read_to_string(path).unwrap();
-        text.lines().map(|l| l.splitn(2, ' ').nth(1).unwrap().chars().take(30).collect()).collect()
+        text.lines().map(|l| l.split_once(' ').unwrap().1.chars().take(30).collect()).collect()
     }
 
     #[test]

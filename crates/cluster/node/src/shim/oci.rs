@@ -21,7 +21,7 @@ pub(super) fn create(bundle: &Path, id: &str, state: &Path) -> Result<(), String
     let mut container = ContainerBuilder::new(id.to_owned(), SyscallType::default())
         .with_root_path(state)
         .and_then(|builder| builder.with_pid_file(Some(bundle.join("pid"))))
-        .and_then(|builder| builder.validate_id())
+        .and_then(ContainerBuilder::validate_id)
         .and_then(|builder| builder.as_init(bundle).with_systemd(false).with_detach(true).build())
         .map_err(|error| chain(&error))?;
     container.start().map_err(|error| chain(&error))

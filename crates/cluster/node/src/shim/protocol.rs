@@ -69,11 +69,7 @@ pub(crate) enum Launch {
         cgroup: String,
     },
     /// As a plain process.
-    Process {
-        command: Vec<String>,
-        env: BTreeMap<String, String>,
-        dir: PathBuf,
-    },
+    Process { command: Vec<String>, env: BTreeMap<String, String>, dir: PathBuf },
 }
 
 /// What the shim answers.

@@ -61,10 +61,8 @@ pub(super) fn prepare(dir: &Path) -> Result<Server, Error> {
     setsid().ok();
     set_child_subreaper(true).map_err(Error::system("become the reaper of the pod"))?;
     let path = dir.join("sandbox.json");
-    let sandbox: Sandbox = proc::read_state(&path)?.ok_or_else(|| Error::Shim {
-        pod: dir.display().to_string(),
-        why: "its sandbox.json is missing".to_owned(),
-    })?;
+    let sandbox: Sandbox = proc::read_state(&path)?
+        .ok_or_else(|| Error::Shim { pod: dir.display().to_string(), why: "its sandbox.json is missing".to_owned() })?;
     let executable = std::env::current_exe().map_err(Error::disk("find", "/proc/self/exe"))?;
     if let Some(net) = &sandbox.network {
         let runtime = tokio::runtime::Builder::new_current_thread()
@@ -84,11 +82,10 @@ pub(super) fn prepare(dir: &Path) -> Result<Server, Error> {
     let socket = PathBuf::from(format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd()));
     fs::remove_file(&socket).ok();
     let listener = UnixListener::bind(&socket).map_err(Error::disk("listen on", dir.join(SOCKET)))?;
-    fs::set_permissions(&socket, fs::Permissions::from_mode(0o600)).map_err(Error::disk("protect", dir.join(SOCKET)))?;
-    let identity = proc::Identity::of(std::process::id() as i32).ok_or_else(|| Error::Shim {
-        pod: sandbox.uid.clone(),
-        why: "/proc does not show it".to_owned(),
-    })?;
+    fs::set_permissions(&socket, fs::Permissions::from_mode(0o600))
+        .map_err(Error::disk("protect", dir.join(SOCKET)))?;
+    let identity = proc::Identity::of(std::process::id() as i32)
+        .ok_or_else(|| Error::Shim { pod: sandbox.uid.clone(), why: "/proc does not show it".to_owned() })?;
     proc::write_state(&dir.join(IDENTITY), &identity)?;
     Ok(Server {
         dir: Arc::new(dir.to_owned()),
@@ -134,12 +131,15 @@ impl Server {
                     let answer = match self.start(&start) {
                         Ok(()) => Answer::Done,
                         Err(why) => {
-                            self.ended(&start, Exit {
-                                code: 128,
-                                at: base::clock::now(),
-                                out_of_memory: false,
-                                failed: Some(why.clone()),
-                            });
+                            self.ended(
+                                &start,
+                                Exit {
+                                    code: 128,
+                                    at: base::clock::now(),
+                                    out_of_memory: false,
+                                    failed: Some(why.clone()),
+                                },
+                            );
                             Answer::Failed { why }
                         }
                     };
@@ -240,7 +240,8 @@ impl Server {
             pid = number.trim().parse().map_err(|_| "the OCI runtime wrote no process number".to_owned())?;
         }
         let started = Started { pid, at: base::clock::now() };
-        proc::write_state(&start.bundle.join("started.json"), &started).map_err(|e| base::fault::Chain(&e).to_string())?;
+        proc::write_state(&start.bundle.join("started.json"), &started)
+            .map_err(|e| base::fault::Chain(&e).to_string())?;
         self.change(|containers| {
             if let Some(seen) = find(&mut containers.seen, &start.name, start.attempt) {
                 seen.started = Some(started);
@@ -268,7 +269,12 @@ impl Server {
     #[expect(clippy::print_stderr, reason = "standard error is the shim's log")]
     fn ended(&self, start: &Start, exit: Exit) {
         if let Err(error) = proc::write_state(&start.bundle.join("exit.json"), &exit) {
-            eprintln!("the exit code {} of {} could not be written: {}", exit.code, start.name, base::fault::Chain(&error));
+            eprintln!(
+                "the exit code {} of {} could not be written: {}",
+                exit.code,
+                start.name,
+                base::fault::Chain(&error)
+            );
         }
         self.change(|containers| {
             if let Some(seen) = find(&mut containers.seen, &start.name, start.attempt) {
@@ -414,7 +420,8 @@ fn mount_root(bundle: &Path, lower: &Path) -> Result<(), String> {
         format!("lowerdir={},upperdir={upper},workdir={work}{more}", escape(lower))
     };
     let root = bundle.join("rootfs");
-    let try_mount = |more| mount(Some("overlay"), &root, Some("overlay"), MsFlags::empty(), Some(options(more).as_str()));
+    let try_mount =
+        |more| mount(Some("overlay"), &root, Some("overlay"), MsFlags::empty(), Some(options(more).as_str()));
     // Nothing that a container writes outlives it, so syncing it to disk would be lost work.
     try_mount(",volatile").or_else(|_| try_mount("")).map_err(|error| format!("failed to mount the root: {error}"))
 }

@@ -1,6 +1,8 @@
 //! A cluster in this process with a real node: API server in memory, image packed at run time.
 //!
 //! Everything is removed when it is dropped, also when a test fails.
+#![allow(clippy::unwrap_used, clippy::panic, reason = "it is a test's")]
+#![allow(unreachable_pub, missing_docs, dead_code, reason = "each test uses its part of it")]
 
 use std::{
     path::{Path, PathBuf},
@@ -26,7 +28,7 @@ pub struct World {
     pub data: PathBuf,
     isolation: Isolation,
     running: Option<(CancellationToken, JoinHandle<Result<(), node::Error>>)>,
-    _dir: tempfile::TempDir,
+    dir: tempfile::TempDir,
 }
 
 impl World {
@@ -45,7 +47,7 @@ impl World {
         let reference = images::Reference::parse(IMAGE).unwrap();
         images::pack::pack(&images, &tool, &reference, &images::pack::Config::default()).unwrap();
         let data = dir.path().join("node");
-        let mut world = Self { server, client, data, isolation, running: None, _dir: dir };
+        let mut world = Self { server, client, data, isolation, running: None, dir };
         world.start().await;
         world
     }
@@ -56,7 +58,7 @@ impl World {
             client: self.client.clone(),
             name: "n1".into(),
             data: self.data.clone(),
-            images: images::Store::open(self._dir.path().join("images")).unwrap(),
+            images: images::Store::open(self.dir.path().join("images")).unwrap(),
             isolation: self.isolation.clone(),
             executable: env!("CARGO_BIN_EXE_node-shim").into(),
             pod_cidr: None,
@@ -102,7 +104,12 @@ impl World {
                 return value;
             }
             if tokio::time::Instant::now() > deadline {
-                let shim = format!("{}\n{}\n{}", glob(&self.data, "shim.log"), glob(&self.data, "logs/c/0.log"), self.events().await);
+                let shim = format!(
+                    "{}\n{}\n{}",
+                    glob(&self.data, "shim.log"),
+                    glob(&self.data, "logs/c/0.log"),
+                    self.events().await
+                );
                 panic!("pod {name} is not {what}: {}\n{shim}", serde_json::to_string_pretty(&value["status"]).unwrap());
             }
             tokio::time::sleep(Duration::from_millis(10)).await;
