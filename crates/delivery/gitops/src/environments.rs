@@ -10,7 +10,7 @@ use base::{
 };
 use kube::{
     Client,
-    api::{DynamicObject, Patch, PatchParams},
+    api::{DynamicObject, Patch},
 };
 use platform::kinds::{Condition, ENVIRONMENT_LABEL, EnvironmentSpec};
 use serde_json::{Value, json};
@@ -60,7 +60,7 @@ impl Controller {
         let Some(patch) = objects::merge_patch(&environment.data["status"], &status) else { return Ok(()) };
         let key = Key::of(environment);
         let api = objects::api(&self.client, &objects::environment(), "");
-        match api.patch_status(&key.name, &PatchParams::default(), &Patch::Merge(&json!({ "status": patch }))).await {
+        match api.patch_status(&key.name, &objects::named(MANAGER), &Patch::Merge(&json!({ "status": patch }))).await {
             Ok(_) => Ok(()),
             Err(error) if objects::is_not_found(&error) => Ok(()),
             Err(source) => Err(Error::new("write the status of", "Environment", &key, source)),

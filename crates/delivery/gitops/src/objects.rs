@@ -211,6 +211,11 @@ impl Kinds {
     }
 }
 
+/// Returns parameters of a patch under a manager's name.
+pub(crate) fn named(manager: &str) -> PatchParams {
+    PatchParams { field_manager: Some(manager.to_owned()), ..PatchParams::default() }
+}
+
 /// Applies an object server-side and returns what is there now.
 pub(crate) async fn apply(api: &Api<DynamicObject>, manager: &str, object: &Value) -> Result<DynamicObject, Error> {
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();

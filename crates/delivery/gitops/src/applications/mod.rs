@@ -20,7 +20,7 @@ use base::{
 };
 use kube::{
     Client,
-    api::{ApiResource, DynamicObject, Patch, PatchParams},
+    api::{ApiResource, DynamicObject, Patch},
     core::GroupVersionKind,
 };
 use parking_lot::Mutex;
@@ -30,7 +30,7 @@ use serde_json::{Value, json};
 use self::{
     apply::Allowed,
     live::{Applied, CONTROL_NAMESPACE, Watches, tracking_name},
-    plan::{Desired, Live, Plan, Ref, has_option},
+    plan::{Desired, Live, MANAGER, Plan, Ref, has_option},
     summarize::{Seen, summarize},
     validate::{Valid, condition},
 };
@@ -466,7 +466,7 @@ impl Controller {
 
     async fn patch(&self, key: &Key, patch: &Value) -> Result<(), Error> {
         let api = objects::api(&self.client, &objects::application(), &key.namespace);
-        match api.patch(&key.name, &PatchParams::default(), &Patch::Merge(patch)).await {
+        match api.patch(&key.name, &objects::named(MANAGER), &Patch::Merge(patch)).await {
             Ok(_) => Ok(()),
             Err(error) if objects::is_not_found(&error) => Ok(()),
             Err(source) => Err(Error::Objects(objects::Error::new("write the status of", "Application", key, source))),

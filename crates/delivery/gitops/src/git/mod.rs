@@ -197,7 +197,15 @@ struct Inner {
     root: PathBuf,
     changes: broadcast::Sender<Name>,
     trees: Mutex<Trees>,
-    revisions: Mutex<HashMap<(Name, String), Commit>>,
+    revisions: Mutex<Revisions>,
+}
+
+/// What revisions mean, as long as nothing moves.
+#[derive(Default)]
+struct Revisions {
+    known: HashMap<(Name, String), Commit>,
+    /// Counts every move: an answer of git from before a move is not kept.
+    moves: u64,
 }
 
 #[derive(Default)]
@@ -240,7 +248,11 @@ impl Host {
 
     /// Tells everyone that a repository changed.
     fn changed(&self, name: &Name) {
-        self.0.revisions.lock().retain(|(known, _), _| known != name);
+        {
+            let mut revisions = self.0.revisions.lock();
+            revisions.moves += 1;
+            revisions.known.retain(|(known, _), _| known != name);
+        }
         // Nobody listening is not a failure: delivery reads everything when it starts.
         let _listeners = self.0.changes.send(name.clone());
     }
@@ -274,20 +286,37 @@ impl Host {
     pub async fn resolve(&self, name: &Name, revision: &str) -> Result<Commit, Error> {
         let key = (name.clone(), revision.to_owned());
         let git = self.git(name)?;
-        if let Some(commit) = self.0.revisions.lock().get(&key) {
-            return Ok(commit.clone());
-        }
+        let moves = {
+            let revisions = self.0.revisions.lock();
+            if let Some(commit) = revisions.known.get(&key) {
+                return Ok(commit.clone());
+            }
+            revisions.moves
+        };
         let Some(commit) = git.rev_parse(revision).await? else {
             return Err(Error::NoRevision { name: name.to_string(), revision: revision.to_owned() });
         };
         let commit = Commit(commit);
-        self.0.revisions.lock().insert(key, commit.clone());
+        let mut revisions = self.0.revisions.lock();
+        if revisions.moves == moves {
+            revisions.known.insert(key, commit.clone());
+        }
         Ok(commit)
+    }
+
+    /// Asks git where a branch is now.
+    async fn head(&self, git: &Git, name: &Name, branch: &str) -> Result<Commit, Error> {
+        match git.rev_parse(&format!("refs/heads/{branch}")).await? {
+            Some(commit) => Ok(Commit(commit)),
+            None => Err(Error::NoRevision { name: name.to_string(), revision: branch.to_owned() }),
+        }
     }
 
     /// Forgets what revisions mean, so that the next look asks git; for changes that came past this process.
     pub fn forget(&self) {
-        self.0.revisions.lock().clear();
+        let mut revisions = self.0.revisions.lock();
+        revisions.moves += 1;
+        revisions.known.clear();
     }
 
     /// Reads the files of a commit.
@@ -324,8 +353,7 @@ impl Host {
     ) -> Result<Commit, Error> {
         let git = self.git(name)?;
         for _ in 0..COMMIT_ATTEMPTS {
-            self.0.revisions.lock().remove(&(name.clone(), format!("refs/heads/{branch}")));
-            let head = self.resolve(name, &format!("refs/heads/{branch}")).await?;
+            let head = self.head(&git, name, branch).await?;
             let tree = self.tree(name, &head).await?;
             let Some(bytes) = tree.files.get(path) else {
                 let (name, branch, path) = (name.to_string(), branch.to_owned(), path.to_owned());
@@ -349,8 +377,7 @@ impl Host {
     pub async fn replace(&self, name: &Name, files: &BTreeMap<String, Vec<u8>>, message: &str) -> Result<Commit, Error> {
         let git = self.git(name)?;
         for _ in 0..COMMIT_ATTEMPTS {
-            self.0.revisions.lock().remove(&(name.clone(), BRANCH.to_owned()));
-            let head = self.resolve(name, BRANCH).await?;
+            let head = self.head(&git, name, BRANCH).await?;
             if self.tree(name, &head).await?.files == *files {
                 return Ok(head);
             }

@@ -124,13 +124,19 @@ impl Git {
         files: &BTreeMap<String, Vec<u8>>,
         message: &str,
     ) -> Result<Option<String>, Error> {
+        // fast-import only looks whether a branch can be forwarded, not where it is; so the commit goes to a name of
+        // its own first, and the branch then moves from the commit that was read or not at all.
+        let target = match parent {
+            Some(_) => format!("refs/roadstead/{}", super::unique()),
+            None => format!("refs/heads/{branch}"),
+        };
         let mut input = Vec::new();
         let mut line = |text: String| {
             input.extend_from_slice(text.as_bytes());
             input.push(b'\n');
         };
         line("feature done".to_owned());
-        line(format!("commit refs/heads/{branch}"));
+        line(format!("commit {target}"));
         line("mark :1".to_owned());
         line(format!("author {IDENTITY} now"));
         line(format!("committer {IDENTITY} now"));
@@ -150,15 +156,30 @@ impl Git {
         let mut command = self.command();
         command.args(["fast-import", "--quiet", "--date-format=now"]);
         let output = self.feed(command, "fast-import", input).await?;
+        if !output.status.success() {
+            return Err(self.failed("fast-import", &output.stderr));
+        }
+        let commit = String::from_utf8_lossy(&output.stdout).trim().to_owned();
+        let Some(parent) = parent else { return Ok(Some(commit)) };
+        let moves = format!("update refs/heads/{branch}\0{commit}\0{parent}\0delete {target}\0{commit}\0");
+        let mut command = self.command();
+        command.args(["update-ref", "--stdin", "-z"]);
+        let output = self.feed(command, "update-ref", moves.into_bytes()).await?;
         if output.status.success() {
-            return Ok(Some(String::from_utf8_lossy(&output.stdout).trim().to_owned()));
+            return Ok(Some(commit));
+        }
+        let mut command = self.command();
+        command.args(["update-ref", "-d", &target]);
+        let cleared = command.output().await.map_err(|source| Error::Start { source })?;
+        if !cleared.status.success() {
+            return Err(self.failed("update-ref", &cleared.stderr));
         }
         let said = String::from_utf8_lossy(&output.stderr);
-        // Both say that the branch is not where it was.
-        if said.contains("Not updating") || said.contains("cannot lock ref") || said.contains("Unable to create") {
+        // All say that the branch is not where it was, or that somebody moves it just now.
+        if ["but expected", "cannot lock ref", "Unable to create"].iter().any(|words| said.contains(words)) {
             return Ok(None);
         }
-        Err(self.failed("fast-import", &output.stderr))
+        Err(self.failed("update-ref", &output.stderr))
     }
 
     /// Reads all files of a commit.

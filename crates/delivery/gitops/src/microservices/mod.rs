@@ -14,7 +14,7 @@ use base::{
 };
 use kube::{
     Client,
-    api::{DeleteParams, DynamicObject, Patch, PatchParams},
+    api::{DeleteParams, DynamicObject, Patch},
 };
 use platform::kinds::{EnvironmentSpec, MicroserviceSpec, MicroserviceStatus, REQUESTED_REPLICAS};
 use serde_json::json;
@@ -187,7 +187,7 @@ impl Controller {
                 let patch = json!({"metadata": {
                     "annotations": {REQUESTED_REPLICAS: null}, "resourceVersion": service.metadata.resource_version}});
                 let api = objects::api(&self.client, &objects::microservice(), &key.namespace);
-                match api.patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
+                match api.patch(&key.name, &objects::named(MANAGER), &Patch::Merge(&patch)).await {
                     Ok(_) => {}
                     // The newer version comes by the watch.
                     Err(kube::Error::Api(status)) if status.code == 409 || status.code == 404 => {}
@@ -240,7 +240,7 @@ impl Controller {
         let new = serde_json::to_value(&new).unwrap_or_default();
         let Some(patch) = objects::merge_patch(&service.data["status"], &new) else { return Ok(()) };
         let api = objects::api(&self.client, &objects::microservice(), &key.namespace);
-        match api.patch_status(&key.name, &PatchParams::default(), &Patch::Merge(&json!({ "status": patch }))).await {
+        match api.patch_status(&key.name, &objects::named(MANAGER), &Patch::Merge(&json!({ "status": patch }))).await {
             Ok(_) => Ok(()),
             Err(error) if objects::is_not_found(&error) => Ok(()),
             Err(source) => Err(Error::Objects(objects::Error::new("write the status of", "Microservice", key, source))),

@@ -110,7 +110,7 @@ mod tests {
 
     #[test]
     fn documents_are_split() {
-        let all = super::read_all("---\na: 1\n---\n# nothing\n---\nb: 2\n").unwrap();
+        let all = super::read_all("# first\n---\na: 1 # one\n---\n# nothing\n---\nb: 2\n# last\n").unwrap();
         assert_eq!(all.len(), 3);
         assert!(all[1].is_nil());
     }

@@ -53,16 +53,16 @@ impl<'a> Reader<'a> {
     }
 
     fn next(&mut self) -> Result<Event<'a>, Error> {
-        match self.parser.next_event() {
-            Some(Ok((event, span))) => {
-                self.line = span.start.line();
-                Ok(event)
-            }
-            Some(Err(error)) => {
-                let line = error.marker().line();
-                Err(Error { line, message: error.info() })
-            }
-            None => Ok(Event::StreamEnd),
+        loop {
+            return match self.parser.next_event() {
+                Some(Ok((Event::Comment(..), _))) => continue,
+                Some(Ok((event, span))) => {
+                    self.line = span.start.line();
+                    Ok(event)
+                }
+                Some(Err(error)) => Err(Error { line: error.marker().line(), message: error.info() }),
+                None => Ok(Event::StreamEnd),
+            };
         }
     }
 
