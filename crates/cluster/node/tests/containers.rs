@@ -56,6 +56,7 @@ async fn a_containers_surroundings_are_as_specified() {
     secrets.create(&post, &serde_json::from_value(secret).unwrap()).await.unwrap();
     let args = [
         "uid",
+        "sigpipe",
         "host",
         "env",
         "M",
@@ -129,7 +130,7 @@ async fn a_containers_surroundings_are_as_specified() {
     assert_eq!(pod["status"]["initContainerStatuses"][0]["state"]["terminated"]["reason"], "Completed");
     let ip = pod["status"]["podIP"].as_str().unwrap();
     let expected = format!(
-        "uid=1234 gid=99 pid=1\nhost=all\nM=from the map\nS=from the secret\nIP={ip}\nX=from the map!\nfrom the map\n\
+        "uid=1234 gid=99 pid=1\nsigpipe default\nhost=all\nM=from the map\nS=from the secret\nIP={ip}\nX=from the map!\nfrom the map\n\
          from the secret\nall\n1\nin memory\n/readonly: /map/new: all\n\n",
     );
     let log = world.logs("all", "").await;
@@ -295,4 +296,38 @@ async fn workloads_stop_in_order_when_they_are_told_to() {
     world.start().await;
     world.until("web", "up again", |pod| pod["status"]["containerStatuses"][0]["restartCount"] == 1).await;
     assert_eq!(world.logs("web", "previous=true").await, "serving\nstopped\n", "it was asked, not killed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn many_pods_start_at_once() {
+    let world = world().await;
+    let begun = std::time::Instant::elapsed;
+    let start = tokio::time::Instant::now().into_std();
+    for n in 0..20 {
+        world.pod(&format!("p{n}"), &["serve", "80"], json!({})).await;
+    }
+    let mut addresses = std::collections::BTreeSet::new();
+    for n in 0..20 {
+        let pod = world.until_ready(&format!("p{n}")).await;
+        addresses.insert(pod["status"]["podIP"].as_str().unwrap().to_owned());
+        assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 0);
+    }
+    assert_eq!(addresses.len(), 20, "each has an address of its own");
+    println!("20 pods were ready after {:?}", begun(&start));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_is_cut_off_while_containers_start_starts_none_twice() {
+    let mut world = world().await;
+    for n in 0..8 {
+        world.pod(&format!("p{n}"), &["serve", "80"], json!({})).await;
+    }
+    // Ended at whatever point each of them has reached.
+    world.stop().await;
+    world.start().await;
+    for n in 0..8 {
+        let pod = world.until_ready(&format!("p{n}")).await;
+        assert_eq!(pod["status"]["containerStatuses"][0]["restartCount"], 0);
+        assert_eq!(world.logs(&format!("p{n}"), "").await, "serving\n");
+    }
 }

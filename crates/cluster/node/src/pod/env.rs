@@ -36,6 +36,8 @@ pub(crate) fn build(
 ) -> Result<BTreeMap<String, String>, Error> {
     let mut env: BTreeMap<String, String> =
         image.iter().filter_map(|pair| pair.split_once('=')).map(|(k, v)| (k.to_owned(), v.to_owned())).collect();
+    env.entry("PATH".to_owned())
+        .or_insert_with(|| "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin".to_owned());
     env.insert("HOSTNAME".to_owned(), pod.metadata.name.clone().unwrap_or_default());
     for from in container.env_from.iter().flatten() {
         let prefix = from.prefix.clone().unwrap_or_default();
@@ -256,9 +258,9 @@ mod tests {
             ..Sources::default()
         };
         let container = &pod.spec.as_ref().unwrap().containers[0];
-        let env = build(&pod, container, &["IMG=i".into()], &sources, &place()).unwrap();
+        let env = build(&pod, container, &["IMG=i".into(), "PATH=/p".into()], &sources, &place()).unwrap();
         let env: Vec<String> = env.iter().map(|(k, v)| format!("{k}={v}")).collect();
-        assert_eq!(env.join(" "), "A=v/i CPU=2 HOSTNAME=p IMG=i IP=10.0.0.2 L=web M=64 P_k=v S=secret");
+        assert_eq!(env.join(" "), "A=v/i CPU=2 HOSTNAME=p IMG=i IP=10.0.0.2 L=web M=64 PATH=/p P_k=v S=secret");
     }
 
     #[test]

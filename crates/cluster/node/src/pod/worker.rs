@@ -225,6 +225,16 @@ impl Worker {
 
     async fn watch(&mut self) -> Result<(), Error> {
         let mut watch = self.shim.watch().await?;
+        // The first snapshot is taken in before anything is decided: a start that the
+        // node did not see the end of, because it was killed, may have succeeded.
+        for seen in watch.next().await.unwrap_or_default() {
+            let Some(record) = self.records.get_mut(&seen.name) else { continue };
+            if record.last.as_ref().is_none_or(|last| last.number < seen.attempt) {
+                record.previous = record.last.take();
+                let (started, exit) = (seen.started, seen.exit);
+                record.last = Some(status::Attempt { number: seen.attempt, started, exit, message: None });
+            }
+        }
         let (events, stop) = (self.events.clone(), self.context.tasks.stop());
         self.context.tasks.spawn("watch a pod's shim", OnError::Log, async move {
             loop {

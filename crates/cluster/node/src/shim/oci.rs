@@ -2,11 +2,13 @@
 //!
 //! It never decides what a container may do: that is in `config.json`.
 
-use std::{path::Path, time::Duration};
+use std::{os::unix::process::CommandExt, path::Path, process::Command, time::Duration};
 
 use libcontainer::{
     container::{Container, builder::ContainerBuilder},
+    oci_spec::runtime::Spec,
     syscall::syscall::SyscallType,
+    workload::{Executor, ExecutorError, ExecutorValidationError, default::DefaultExecutor},
 };
 use nix::{
     sys::{
@@ -16,12 +18,33 @@ use nix::{
     unistd::Pid,
 };
 
+/// Becomes the container's program.
+///
+/// A Rust process ignores SIGPIPE, and what is ignored stays so over `execve`; the
+/// standard library's `exec` puts it back, or `yes | head` would not end in a container.
+#[derive(Clone)]
+struct Become;
+
+impl Executor for Become {
+    fn exec(&self, spec: &Spec) -> Result<(), ExecutorError> {
+        let words = spec.process().as_ref().and_then(|process| process.args().clone()).unwrap_or_default();
+        let (program, args) = words.split_first().ok_or(ExecutorError::InvalidArg)?;
+        let error = Command::new(program).args(args).exec();
+        Err(ExecutorError::Execution(format!("failed to execute {program:?}: {error}").into()))
+    }
+
+    fn validate(&self, spec: &Spec) -> Result<(), ExecutorValidationError> {
+        DefaultExecutor {}.validate(spec)
+    }
+}
+
 /// Creates and starts the container of `bundle`; its process is left to the caller's sub-reaper.
 pub(super) fn create(bundle: &Path, id: &str, state: &Path) -> Result<(), String> {
     let mut container = ContainerBuilder::new(id.to_owned(), SyscallType::default())
         .with_root_path(state)
         .and_then(|builder| builder.with_pid_file(Some(bundle.join("pid"))))
         .and_then(ContainerBuilder::validate_id)
+        .map(|builder| builder.with_executor(Become))
         .and_then(|builder| builder.as_init(bundle).with_systemd(false).with_detach(true).build())
         .map_err(|error| chain(&error))?;
     container.start().map_err(|error| chain(&error))
@@ -31,6 +54,7 @@ pub(super) fn create(bundle: &Path, id: &str, state: &Path) -> Result<(), String
 pub(super) fn exec(id: &str, state: &Path, command: Vec<String>, timeout: Duration) -> Result<Option<u8>, String> {
     let pid = ContainerBuilder::new(id.to_owned(), SyscallType::default())
         .with_root_path(state)
+        .map(|builder| builder.with_executor(Become))
         .and_then(|builder| builder.as_tenant().with_detach(true).with_container_args(command).build())
         .map_err(|error| chain(&error))?;
     let pid = Pid::from_raw(pid.as_raw());

@@ -41,6 +41,7 @@ int main(int n, char **v) {
     else if (!strcmp(w, "err")) { fprintf(stderr, "%s\n", a); i++; }
     else if (!strcmp(w, "env")) { printf("%s=%s\n", a, getenv(a) ? getenv(a) : "(unset)"); i++; }
     else if (!strcmp(w, "uid")) { printf("uid=%d gid=%d pid=%d\n", getuid(), getgid(), getpid()); }
+    else if (!strcmp(w, "sigpipe")) { printf("sigpipe %s\n", signal(SIGPIPE, SIG_DFL) == SIG_IGN ? "ignored" : "default"); }
     else if (!strcmp(w, "host")) { char h[256]; gethostname(h, sizeof h); printf("host=%s\n", h); }
     else if (!strcmp(w, "sleep")) { sleep(atoi(a)); i++; }
     else if (!strcmp(w, "exit")) { return atoi(a); }
