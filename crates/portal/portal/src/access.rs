@@ -45,11 +45,14 @@ impl<K: Eq + Hash, V: Clone> Recent<K, V> {
     }
 }
 
+/// User, groups, verb, resource, namespace, name.
+type WishKey = (String, Vec<String>, &'static str, &'static str, String, String);
+
 /// What the access checks remember.
 #[derive(Default)]
 pub(crate) struct Memory {
     tokens: Recent<Vec<u8>, Option<User>>,
-    wishes: Recent<(String, Vec<String>, &'static str, &'static str, String, String), bool>,
+    wishes: Recent<WishKey, bool>,
 }
 
 /// How somebody has proved who they are.

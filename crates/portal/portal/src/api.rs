@@ -38,8 +38,11 @@ type Done = Result<Response, Problem>;
 /// The most replicas that can be asked for.
 pub(crate) const MOST_REPLICAS: u32 = 1000;
 
+/// A path, its methods and what answers them.
+type Route = (&'static str, &'static [&'static str], MethodRouter<Arc<App>>);
+
 /// Returns every path below `/api/v1` with its methods; `openapi` describes each.
-pub(crate) fn routes() -> Vec<(&'static str, &'static [&'static str], MethodRouter<Arc<App>>)> {
+pub(crate) fn routes() -> Vec<Route> {
     vec![
         ("/microservices", &["get", "post"], get(list).post(create)),
         ("/microservices/{name}", &["get", "delete"], get(read).merge(delete(remove))),

@@ -21,7 +21,7 @@ use crate::{
 };
 
 /// How long an answer is kept.
-const KEPT: Duration = Duration::from_secs(24 * 3600);
+const KEPT: Duration = Duration::from_hours(24);
 /// The most answers kept; beyond, the oldest is forgotten.
 const MOST: usize = 1000;
 /// The largest answer that is kept.

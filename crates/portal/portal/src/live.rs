@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use crate::portal::App;
 
 /// How long one stream lives; the browser then comes again and is checked again.
-const LONGEST: Duration = Duration::from_secs(15 * 60);
+const LONGEST: Duration = Duration::from_mins(15);
 /// Changes that come together are sent together.
 const GATHER: Duration = Duration::from_millis(50);
 

@@ -1,4 +1,4 @@
-//! The REST API's description, OpenAPI 3.1. A test holds it against the router.
+//! The REST API's description, `OpenAPI` 3.1. A test holds it against the router.
 
 use serde_json::{Map, Value, json};
 

@@ -196,7 +196,7 @@ fn fragment(part: &impl Template) -> String {
 }
 
 /// Returns a problem as a page; without a login, the page that says how to log in.
-pub(crate) fn problem_page(problem: Problem, who: Option<&Caller>) -> Response {
+pub(crate) fn problem_page(problem: &Problem, who: Option<&Caller>) -> Response {
     if matches!(problem, Problem::Unauthenticated) {
         return login_page(StatusCode::UNAUTHORIZED, false);
     }
@@ -214,7 +214,7 @@ pub(crate) fn problem_page(problem: Problem, who: Option<&Caller>) -> Response {
 
 /// Shows the problem of a page instead of the page.
 fn page_of(caller: Option<&Caller>, result: Result<Response, Problem>) -> Response {
-    result.unwrap_or_else(|problem| problem_page(problem, caller))
+    result.unwrap_or_else(|problem| problem_page(&problem, caller))
 }
 
 /// Who looks at a page; their absence shows how to log in.
@@ -224,7 +224,7 @@ impl axum::extract::FromRequestParts<Arc<App>> for Visitor {
     type Rejection = Response;
 
     async fn from_request_parts(parts: &mut http::request::Parts, app: &Arc<App>) -> Result<Self, Response> {
-        Caller::from_request_parts(parts, app).await.map(Visitor).map_err(|problem| problem_page(problem, None))
+        Caller::from_request_parts(parts, app).await.map(Visitor).map_err(|problem| problem_page(&problem, None))
     }
 }
 
@@ -419,8 +419,7 @@ fn new_page(app: &App, caller: &Caller, wish: CreateMicroservice, problem: Optio
         other_error: String::new(),
     };
     match problem {
-        Some(Problem::Invalid { field: "name", message }) => page.name_error.clone_from(message),
-        Some(Problem::Conflict(message)) => page.name_error.clone_from(message),
+        Some(Problem::Invalid { field: "name", message } | Problem::Conflict(message)) => page.name_error.clone_from(message),
         Some(Problem::Invalid { field: "template", message }) => page.template_error.clone_from(message),
         Some(Problem::Invalid { field: "environment", message }) => page.environment_error.clone_from(message),
         Some(other) => page.other_error = other.to_string(),
@@ -471,7 +470,7 @@ async fn login(State(app): Shared, params: Result<Params<LoginParams>, Problem>)
             with_cookie(Redirect::to("/").into_response(), &cookie)
         }
         Ok(None) => login_page(StatusCode::UNAUTHORIZED, true),
-        Err(error) => problem_page(Problem::Internal(Box::new(error)), None),
+        Err(error) => problem_page(&Problem::Internal(Box::new(error)), None),
     }
 }
 
@@ -490,6 +489,6 @@ async fn logout(State(app): Shared, Visitor(caller): Visitor, headers: HeaderMap
     let ended = session(&headers).map_or(Ok(()), |secret| app.sessions.close(secret));
     match ended {
         Ok(()) => with_cookie(Redirect::to("/login").into_response(), &format!("{COOKIE}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0{}", secure(&app))),
-        Err(error) => problem_page(Problem::Internal(Box::new(error)), Some(&caller)),
+        Err(error) => problem_page(&Problem::Internal(Box::new(error)), Some(&caller)),
     }
 }

@@ -144,7 +144,7 @@ impl App {
 }
 
 async fn nothing_here(request: Request) -> Response {
-    if request.uri().path().starts_with("/api/") { Problem::NoPath.into_response() } else { pages::problem_page(Problem::NoPath, None) }
+    if request.uri().path().starts_with("/api/") { Problem::NoPath.into_response() } else { pages::problem_page(&Problem::NoPath, None) }
 }
 
 /// Counts requests and sets what every answer carries.

@@ -14,7 +14,7 @@ fn service() -> Value {
            "status": {"host": "orders.dev.localhost", "repository": "orders", "commit": "c0ffee"}})
 }
 
-fn labelled(name: &str, rest: Value) -> Value {
+fn labelled(name: &str, rest: &Value) -> Value {
     let mut object = json!({"metadata": {"name": name, "namespace": "development", "labels": {"app.kubernetes.io/instance": "orders"}}});
     for (key, value) in rest.as_object().unwrap() {
         object[key] = value.clone();
@@ -22,17 +22,17 @@ fn labelled(name: &str, rest: Value) -> Value {
     object
 }
 
-fn application(status: Value) -> Value {
+fn application(status: &Value) -> Value {
     json!({"metadata": {"name": "orders", "namespace": "roadstead-system"}, "spec": {"destination": {"namespace": "development"}}, "status": status})
 }
 
 #[test]
 fn a_service_is_joined_from_its_objects() {
     let index = Index::default();
-    index.apply(Kind::Application, application(json!({"health": {"status": "Healthy"}, "sync": {"status": "Synced"}})));
-    index.apply(Kind::Deployment, labelled("orders", json!({"spec": {"replicas": 2, "template": {"spec": {"containers": [{"image": "orders:1"}]}}}, "status": {"replicas": 2, "readyReplicas": 1, "updatedReplicas": 2}})));
-    index.apply(Kind::Service, labelled("orders", json!({"spec": {"clusterIP": "10.96.0.7", "ports": [{"port": 80}, {"port": 9090}]}})));
-    index.apply(Kind::Pod, labelled("orders-1", json!({"status": {"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}],
+    index.apply(Kind::Application, application(&json!({"health": {"status": "Healthy"}, "sync": {"status": "Synced"}})));
+    index.apply(Kind::Deployment, labelled("orders", &json!({"spec": {"replicas": 2, "template": {"spec": {"containers": [{"image": "orders:1"}]}}}, "status": {"replicas": 2, "readyReplicas": 1, "updatedReplicas": 2}})));
+    index.apply(Kind::Service, labelled("orders", &json!({"spec": {"clusterIP": "10.96.0.7", "ports": [{"port": 80}, {"port": 9090}]}})));
+    index.apply(Kind::Pod, labelled("orders-1", &json!({"status": {"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}],
         "containerStatuses": [{"imageID": "localhost/orders@sha256:abc", "restartCount": 3}]}})));
     index.apply(Kind::Pod, json!({"metadata": {"name": "other-1", "namespace": "development", "labels": {"app.kubernetes.io/instance": "other"}}}));
     let view = microservice(&service(), &index, &places());
@@ -51,7 +51,7 @@ fn health_is_a_word_and_a_reason() {
     let with = |application_status: Option<Value>, conditions: Value| {
         let index = Index::default();
         if let Some(status) = application_status {
-            index.apply(Kind::Application, application(status));
+            index.apply(Kind::Application, application(&status));
         }
         let mut object = service();
         object["status"]["conditions"] = conditions;
@@ -79,9 +79,9 @@ fn a_pod_says_why_it_waits() {
         (json!({"status": {"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff"}}}]}}), "ImagePullBackOff"),
         (json!({"status": {"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"exitCode": 1, "reason": "Error"}}}]}}), "Error"),
     ] {
-        assert_eq!(pod_view(&labelled("p", rest)).status, wanted);
+        assert_eq!(pod_view(&labelled("p", &rest)).status, wanted);
     }
-    let mut leaving = labelled("p", json!({"status": {"phase": "Running"}}));
+    let mut leaving = labelled("p", &json!({"status": {"phase": "Running"}}));
     leaving["metadata"]["deletionTimestamp"] = json!("2026-11-21T00:00:00Z");
     assert_eq!(pod_view(&leaving).status, "Terminating");
 }

@@ -26,7 +26,7 @@ use crate::{error::Error, live::Shared};
 const MOST: usize = 1024;
 /// How long a certificate is valid, in days; it is signed again after a third of that.
 const DAYS: i64 = 30;
-const RENEW: Duration = Duration::from_secs(10 * 24 * 3600);
+const RENEW: Duration = Duration::from_hours(240);
 /// The names of a connection that asks for none, as by address.
 const NAMELESS: &[&str] = &["localhost", "127.0.0.1", "::1"];
 

@@ -71,7 +71,7 @@ pub struct Limits {
 impl Default for Limits {
     fn default() -> Self {
         Limits {
-            head: Duration::from_secs(60),
+            head: Duration::from_mins(1),
             handshake: Duration::from_secs(10),
             head_bytes: 64 << 10,
             connect: Duration::from_secs(2),

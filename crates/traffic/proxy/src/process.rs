@@ -44,6 +44,7 @@ pub struct Config {
 /// Runs the proxy until SIGTERM or SIGINT, then drains. A second signal ends it at once.
 ///
 /// If a proxy with the same data folder runs, its listeners are taken over without a dropped request.
+#[expect(clippy::needless_pass_by_value, reason = "it is the process's own configuration")]
 pub fn main(config: Config) -> ExitCode {
     // A provider that the caller has installed is as good.
     let _ = rustls::crypto::ring::default_provider().install_default();
@@ -95,7 +96,7 @@ async fn live(config: &Config, stop: CancellationToken) -> Result<(), Error> {
     let authority = Authority::read(&config.ca_cert, &config.ca_key)?;
     let mut predecessor = control::take_over(&config.data).await;
     let listening = match &mut predecessor {
-        Some(takeover) => fitted(std::mem::take(&mut takeover.listening), config)?,
+        Some(takeover) => fitted(&std::mem::take(&mut takeover.listening), config)?,
         None => bound(config)?,
     };
     let spare = second_handles(&listening)?;
@@ -174,7 +175,7 @@ fn bound(config: &Config) -> Result<Vec<Listening>, Error> {
 }
 
 /// Returns what of a predecessor's listeners has the addresses asked for, and binds what is missing.
-fn fitted(handed: Vec<Listening>, config: &Config) -> Result<Vec<Listening>, Error> {
+fn fitted(handed: &[Listening], config: &Config) -> Result<Vec<Listening>, Error> {
     let mut all = Vec::new();
     for (scheme, address) in [(Scheme::Https, Some(config.https)), (Scheme::Http, config.http)] {
         let Some(address) = address else { continue };

@@ -1,6 +1,8 @@
 //! The proxy as a process lives: fed by the Kubernetes API, alone when the API is gone,
 //! handed over to a successor, stopped.
 
+#![allow(clippy::unwrap_used, reason = "what fails in a helper of a test fails the test")]
+
 mod harness;
 
 use std::{

@@ -202,7 +202,7 @@ fn parent_ref() -> Value {
     }})
 }
 
-/// Schema of an HTTPRoute's spec.
+/// Schema of an `HTTPRoute`'s spec.
 pub(crate) static HTTP_ROUTE: LazyLock<Value> = LazyLock::new(|| {
     let named = |types: Value| {
         json!({"type": "array", "maxItems": 16, "items": {"type": "object", "required": ["name", "value"], "properties": {
@@ -275,7 +275,7 @@ fn reference_grant() -> Value {
     }})
 }
 
-/// Schema of a VirtualService's spec.
+/// Schema of a `VirtualService`'s spec.
 pub(crate) static VIRTUAL_SERVICE: LazyLock<Value> = LazyLock::new(|| {
     let text = json!({"type": "object", "properties": {"exact": {"type": "string"}, "prefix": {"type": "string"}, "regex": {"type": "string"}}});
     let texts = json!({"type": "object", "additionalProperties": text});

@@ -56,7 +56,8 @@ pub fn redirect_location(matched: &PathMatch, redirect: &Redirect, asked: Target
     let path = redirect.path.as_ref().map_or_else(|| asked.path.to_owned(), |rewrite| rewritten_path(matched, rewrite, asked.path));
     let mut location = format!("{}://{host}", scheme.as_str());
     if port != scheme.default_port() {
-        location.push_str(&format!(":{port}"));
+        location.push(':');
+        location.push_str(&port.to_string());
     }
     location.push_str(&path);
     if let Some(query) = asked.query {

@@ -17,11 +17,11 @@ pub(crate) struct Backends<'a> {
     objects: &'a Objects,
     slices: HashMap<(&'a str, &'a str), Vec<&'a Value>>,
     found: BTreeMap<(String, String, u16), usize>,
-    backends: Vec<Backend>,
+    all: Vec<Backend>,
 }
 
 impl<'a> Backends<'a> {
-    /// Looks at all EndpointSlices once.
+    /// Looks at all `EndpointSlices` once.
     pub(crate) fn new(objects: &'a Objects) -> Self {
         let mut slices: HashMap<_, Vec<_>> = HashMap::new();
         for ((namespace, _), slice) in objects.all(Kind::EndpointSlice) {
@@ -29,7 +29,7 @@ impl<'a> Backends<'a> {
                 slices.entry((namespace.as_str(), service)).or_default().push(slice);
             }
         }
-        Backends { objects, slices, found: BTreeMap::new(), backends: Vec::new() }
+        Backends { objects, slices, found: BTreeMap::new(), all: Vec::new() }
     }
 
     /// Returns the index of a Service's port; without a port, of its only one.
@@ -60,19 +60,19 @@ impl<'a> Backends<'a> {
             return Ok(*index);
         }
         let slices = self.slices.get(&(namespace, service)).map_or(&[][..], Vec::as_slice);
-        self.backends.push(Backend {
+        self.all.push(Backend {
             namespace: namespace.to_owned(),
             service: service.to_owned(),
             port: number,
             endpoints: addresses(slices, text(entry, "name")),
         });
-        self.found.insert(key, self.backends.len() - 1);
-        Ok(self.backends.len() - 1)
+        self.found.insert(key, self.all.len() - 1);
+        Ok(self.all.len() - 1)
     }
 
     /// Returns the backends by index.
     pub(crate) fn into_inner(self) -> Vec<Backend> {
-        self.backends
+        self.all
     }
 }
 

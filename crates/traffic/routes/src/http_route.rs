@@ -178,7 +178,7 @@ fn matched(wanted: &Value, path: &str) -> Result<Match, String> {
             _ => PathMatch::Elements(path_value),
         },
         method: wanted.get("method").and_then(Value::as_str).map(|method| TextMatch::Exact(method.to_owned())),
-        headers: named(wanted, "headers", |name| name.to_ascii_lowercase(), &text_match)?,
+        headers: named(wanted, "headers", str::to_ascii_lowercase, &text_match)?,
         query: named(wanted, "queryParams", str::to_owned, &text_match)?,
     })
 }

@@ -1,5 +1,5 @@
 //! What goes where: compiles Gateway API and Istio route objects, Services and
-//! EndpointSlices into one immutable [`Snapshot`], and decides about requests by it.
+//! `EndpointSlices` into one immutable [`Snapshot`], and decides about requests by it.
 //!
 //! Responsible for precedence, for what is refused and under which name, and for
 //! the status that says so. It never opens a socket, reads a file or asks the time.

@@ -185,7 +185,7 @@ fn matched(wanted: &Value, path: &str) -> Result<Match, String> {
     Ok(Match {
         path: path_match,
         method: wanted.get("method").map(|method| text_match(method, path)).transpose()?,
-        headers: named("headers", |name| name.to_ascii_lowercase())?,
+        headers: named("headers", str::to_ascii_lowercase)?,
         query: named("queryParams", str::to_owned)?,
     })
 }

@@ -1,5 +1,5 @@
 //! A cluster in this process with sample objects, and the portal in front of it.
-#![allow(dead_code, missing_docs, unreachable_pub, reason = "the tests and the preview each use their part")]
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic, reason = "helpers of tests: each file uses its part, and what fails there fails the test")]
 
 use std::{future::Future, net::Ipv4Addr, time::Duration};
 
@@ -116,7 +116,8 @@ impl World {
     /// Creates a service with everything that belongs to it.
     pub async fn service(&self, name: &str, environment: &str, health: &str, pods: usize) {
         let ready = if health == "Healthy" { pods } else { pods.saturating_sub(1) };
-        let commit = format!("{:0<40}", name.bytes().map(|byte| format!("{byte:02x}")).collect::<String>());
+        let digits = name.bytes().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| char::from_digit(digit.into(), 16));
+        let commit: String = digits.chain(std::iter::repeat('0')).take(40).collect();
         let message = if health == "Degraded" { "container app ended with exit code 1 five times; see its logs" } else { "" };
         let labels = json!({"app.kubernetes.io/instance": name, "platform.io/microservice": name});
         self.create("platform.io/v1alpha1", "microservices", json!({"kind": "Microservice", "metadata": {"name": name, "namespace": environment},

@@ -1,5 +1,5 @@
 //! Backends, clients and load for the proxy's tests. It holds no expectation.
-#![allow(dead_code, missing_docs, unreachable_pub, reason = "each test file uses its part")]
+#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, reason = "helpers of tests: each file uses its part, and what fails there fails the test")]
 
 use std::{
     convert::Infallible,
