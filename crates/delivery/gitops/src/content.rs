@@ -104,7 +104,9 @@ mod tests {
     #[test]
     fn the_golden_chart_is_shipped_whole() {
         let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../content/charts/microservice");
-        let count = |folder: &std::path::Path| std::fs::read_dir(folder).unwrap().filter(|e| e.as_ref().unwrap().path().is_file()).count();
+        let count = |folder: &std::path::Path| {
+            std::fs::read_dir(folder).unwrap().filter(|e| e.as_ref().unwrap().path().is_file()).count()
+        };
         assert_eq!(count(&folder) + count(&folder.join("templates")), charts().len());
     }
 }

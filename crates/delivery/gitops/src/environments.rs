@@ -52,11 +52,12 @@ impl Controller {
         };
         self.tell(&environment, condition).await?;
         // Labels that were taken away are put back.
-        result.map(|_| Some(Duration::from_secs(300)))
+        result.map(|_| Some(Duration::from_mins(5)))
     }
 
     async fn tell(&self, environment: &DynamicObject, condition: Condition) -> Result<(), Error> {
-        let status = json!({"observedGeneration": environment.metadata.generation.unwrap_or(0), "conditions": [condition]});
+        let status =
+            json!({"observedGeneration": environment.metadata.generation.unwrap_or(0), "conditions": [condition]});
         let Some(patch) = objects::merge_patch(&environment.data["status"], &status) else { return Ok(()) };
         let key = Key::of(environment);
         let api = objects::api(&self.client, &objects::environment(), "");
@@ -79,7 +80,15 @@ fn namespace(name: &str, spec: &EnvironmentSpec) -> Value {
 
 fn ready(object: &DynamicObject, status: &str, reason: &str, message: &str) -> Condition {
     let old: Vec<Condition> = serde_json::from_value(object.data["status"]["conditions"].clone()).unwrap_or_default();
-    crate::conditions::set(&old, "Ready", status, reason, message, object.metadata.generation.unwrap_or(0), &clock::now_rfc3339())
+    crate::conditions::set(
+        &old,
+        "Ready",
+        status,
+        reason,
+        message,
+        object.metadata.generation.unwrap_or(0),
+        &clock::now_rfc3339(),
+    )
 }
 
 #[cfg(test)]
@@ -88,7 +97,12 @@ mod tests {
 
     #[test]
     fn a_namespace_carries_its_environment_and_its_pod_security_level() {
-        let spec = EnvironmentSpec { namespace: "dev".into(), domain: "d".into(), order: 0, pod_security: "restricted".into() };
+        let spec = EnvironmentSpec {
+            namespace: "dev".into(),
+            domain: "d".into(),
+            order: 0,
+            pod_security: "restricted".into(),
+        };
         let labels = namespace("development", &spec)["metadata"]["labels"].clone();
         assert_eq!(labels["environment"], "development");
         assert_eq!(labels["platform.io/environment"], "development");

@@ -38,7 +38,7 @@ use crate::{
 /// How long running work may take to finish when delivery stops.
 const GRACE: Duration = Duration::from_secs(10);
 /// How often everything is looked at without a reason, for changes that were missed.
-const RESYNC: Duration = Duration::from_secs(180);
+const RESYNC: Duration = Duration::from_mins(3);
 /// Microservices and environments that are worked on at one time.
 const CONCURRENCY: usize = 8;
 
@@ -159,7 +159,8 @@ impl Gitops {
                 Err(error) => Err(error),
             };
             let Err(error) = result else { return };
-            let wait = error.class().retry_after(attempt).unwrap_or(Duration::from_secs(2)).min(Duration::from_secs(10));
+            let wait =
+                error.class().retry_after(attempt).unwrap_or(Duration::from_secs(2)).min(Duration::from_secs(10));
             tracing::warn!(code = error.code(), error = %Chain(&error), ?wait, "delivery cannot start yet");
             tokio::time::sleep_until(clock::instant() + wait).await;
             attempt += 1;

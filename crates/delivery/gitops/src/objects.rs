@@ -125,7 +125,11 @@ impl Cache {
             let mut events = std::pin::pin!(events.take_until(stop.cancelled_owned()));
             while let Some(event) = events.next().await {
                 match event {
-                    Ok(watcher::Event::Apply(object) | watcher::Event::InitApply(object) | watcher::Event::Delete(object)) => {
+                    Ok(
+                        watcher::Event::Apply(object)
+                        | watcher::Event::InitApply(object)
+                        | watcher::Event::Delete(object),
+                    ) => {
                         on_event(&object);
                     }
                     Ok(watcher::Event::Init | watcher::Event::InitDone) => {}
@@ -161,9 +165,15 @@ impl Cache {
 #[derive(Clone)]
 pub(crate) struct Kinds {
     client: Client,
-    known: Arc<Mutex<HashMap<GroupVersionKind, (ApiResource, bool)>>>,
-    versions: Arc<Mutex<Option<(Instant, Vec<String>)>>>,
+    known: Arc<Mutex<Known>>,
+    versions: Arc<Mutex<Versions>>,
 }
+
+/// Group versions, and when they were asked for.
+type Versions = Option<(Instant, Vec<String>)>;
+
+/// Resources by kind, and whether they are namespaced.
+type Known = HashMap<GroupVersionKind, (ApiResource, bool)>;
 
 /// How long the list of group versions is believed.
 const VERSIONS_AGE: Duration = Duration::from_secs(30);
@@ -175,10 +185,10 @@ impl Kinds {
 
     /// Returns every group version that the API server has, for `.Capabilities.APIVersions`.
     pub(crate) async fn api_versions(&self) -> Result<Vec<String>, Error> {
-        if let Some((at, versions)) = &*self.versions.lock() {
-            if clock::instant() - *at < VERSIONS_AGE {
-                return Ok(versions.clone());
-            }
+        if let Some((at, versions)) = &*self.versions.lock()
+            && clock::instant() - *at < VERSIONS_AGE
+        {
+            return Ok(versions.clone());
         }
         let groups = self
             .client
@@ -252,7 +262,11 @@ pub(crate) fn merge_patch(old: &Value, new: &Value) -> Option<Value> {
 }
 
 /// Takes a finalizer away unless the object changed since it was read.
-pub(crate) async fn drop_finalizer(api: &Api<DynamicObject>, object: &DynamicObject, finalizer: &str) -> Result<(), Error> {
+pub(crate) async fn drop_finalizer(
+    api: &Api<DynamicObject>,
+    object: &DynamicObject,
+    finalizer: &str,
+) -> Result<(), Error> {
     let left: Vec<&String> = object.metadata.finalizers.iter().flatten().filter(|one| *one != finalizer).collect();
     let patch = json!({"metadata": {"finalizers": left, "resourceVersion": object.metadata.resource_version}});
     let key = Key::of(object);
@@ -264,7 +278,11 @@ pub(crate) async fn drop_finalizer(api: &Api<DynamicObject>, object: &DynamicObj
 }
 
 /// Adds a finalizer unless the object changed since it was read.
-pub(crate) async fn add_finalizer(api: &Api<DynamicObject>, object: &DynamicObject, finalizer: &str) -> Result<(), Error> {
+pub(crate) async fn add_finalizer(
+    api: &Api<DynamicObject>,
+    object: &DynamicObject,
+    finalizer: &str,
+) -> Result<(), Error> {
     let mut all = object.metadata.finalizers.clone().unwrap_or_default();
     all.push(finalizer.to_owned());
     let patch = json!({"metadata": {"finalizers": all, "resourceVersion": object.metadata.resource_version}});

@@ -54,9 +54,7 @@ impl Fault for Error {
 /// Makes the repository `charts`, or brings it up to what this version ships.
 pub(crate) async fn charts(host: &Host) -> Result<(), Error> {
     let failed = |source| Error::Charts { source };
-    let name = Name::parse(CHARTS).map_err(|_| {
-        failed(git::Error::NoRepository { name: CHARTS.to_owned() })
-    })?;
+    let name = Name::parse(CHARTS).map_err(|_| failed(git::Error::NoRepository { name: CHARTS.to_owned() }))?;
     let files = content::charts();
     if host.exists(&name) {
         host.replace(&name, &files, "Update the charts to those of this version").await.map_err(failed)?;

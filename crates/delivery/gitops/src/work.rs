@@ -43,7 +43,11 @@ impl Key {
 
 impl fmt::Display for Key {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        if self.namespace.is_empty() { write!(f, "{}", self.name) } else { write!(f, "{}/{}", self.namespace, self.name) }
+        if self.namespace.is_empty() {
+            write!(f, "{}", self.name)
+        } else {
+            write!(f, "{}/{}", self.namespace, self.name)
+        }
     }
 }
 
@@ -105,7 +109,7 @@ where
         if stop.is_cancelled() && running.is_empty() {
             return;
         }
-        let wake = later.first().map_or_else(|| now + Duration::from_secs(3600), |(at, _)| *at);
+        let wake = later.first().map_or_else(|| now + Duration::from_hours(1), |(at, _)| *at);
         tokio::select! {
             Some((key, result)) = running.next() => {
                 busy.remove(&key);

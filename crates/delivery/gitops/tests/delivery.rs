@@ -1,5 +1,7 @@
 //! From a commit to objects in the cluster, against the in-process API server.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod world;
 
 use std::collections::BTreeMap;
@@ -26,7 +28,7 @@ async fn commit(world: &World, name: &Name, files: &[(&str, String)]) -> String 
     world.host.replace(name, &files, "Change").await.unwrap().to_string()
 }
 
-fn application(name: &str, repository: &Name, namespace: &str, automated: Value) -> Value {
+fn application(name: &str, repository: &Name, namespace: &str, automated: &Value) -> Value {
     json!({
         "apiVersion": "argoproj.io/v1alpha1", "kind": "Application",
         "metadata": {"name": name, "namespace": "argocd", "finalizers": ["resources-finalizer.argocd.argoproj.io"]},
@@ -59,12 +61,15 @@ async fn a_commit_becomes_objects_and_what_left_the_source_is_pruned() {
     begun(&world).await;
     let (name, namespace) = (word(), word());
     let repo = repository(&world, &[("a.yaml", map("a", "1")), ("b.yaml", map("b", "1"))]).await;
-    world.put(application(&name, &repo, &namespace, all())).await;
+    world.put(application(&name, &repo, &namespace, &all())).await;
     let maps = world.api("", "v1", "ConfigMap", &namespace);
     world.until(&maps, "a", "made", |there| k(there) == Some("1")).await;
     world.until(&maps, "b", "made", |there| k(there) == Some("1")).await;
     let apps = world.api("argoproj.io", "v1alpha1", "Application", "argocd");
-    let app = world.until(&apps, &name, "synced", |there| there.is_some_and(|app| app["status"]["sync"]["status"] == "Synced")).await.unwrap();
+    let app = world
+        .until(&apps, &name, "synced", |there| there.is_some_and(|app| app["status"]["sync"]["status"] == "Synced"))
+        .await
+        .unwrap();
     assert_eq!(app["status"]["health"]["status"], "Healthy");
     assert_eq!(app["status"]["operationState"]["phase"], "Succeeded");
     assert_eq!(app["status"]["resources"].as_array().unwrap().len(), 2);
@@ -74,7 +79,9 @@ async fn a_commit_becomes_objects_and_what_left_the_source_is_pruned() {
     world.until(&maps, "b", "pruned", |there| there.is_none()).await;
     let app = world
         .until(&apps, &name, "at the new commit", |there| {
-            there.is_some_and(|app| app["status"]["sync"]["revision"] == revision.as_str() && app["status"]["sync"]["status"] == "Synced")
+            there.is_some_and(|app| {
+                app["status"]["sync"]["revision"] == revision.as_str() && app["status"]["sync"]["status"] == "Synced"
+            })
         })
         .await
         .unwrap();
@@ -90,7 +97,7 @@ async fn a_commit_becomes_objects_and_what_left_the_source_is_pruned() {
     apps.delete(&name, &kube::api::DeleteParams::default()).await.unwrap();
     world.until(&maps, "a", "gone", |there| there.is_none()).await;
     world.until(&apps, &name, "gone", |there| there.is_none()).await;
-    world.stop().await;
+    world.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -99,7 +106,7 @@ async fn nothing_is_pruned_on_doubt() {
     begun(&world).await;
     let (name, namespace) = (word(), word());
     let repo = repository(&world, &[("a.yaml", map("a", "1"))]).await;
-    world.put(application(&name, &repo, &namespace, all())).await;
+    world.put(application(&name, &repo, &namespace, &all())).await;
     let maps = world.api("", "v1", "ConfigMap", &namespace);
     let apps = world.api("argoproj.io", "v1alpha1", "Application", "argocd");
     world.until(&maps, "a", "made", |there| k(there) == Some("1")).await;
@@ -108,19 +115,32 @@ async fn nothing_is_pruned_on_doubt() {
     };
     for (files, what) in [
         (vec![("a.yaml", "a: [".to_owned())], "a.yaml"),
-        (vec![("Chart.yaml", "apiVersion: v2\nname: c\nversion: 0.1.0\n".to_owned()), ("templates/a.yaml", "{{ fail \"broken on purpose\" }}".to_owned())], "broken on purpose"),
+        (
+            vec![
+                ("Chart.yaml", "apiVersion: v2\nname: c\nversion: 0.1.0\n".to_owned()),
+                ("templates/a.yaml", "{{ fail \"broken on purpose\" }}".to_owned()),
+            ],
+            "broken on purpose",
+        ),
         (vec![("kustomization.yaml", "resources: []".to_owned())], "kustomize is not built yet"),
         (vec![("empty.yaml", "# nothing\n".to_owned())], "wipe out all resources"),
-        (vec![("a.yaml", "apiVersion: nope.example/v1\nkind: Nope\nmetadata: {name: it}\n".to_owned())], "has no kind Nope"),
+        (
+            vec![("a.yaml", "apiVersion: nope.example/v1\nkind: Nope\nmetadata: {name: it}\n".to_owned())],
+            "has no kind Nope",
+        ),
     ] {
         commit(&world, &repo, &files).await;
         world.until(&apps, &name, what, |there| says(there, what)).await;
-        assert_eq!(k(maps.get_opt("a").await.unwrap().map(|a| serde_json::to_value(a).unwrap()).as_ref()), Some("1"), "{what}");
+        assert_eq!(
+            k(maps.get_opt("a").await.unwrap().map(|a| serde_json::to_value(a).unwrap()).as_ref()),
+            Some("1"),
+            "{what}"
+        );
     }
     commit(&world, &repo, &[("a.yaml", map("a", "3"))]).await;
     world.until(&maps, "a", "changed", |there| k(there) == Some("3")).await;
     world.until(&apps, &name, "clean", |there| there.is_some_and(|app| app["status"]["conditions"].is_null())).await;
-    world.stop().await;
+    world.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -129,13 +149,18 @@ async fn without_automation_differences_are_only_told() {
     begun(&world).await;
     let (name, namespace) = (word(), word());
     let repo = repository(&world, &[("a.yaml", map("a", "1"))]).await;
-    let mut app = application(&name, &repo, &namespace, Value::Null);
+    let mut app = application(&name, &repo, &namespace, &Value::Null);
     app["spec"]["syncPolicy"] = json!({});
     world.put(app).await;
     let apps = world.api("argoproj.io", "v1alpha1", "Application", "argocd");
-    let app = world.until(&apps, &name, "out of sync", |there| there.is_some_and(|app| app["status"]["sync"]["status"] == "OutOfSync")).await.unwrap();
+    let app = world
+        .until(&apps, &name, "out of sync", |there| {
+            there.is_some_and(|app| app["status"]["sync"]["status"] == "OutOfSync")
+        })
+        .await
+        .unwrap();
     assert_eq!(app["status"]["health"]["status"], "Missing");
-    world.stop().await;
+    world.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -144,19 +169,21 @@ async fn a_bad_specification_is_told_and_stops_nobody_else() {
     begun(&world).await;
     let (bad, good, namespace) = (word(), word(), word());
     let repo = repository(&world, &[("a.yaml", map("a", "1"))]).await;
-    let mut wrong = application(&bad, &repo, &namespace, all());
+    let mut wrong = application(&bad, &repo, &namespace, &all());
     wrong["spec"]["source"]["repoURL"] = json!("https://github.com/x/y");
     world.put(wrong).await;
-    let mut lost = application(&format!("{bad}-p"), &repo, &namespace, all());
+    let mut lost = application(&format!("{bad}-p"), &repo, &namespace, &all());
     lost["spec"]["project"] = json!("nowhere");
     world.put(lost).await;
-    world.put(application(&good, &repo, &namespace, all())).await;
+    world.put(application(&good, &repo, &namespace, &all())).await;
     let apps = world.api("argoproj.io", "v1alpha1", "Application", "argocd");
-    let says = |there: Option<&Value>, what: &str| there.is_some_and(|app| app["status"]["conditions"].to_string().contains(what));
+    let says = |there: Option<&Value>, what: &str| {
+        there.is_some_and(|app| app["status"]["conditions"].to_string().contains(what))
+    };
     world.until(&apps, &bad, "told", |there| says(there, "github.com")).await;
     world.until(&apps, &format!("{bad}-p"), "told", |there| says(there, "nowhere")).await;
     world.until(&world.api("", "v1", "ConfigMap", &namespace), "a", "made", |there| there.is_some()).await;
-    world.stop().await;
+    world.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -164,10 +191,16 @@ async fn a_microservice_gets_repository_application_and_objects_and_is_scaled_by
     let world = World::start().await;
     begun(&world).await;
     let (name, namespace) = (word(), word());
-    world.put(json!({"apiVersion": "platform.io/v1alpha1", "kind": "Environment", "metadata": {"name": "development"},
-        "spec": {"namespace": namespace, "domain": "dev.localhost"}})).await;
+    world
+        .put(json!({"apiVersion": "platform.io/v1alpha1", "kind": "Environment", "metadata": {"name": "development"},
+        "spec": {"namespace": namespace, "domain": "dev.localhost"}}))
+        .await;
     let namespaces = world.api("", "v1", "Namespace", "");
-    world.until(&namespaces, &namespace, "labelled", |there| there.is_some_and(|ns| ns["metadata"]["labels"]["platform.io/environment"] == "development")).await;
+    world
+        .until(&namespaces, &namespace, "labelled", |there| {
+            there.is_some_and(|ns| ns["metadata"]["labels"]["platform.io/environment"] == "development")
+        })
+        .await;
     world.put(json!({"apiVersion": "platform.io/v1alpha1", "kind": "Microservice", "metadata": {"name": name, "namespace": namespace},
         "spec": {"environment": "development", "template": "microservice"}})).await;
     let deployments = world.api("apps", "v1", "Deployment", &namespace);
@@ -175,7 +208,10 @@ async fn a_microservice_gets_repository_application_and_objects_and_is_scaled_by
     assert_eq!(deployment["spec"]["template"]["spec"]["containers"][0]["image"], "registry.cluster.local/sample:7");
     assert_eq!(deployment["spec"]["replicas"], 1);
     let services = world.api("platform.io", "v1alpha1", "Microservice", &namespace);
-    let service = world.until(&services, &name, "ready", |there| there.is_some_and(|one| one["status"]["commit"].is_string())).await.unwrap();
+    let service = world
+        .until(&services, &name, "ready", |there| there.is_some_and(|one| one["status"]["commit"].is_string()))
+        .await
+        .unwrap();
     assert_eq!(service["status"]["host"], format!("{name}.dev.localhost"));
 
     let patch = json!({"metadata": {"annotations": {"platform.io/requested-replicas": "3"}}});
@@ -183,7 +219,10 @@ async fn a_microservice_gets_repository_application_and_objects_and_is_scaled_by
     world.until(&deployments, &name, "scaled", |there| there.is_some_and(|one| one["spec"]["replicas"] == 3)).await;
     let service = world
         .until(&services, &name, "at the requested commit", |there| {
-            there.is_some_and(|one| one["status"]["commit"] == one["status"]["requestedCommit"] && one["metadata"]["annotations"]["platform.io/requested-replicas"].is_null())
+            there.is_some_and(|one| {
+                one["status"]["commit"] == one["status"]["requestedCommit"]
+                    && one["metadata"]["annotations"]["platform.io/requested-replicas"].is_null()
+            })
         })
         .await
         .unwrap();
@@ -195,7 +234,7 @@ async fn a_microservice_gets_repository_application_and_objects_and_is_scaled_by
     world.until(&deployments, &name, "gone", |there| there.is_none()).await;
     world.until(&services, &name, "gone", |there| there.is_none()).await;
     assert!(!world.host.exists(&repo));
-    world.stop().await;
+    world.stop();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -207,6 +246,12 @@ async fn a_microservice_that_cannot_be_says_why() {
     world.put(json!({"apiVersion": "platform.io/v1alpha1", "kind": "Microservice", "metadata": {"name": name, "namespace": name},
         "spec": {"environment": "nowhere", "template": "microservice"}})).await;
     let services = world.api("platform.io", "v1alpha1", "Microservice", &name);
-    world.until(&services, &name, "told", |there| there.is_some_and(|one| one["status"]["conditions"].to_string().contains("environment nowhere does not exist"))).await;
-    world.stop().await;
+    world
+        .until(&services, &name, "told", |there| {
+            there.is_some_and(|one| {
+                one["status"]["conditions"].to_string().contains("environment nowhere does not exist")
+            })
+        })
+        .await;
+    world.stop();
 }

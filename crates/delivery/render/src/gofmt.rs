@@ -128,7 +128,9 @@ fn quote_char(out: &mut String, c: char, quote: char) {
 
 /// Returns whether `unicode.IsPrint` would say so, near enough: no control, no separator but the space.
 fn is_print(c: char) -> bool {
-    !(c.is_control() || c.is_whitespace() || matches!(c as u32, 0xad | 0xfeff | 0xe000..=0xf8ff | 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x206f | 0xfff0..=0xfffb))
+    !(c.is_control()
+        || c.is_whitespace()
+        || matches!(c as u32, 0xad | 0xfeff | 0xe000..=0xf8ff | 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x206f | 0xfff0..=0xfffb))
 }
 
 /// Undoes Go's quoting of `"…"`, `` `…` `` and `'…'`; `None` is `invalid syntax`.
@@ -188,6 +190,7 @@ pub fn unquote(text: &str) -> Option<String> {
 }
 
 #[derive(Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of a verb")]
 struct Flags {
     minus: bool,
     plus: bool,
@@ -277,18 +280,19 @@ fn format_one(out: &mut String, verb: char, flags: &Flags, arg: &Value) {
     if verb == 'T' {
         return pad(out, arg.type_name(), flags, false);
     }
-    if let (Value::List(items, elem), true) = (arg, verb != 'v' && !(verb == 's' && matches!(arg, Value::List(_, Elem::Byte)))) {
-        if !matches!(elem, Elem::Byte) {
-            out.push('[');
-            for (index, item) in items.iter().enumerate() {
-                if index > 0 {
-                    out.push(' ');
-                }
-                format_one(out, verb, flags, item);
+    if let (Value::List(items, elem), true) =
+        (arg, verb != 'v' && !(verb == 's' && matches!(arg, Value::List(_, Elem::Byte))))
+        && !matches!(elem, Elem::Byte)
+    {
+        out.push('[');
+        for (index, item) in items.iter().enumerate() {
+            if index > 0 {
+                out.push(' ');
             }
-            out.push(']');
-            return;
+            format_one(out, verb, flags, item);
         }
+        out.push(']');
+        return;
     }
     if let (Value::Map(entries, _), true) = (arg, verb != 'v') {
         out.push_str("map[");
@@ -307,7 +311,7 @@ fn format_one(out: &mut String, verb: char, flags: &Flags, arg: &Value) {
         ('v', Value::Nil) => pad(out, "<nil>", flags, false),
         ('v', Value::Str(text)) if flags.sharp => pad(out, &quote(text), flags, false),
         ('v', Value::Int(i) | Value::Int64(i)) => pad(out, &signed(*i, i.abs_diff(0).to_string(), flags), flags, true),
-        ('v', Value::Float(f)) => pad(out, &plus(*f, float_g(*f), flags), flags, true),
+        ('v' | 'g', Value::Float(f)) => pad(out, &plus(*f, float_g(*f), flags), flags, true),
         ('v', value) => pad(out, &verb_v(value), flags, false),
         ('s', Value::Str(_) | Value::Object(_)) => {
             let text = verb_v(arg);
@@ -326,19 +330,33 @@ fn format_one(out: &mut String, verb: char, flags: &Flags, arg: &Value) {
         }
         ('q', Value::Object(_)) => pad(out, &quote(&verb_v(arg)), flags, false),
         ('t', Value::Bool(value)) => pad(out, if *value { "true" } else { "false" }, flags, false),
-        ('d', Value::Int(i) | Value::Int64(i)) => pad(out, &signed(*i, digits(i.unsigned_abs().to_string(), flags), flags), flags, true),
-        ('b', Value::Int(i) | Value::Int64(i)) => pad(out, &signed(*i, digits(format!("{:b}", i.unsigned_abs()), flags), flags), flags, true),
+        ('d', Value::Int(i) | Value::Int64(i)) => {
+            pad(out, &signed(*i, digits(i.unsigned_abs().to_string(), flags), flags), flags, true)
+        }
+        ('b', Value::Int(i) | Value::Int64(i)) => {
+            pad(out, &signed(*i, digits(format!("{:b}", i.unsigned_abs()), flags), flags), flags, true)
+        }
         ('o', Value::Int(i) | Value::Int64(i)) => {
             let prefix = if flags.sharp { "0" } else { "" };
             pad(out, &signed(*i, digits(format!("{prefix}{:o}", i.unsigned_abs()), flags), flags), flags, true);
         }
         ('x', Value::Int(i) | Value::Int64(i)) => {
             let prefix = if flags.sharp { "0x" } else { "" };
-            pad(out, &signed(*i, format!("{prefix}{}", digits(format!("{:x}", i.unsigned_abs()), flags)), flags), flags, true);
+            pad(
+                out,
+                &signed(*i, format!("{prefix}{}", digits(format!("{:x}", i.unsigned_abs()), flags)), flags),
+                flags,
+                true,
+            );
         }
         ('X', Value::Int(i) | Value::Int64(i)) => {
             let prefix = if flags.sharp { "0X" } else { "" };
-            pad(out, &signed(*i, format!("{prefix}{}", digits(format!("{:X}", i.unsigned_abs()), flags)), flags), flags, true);
+            pad(
+                out,
+                &signed(*i, format!("{prefix}{}", digits(format!("{:X}", i.unsigned_abs()), flags)), flags),
+                flags,
+                true,
+            );
         }
         ('c', Value::Int(i) | Value::Int64(i)) => {
             let c = u32::try_from(*i).ok().and_then(char::from_u32).unwrap_or('\u{fffd}');
@@ -347,8 +365,9 @@ fn format_one(out: &mut String, verb: char, flags: &Flags, arg: &Value) {
         ('U', Value::Int(i) | Value::Int64(i)) => pad(out, &format!("U+{i:04X}"), flags, false),
         ('x', Value::Str(text)) => pad(out, &hex::encode(text.as_bytes()), flags, false),
         ('X', Value::Str(text)) => pad(out, &hex::encode_upper(text.as_bytes()), flags, false),
-        ('f' | 'F', Value::Float(f)) => pad(out, &plus(*f, format!("{f:.*}", flags.precision.unwrap_or(6)), flags), flags, true),
-        ('g', Value::Float(f)) => pad(out, &plus(*f, float_g(*f), flags), flags, true),
+        ('f' | 'F', Value::Float(f)) => {
+            pad(out, &plus(*f, format!("{f:.*}", flags.precision.unwrap_or(6)), flags), flags, true)
+        }
         ('e', Value::Float(f)) => {
             let text = format!("{f:.*e}", flags.precision.unwrap_or(6));
             let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
@@ -437,8 +456,14 @@ mod tests {
     fn verbs_pad_sign_and_complain_as_fmt_does() {
         let s = |text: &str| Value::str(text);
         assert_eq!(sprintf("%s-%d", &[s("a"), Value::Int(3)]), "a-3");
-        assert_eq!(sprintf("%05d|%-4s|%4s|%+d", &[Value::Int(42), s("x"), s("y"), Value::Int(1)]), "00042|x   |   y|+1");
-        assert_eq!(sprintf("%.2f %5.1f %q", &[Value::Float(1.005), Value::Float(2.25), s("a\"b")]), "1.00   2.2 \"a\\\"b\"");
+        assert_eq!(
+            sprintf("%05d|%-4s|%4s|%+d", &[Value::Int(42), s("x"), s("y"), Value::Int(1)]),
+            "00042|x   |   y|+1"
+        );
+        assert_eq!(
+            sprintf("%.2f %5.1f %q", &[Value::Float(1.005), Value::Float(2.25), s("a\"b")]),
+            "1.00   2.2 \"a\\\"b\""
+        );
         assert_eq!(sprintf("%d", &[s("a")]), "%!d(string=a)");
         assert_eq!(sprintf("%s", &[]), "%!s(MISSING)");
         assert_eq!(sprintf("x", &[Value::Int(1)]), "x%!(EXTRA int=1)");

@@ -189,9 +189,7 @@ impl Value {
     pub fn floats(self) -> Self {
         match self {
             Value::Int(value) | Value::Int64(value) => Value::Float(value as f64),
-            Value::List(items, elem) => {
-                Value::List(Rc::new(items.iter().cloned().map(Value::floats).collect()), elem)
-            }
+            Value::List(items, elem) => Value::List(Rc::new(items.iter().cloned().map(Value::floats).collect()), elem),
             Value::Map(entries, elem) => {
                 let entries = entries.borrow().iter().map(|(k, v)| (k.clone(), v.clone().floats())).collect();
                 Value::Map(Rc::new(RefCell::new(entries)), elem)

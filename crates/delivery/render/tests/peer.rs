@@ -2,6 +2,8 @@
 //!
 //! Each run draws its own names, so that nothing can be answered by heart.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 use std::{
     collections::BTreeMap,
     fs,
@@ -138,7 +140,9 @@ fn expressions_give_what_helm_gives() {
     let mut files = cases::chart(&word());
     for (index, case) in cases::EXPRESSIONS.iter().enumerate() {
         // A ConfigMap keeps the output YAML whatever the expression writes.
-        let text = format!("kind: C{index:04}\nout: |-\n  {{{{- $out := include \"case{index}\" . }}}}\n  {{{{ $out | toJson }}}}\n{{{{- define \"case{index}\" }}}}{case}{{{{ end }}}}\n");
+        let text = format!(
+            "kind: C{index:04}\nout: |-\n  {{{{- $out := include \"case{index}\" . }}}}\n  {{{{ $out | toJson }}}}\n{{{{- define \"case{index}\" }}}}{case}{{{{ end }}}}\n"
+        );
         files.insert(format!("templates/case-{index:04}.yaml"), text.into_bytes());
     }
     let mut peer = Peer::new(files);
@@ -148,7 +152,11 @@ fn expressions_give_what_helm_gives() {
         (ours, stock) => panic!("ours: {:?}\nhelm: {:?}", ours.err(), stock.err()),
     };
     let split = |text: &str| -> BTreeMap<String, String> {
-        text.split("---\n# Source: ").skip(1).filter_map(|part| part.split_once('\n')).map(|(a, b)| (a.to_owned(), b.to_owned())).collect()
+        text.split("---\n# Source: ")
+            .skip(1)
+            .filter_map(|part| part.split_once('\n'))
+            .map(|(a, b)| (a.to_owned(), b.to_owned()))
+            .collect()
     };
     let (ours, stock) = (split(&ours), split(&stock));
     let mut wrong = Vec::new();
@@ -195,12 +203,18 @@ fn values_come_together_as_in_helm() {
     files.insert("templates/dump.yaml".into(), file(dump));
     let inner = format!("charts/{child}/");
     files.insert(format!("{inner}Chart.yaml"), file(&format!("apiVersion: v2\nname: {child}\nversion: 0.2.3\n")));
-    files.insert(format!("{inner}values.yaml"), file("x: own\ny: own\ndeep: {n: 1, m: 2}\nglobal: {h: 2}\nexports: {shared: {s: 1}}\n"));
+    files.insert(
+        format!("{inner}values.yaml"),
+        file("x: own\ny: own\ndeep: {n: 1, m: 2}\nglobal: {h: 2}\nexports: {shared: {s: 1}}\n"),
+    );
     files.insert(format!("{inner}templates/dump.yaml"), file("kind: Dump\nname: {{ .Chart.Name }} {{ .Template.Name }} {{ .Template.BasePath }}\nvalues:\n{{ toYaml .Values | indent 2 }}\n"));
     let overrides = [
         vec![],
         vec!["gone: null\na: {b: null, d: 4}\n".to_owned()],
-        vec![format!("{child}: {{x: null, y: 2}}\ntags: {{extra: false}}\n"), "a: {c: 5}\nglobal: {g: 9, k: {l: 1}}\n".to_owned()],
+        vec![
+            format!("{child}: {{x: null, y: 2}}\ntags: {{extra: false}}\n"),
+            "a: {c: 5}\nglobal: {g: 9, k: {l: 1}}\n".to_owned(),
+        ],
         vec!["flags: {child: false}\nother: {y: over}\n".to_owned()],
     ];
     let sets = ["", "a.b=7,list[1]=x", "a.b=null", "q={1,two,true},w.e.r=0012", "n=null,t=true,z=1.5,esc=a\\,b"];

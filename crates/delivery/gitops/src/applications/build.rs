@@ -118,7 +118,8 @@ fn values_file(inputs: &Inputs, file: &str, prefix: &str, tree: &Tree) -> Result
     let (tree, path) = match file.strip_prefix('$').and_then(|rest| rest.split_once('/')) {
         Some((reference, path)) => {
             let at = inputs.valid.sources.iter().position(|one| one.source.reference.as_deref() == Some(reference));
-            let tree = at.and_then(|at| inputs.trees.get(at)).ok_or_else(|| format!("no source has ref {reference:?}"))?;
+            let tree =
+                at.and_then(|at| inputs.trees.get(at)).ok_or_else(|| format!("no source has ref {reference:?}"))?;
             (tree.as_ref(), path.to_owned())
         }
         None if file.starts_with('/') => (tree, file.trim_start_matches('/').to_owned()),
@@ -260,7 +261,10 @@ mod tests {
         let built = build(&inputs(
             &[
                 ("k8s/a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\n---\n# nothing\n"),
-                ("k8s/b.yml", "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: b}}\n"),
+                (
+                    "k8s/b.yml",
+                    "apiVersion: v1\nkind: List\nitems:\n- {apiVersion: v1, kind: ConfigMap, metadata: {name: b}}\n",
+                ),
                 ("k8s/c.json", "{\"apiVersion\": \"v1\", \"kind\": \"ConfigMap\", \"metadata\": {\"name\": \"c\"}}"),
                 ("k8s/deep/d.yaml", "not read"),
                 ("k8s/notes.txt", "not read"),
@@ -279,8 +283,20 @@ mod tests {
             (vec![("other/a.yaml", "")], "app path does not exist"),
             (vec![("k8s/a.yaml", "kind: X")], "no apiVersion"),
             (vec![("k8s/a.yaml", "a: [")], "a.yaml"),
-            (vec![("k8s/a.yaml", "apiVersion: v1\nkind: Job\nmetadata: {name: a, annotations: {argocd.argoproj.io/hook: PreSync}}")], "hooks (PreSync)"),
-            (vec![("k8s/a.yaml", "apiVersion: v1\nkind: A\nmetadata: {name: a, annotations: {argocd.argoproj.io/sync-options: Replace=true}}")], "Replace=true"),
+            (
+                vec![(
+                    "k8s/a.yaml",
+                    "apiVersion: v1\nkind: Job\nmetadata: {name: a, annotations: {argocd.argoproj.io/hook: PreSync}}",
+                )],
+                "hooks (PreSync)",
+            ),
+            (
+                vec![(
+                    "k8s/a.yaml",
+                    "apiVersion: v1\nkind: A\nmetadata: {name: a, annotations: {argocd.argoproj.io/sync-options: Replace=true}}",
+                )],
+                "Replace=true",
+            ),
         ] {
             let error = build(&inputs(&files, "k8s")).unwrap_err();
             assert!(error.contains(why), "{error}");

@@ -42,8 +42,10 @@ pub(crate) fn of(object: &Value) -> Option<HealthStatus> {
             _ => health("Progressing", "the definition is not served yet"),
         },
         ("gateway.networking.k8s.io", "HTTPRoute" | "GRPCRoute" | "TCPRoute" | "TLSRoute") => route(object),
-        ("gateway.networking.k8s.io", "Gateway") => conditions(&object["status"]["conditions"], &["Accepted", "Programmed"], object)
-            .unwrap_or_else(|| health("Progressing", "no controller has taken the Gateway yet")),
+        ("gateway.networking.k8s.io", "Gateway") => {
+            conditions(&object["status"]["conditions"], &["Accepted", "Programmed"], object)
+                .unwrap_or_else(|| health("Progressing", "no controller has taken the Gateway yet"))
+        }
         ("argoproj.io", "Application") => health(
             object["status"]["health"]["status"].as_str().unwrap_or("Progressing"),
             object["status"]["health"]["message"].as_str().unwrap_or_default(),
@@ -75,21 +77,25 @@ fn deployment(object: &Value) -> HealthStatus {
         return health("Progressing", text);
     }
     let status = &object["status"];
-    if let Some((_, progressing)) = condition(object, "Progressing") {
-        if progressing["reason"] == "ProgressDeadlineExceeded" {
-            let name = object["metadata"]["name"].as_str().unwrap_or_default();
-            return health("Degraded", format!("Deployment \"{name}\" exceeded its progress deadline"));
-        }
+    if let Some((_, progressing)) = condition(object, "Progressing")
+        && progressing["reason"] == "ProgressDeadlineExceeded"
+    {
+        let name = object["metadata"]["name"].as_str().unwrap_or_default();
+        return health("Degraded", format!("Deployment \"{name}\" exceeded its progress deadline"));
     }
     let (updated, available) = (number(&status["updatedReplicas"]), number(&status["availableReplicas"]));
     let wanted = object["spec"]["replicas"].as_i64().unwrap_or(1);
     if updated < wanted {
-        let text = format!("Waiting for rollout to finish: {updated} out of {wanted} new replicas have been updated...");
+        let text =
+            format!("Waiting for rollout to finish: {updated} out of {wanted} new replicas have been updated...");
         return health("Progressing", text);
     }
     let old = number(&status["replicas"]) - updated;
     if old > 0 {
-        return health("Progressing", format!("Waiting for rollout to finish: {old} old replicas are pending termination..."));
+        return health(
+            "Progressing",
+            format!("Waiting for rollout to finish: {old} old replicas are pending termination..."),
+        );
     }
     if available < updated {
         let text = format!("Waiting for rollout to finish: {available} of {updated} updated replicas are available...");
@@ -100,7 +106,10 @@ fn deployment(object: &Value) -> HealthStatus {
 
 fn replica_set(object: &Value) -> HealthStatus {
     if !observed(object) {
-        return health("Progressing", "Waiting for rollout to finish: observed replica set generation less than desired generation");
+        return health(
+            "Progressing",
+            "Waiting for rollout to finish: observed replica set generation less than desired generation",
+        );
     }
     if let Some(("True", failure)) = condition(object, "ReplicaFailure") {
         return health("Degraded", failure["message"].as_str().unwrap_or_default());
@@ -192,10 +201,11 @@ fn conditions(list: &Value, wanted: &[&str], object: &Value) -> Option<HealthSta
     let list = list.as_array()?;
     for kind in wanted {
         let one = list.iter().find(|one| one["type"] == **kind)?;
-        if let (Some(seen), Some(generation)) = (one["observedGeneration"].as_i64(), object["metadata"]["generation"].as_i64()) {
-            if seen < generation {
-                return None;
-            }
+        if let (Some(seen), Some(generation)) =
+            (one["observedGeneration"].as_i64(), object["metadata"]["generation"].as_i64())
+            && seen < generation
+        {
+            return None;
         }
         match one["status"].as_str() {
             Some("True") => {}
@@ -218,15 +228,36 @@ mod tests {
         let route = |conditions: Value| json!({"apiVersion": "gateway.networking.k8s.io/v1", "kind": "HTTPRoute", "metadata": {}, "status": {"parents": [{"conditions": conditions}]}});
         for (object, want) in [
             (deployment(json!({"observedGeneration": 1})), Some("Progressing")),
-            (deployment(json!({"observedGeneration": 2, "updatedReplicas": 2, "replicas": 2, "availableReplicas": 2})), Some("Healthy")),
-            (deployment(json!({"observedGeneration": 2, "updatedReplicas": 2, "replicas": 3, "availableReplicas": 2})), Some("Progressing")),
-            (deployment(json!({"observedGeneration": 2, "conditions": [{"type": "Progressing", "reason": "ProgressDeadlineExceeded"}]})), Some("Degraded")),
+            (
+                deployment(
+                    json!({"observedGeneration": 2, "updatedReplicas": 2, "replicas": 2, "availableReplicas": 2}),
+                ),
+                Some("Healthy"),
+            ),
+            (
+                deployment(
+                    json!({"observedGeneration": 2, "updatedReplicas": 2, "replicas": 3, "availableReplicas": 2}),
+                ),
+                Some("Progressing"),
+            ),
+            (
+                deployment(
+                    json!({"observedGeneration": 2, "conditions": [{"type": "Progressing", "reason": "ProgressDeadlineExceeded"}]}),
+                ),
+                Some("Degraded"),
+            ),
             (json!({"apiVersion": "v1", "kind": "Service", "spec": {"type": "ClusterIP"}}), Some("Healthy")),
             (json!({"apiVersion": "v1", "kind": "Service", "spec": {"type": "LoadBalancer"}}), Some("Progressing")),
             (json!({"apiVersion": "v1", "kind": "ConfigMap"}), None),
-            (json!({"apiVersion": "v1", "kind": "Pod", "status": {"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff"}}}]}}), Some("Degraded")),
+            (
+                json!({"apiVersion": "v1", "kind": "Pod", "status": {"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff"}}}]}}),
+                Some("Degraded"),
+            ),
             (route(json!([])), Some("Progressing")),
-            (route(json!([{"type": "Accepted", "status": "True"}, {"type": "ResolvedRefs", "status": "True"}])), Some("Healthy")),
+            (
+                route(json!([{"type": "Accepted", "status": "True"}, {"type": "ResolvedRefs", "status": "True"}])),
+                Some("Healthy"),
+            ),
             (route(json!([{"type": "Accepted", "status": "False", "message": "no"}])), Some("Degraded")),
         ] {
             assert_eq!(of(&object).map(|health| health.status).as_deref(), want, "{object}");

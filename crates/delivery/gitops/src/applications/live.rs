@@ -137,7 +137,8 @@ impl Applied {
     /// Returns whether exactly this was applied and nobody touched the object since.
     pub(crate) fn untouched(&self, id: &Ref, wanted: &Value, live: &Value) -> bool {
         self.0.get(id).is_some_and(|(text, answer)| {
-            answer["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"] && *text == wanted.to_string()
+            answer["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"]
+                && wanted.to_string().as_str() == text
         })
     }
 }
@@ -145,4 +146,3 @@ impl Applied {
 fn version(object: &Value) -> u64 {
     object["metadata"]["resourceVersion"].as_str().and_then(|version| version.parse().ok()).unwrap_or(0)
 }
-

@@ -111,7 +111,14 @@ struct Wanted {
 }
 
 impl Controller {
-    pub(crate) fn new(client: &Client, host: &Host, tasks: &Tasks, queue: &Queue, applications: Cache, kube_version: String) -> Self {
+    pub(crate) fn new(
+        client: &Client,
+        host: &Host,
+        tasks: &Tasks,
+        queue: &Queue,
+        applications: Cache,
+        kube_version: String,
+    ) -> Self {
         let projects_queue = queue.clone();
         let all = applications.clone();
         let projects = Cache::watch(tasks, client, objects::app_project(), move |_| {
@@ -140,8 +147,7 @@ impl Controller {
             self.memory.lock().remove(&key);
             return Ok(None);
         };
-        let old: ApplicationStatus =
-            serde_json::from_value(application.data["status"].clone()).unwrap_or_default();
+        let old: ApplicationStatus = serde_json::from_value(application.data["status"].clone()).unwrap_or_default();
         if application.metadata.deletion_timestamp.is_some() {
             return self.delete(&key, &application, &old).await;
         }
@@ -173,7 +179,10 @@ impl Controller {
     fn validate(&self, application: &DynamicObject) -> Result<Valid, Vec<ApplicationCondition>> {
         let valid = validate::validate(application)?;
         let project = self.project(&valid.project).ok_or_else(|| {
-            vec![condition("InvalidSpecError", format!("application references project {} which does not exist", valid.project))]
+            vec![condition(
+                "InvalidSpecError",
+                format!("application references project {} which does not exist", valid.project),
+            )]
         })?;
         let mistakes = validate::permits(&project, &valid);
         if mistakes.is_empty() { Ok(valid) } else { Err(mistakes) }
@@ -203,7 +212,8 @@ impl Controller {
             }
         };
         self.watch(old, &wanted.desired).await?;
-        let live_of = |one: &Desired, applied: &Applied| applied.newest(&one.id, self.watches.get(&one.resource, &one.id));
+        let live_of =
+            |one: &Desired, applied: &Applied| applied.newest(&one.id, self.watches.get(&one.resource, &one.id));
         let owned = self.watches.owned(key);
         let mut plan = plan::plan(
             &wanted.desired,
@@ -223,7 +233,7 @@ impl Controller {
         }
 
         let mut failure = None;
-        if let Some(allowed) = self.may_sync(valid, old, &seen, &wanted, &plan) {
+        if let Some(allowed) = may_sync(valid, old, &seen, &wanted, &plan) {
             let (operation, error) = self.sync(valid, &wanted, &plan, allowed, memory).await;
             if let Some(error) = &error {
                 seen.conditions.push(condition("SyncError", error.to_string()));
@@ -231,7 +241,8 @@ impl Controller {
             seen.operation = Some(operation);
             failure = error;
         } else if wanted.desired.is_empty() && !plan.prune.is_empty() && !valid.allow_empty {
-            let text = "auto-sync will wipe out all resources: the source renders to nothing, and allowEmpty is not set";
+            let text =
+                "auto-sync will wipe out all resources: the source renders to nothing, and allowEmpty is not set";
             seen.conditions.push(condition("SyncError", text));
         }
 
@@ -263,36 +274,6 @@ impl Controller {
         failure.map_or(Ok(retry), Err)
     }
 
-    /// Decides whether to sync without being asked, and what the sync may do.
-    fn may_sync(
-        &self,
-        valid: &Valid,
-        old: &ApplicationStatus,
-        seen: &Seen<'_>,
-        wanted: &Wanted,
-        plan: &Plan,
-    ) -> Option<Allowed> {
-        if !valid.automated {
-            return None;
-        }
-        let prunes = plan.prune.iter().any(|one| !has_option(&one.object, "Prune=false"));
-        if plan.apply.is_empty() && !(prunes && valid.prune) {
-            return None;
-        }
-        if wanted.desired.is_empty() && !valid.allow_empty {
-            return None;
-        }
-        let last = old.operation_state.as_ref().filter(|state| state.phase == "Succeeded").and_then(|state| state.sync_result.as_ref());
-        let same = last.is_some_and(|last| {
-            if seen.several { last.revisions == seen.revisions } else { last.revision.as_ref() == seen.revisions.first() }
-        });
-        if same && !valid.self_heal {
-            return None;
-        }
-        // An unknown kind may hide objects that are wanted: nothing is deleted meanwhile.
-        Some(Allowed { prune: valid.prune && wanted.unknown.is_empty(), prune_last: valid.prune_last })
-    }
-
     async fn sync(
         &self,
         valid: &Valid,
@@ -301,12 +282,12 @@ impl Controller {
         allowed: Allowed,
         memory: &mut Memory,
     ) -> ((&'static str, String), Option<Error>) {
-        if let (true, Some(namespace)) = (valid.create_namespace, &valid.destination.namespace) {
-            if let Err(error) = apply::ensure_namespace(&self.client, namespace).await {
-                let message = Chain(&error).to_string();
-                let class = error.class();
-                return (("Failed", message.clone()), Some(Error::Sync { message, class }));
-            }
+        if let (true, Some(namespace)) = (valid.create_namespace, &valid.destination.namespace)
+            && let Err(error) = apply::ensure_namespace(&self.client, namespace).await
+        {
+            let message = Chain(&error).to_string();
+            let class = error.class();
+            return (("Failed", message.clone()), Some(Error::Sync { message, class }));
         }
         let watches = &self.watches;
         let live = |one: &Desired, applied: &Applied| applied.newest(&one.id, watches.get(&one.resource, &one.id));
@@ -359,7 +340,11 @@ impl Controller {
                     valid: valid.clone(),
                     trees,
                     kube_version: self.kube_version.clone(),
-                    api_versions: self.kinds.api_versions().await.map_err(|error| (Chain(&error).to_string(), Some(Error::Objects(error))))?,
+                    api_versions: self
+                        .kinds
+                        .api_versions()
+                        .await
+                        .map_err(|error| (Chain(&error).to_string(), Some(Error::Objects(error))))?,
                 };
                 let built = tokio::task::spawn_blocking(move || build::build(&inputs))
                     .await
@@ -374,12 +359,18 @@ impl Controller {
     }
 
     /// Finds each object's resource and namespace, and marks it.
-    async fn place(&self, key: &Key, valid: &Valid, built: Arc<build::Built>) -> Result<Wanted, (String, Option<Error>)> {
+    async fn place(
+        &self,
+        key: &Key,
+        valid: &Valid,
+        built: Arc<build::Built>,
+    ) -> Result<Wanted, (String, Option<Error>)> {
         let project = self.project(&valid.project).unwrap_or_default();
         let application = tracking_name(key);
         let mut wanted = Wanted { desired: Vec::new(), unknown: Vec::new(), built: built.clone() };
         for object in &built.objects {
-            let (version, kind) = (object["apiVersion"].as_str().unwrap_or_default(), object["kind"].as_str().unwrap_or_default());
+            let (version, kind) =
+                (object["apiVersion"].as_str().unwrap_or_default(), object["kind"].as_str().unwrap_or_default());
             let (group, version) = version.split_once('/').unwrap_or(("", version));
             let found = self
                 .kinds
@@ -391,18 +382,21 @@ impl Controller {
                 continue;
             };
             if !validate::kind_allowed(&project, group, kind, namespaced) {
-                return Err((format!("kind {kind} (group '{group}') is not permitted in project '{}'", valid.project), None));
+                return Err((
+                    format!("kind {kind} (group '{group}') is not permitted in project '{}'", valid.project),
+                    None,
+                ));
             }
             let mut object = object.clone();
             let mut namespace = String::new();
             if namespaced {
                 let own = object["metadata"]["namespace"].as_str().filter(|own| !own.is_empty());
-                namespace = own
-                    .or(valid.destination.namespace.as_deref())
-                    .unwrap_or("default")
-                    .to_owned();
+                own.or(valid.destination.namespace.as_deref()).unwrap_or("default").clone_into(&mut namespace);
                 if !validate::destination_allowed(&project, &namespace) {
-                    return Err((format!("namespace {namespace} is not permitted in project '{}'", valid.project), None));
+                    return Err((
+                        format!("namespace {namespace} is not permitted in project '{}'", valid.project),
+                        None,
+                    ));
                 }
                 object["metadata"]["namespace"] = json!(namespace);
             } else if let Some(metadata) = object["metadata"].as_object_mut() {
@@ -432,9 +426,16 @@ impl Controller {
         Ok(())
     }
 
-    async fn delete(&self, key: &Key, application: &DynamicObject, old: &ApplicationStatus) -> Result<Option<Duration>, Error> {
+    async fn delete(
+        &self,
+        key: &Key,
+        application: &DynamicObject,
+        old: &ApplicationStatus,
+    ) -> Result<Option<Duration>, Error> {
         let finalizers = application.metadata.finalizers.clone().unwrap_or_default();
-        let Some(own) = finalizers.iter().find(|one| **one == FINALIZER || one.starts_with("resources-finalizer.argocd.argoproj.io/"))
+        let Some(own) = finalizers
+            .iter()
+            .find(|one| **one == FINALIZER || one.starts_with("resources-finalizer.argocd.argoproj.io/"))
         else {
             return Ok(None);
         };
@@ -453,7 +454,13 @@ impl Controller {
         Ok(Some(Duration::from_secs(5)))
     }
 
-    async fn tell(&self, key: &Key, application: &DynamicObject, old: &ApplicationStatus, new: &ApplicationStatus) -> Result<(), Error> {
+    async fn tell(
+        &self,
+        key: &Key,
+        application: &DynamicObject,
+        old: &ApplicationStatus,
+        new: &ApplicationStatus,
+    ) -> Result<(), Error> {
         if old == new && application.data["status"].is_object() {
             return Ok(());
         }
@@ -472,4 +479,31 @@ impl Controller {
             Err(source) => Err(Error::Objects(objects::Error::new("write the status of", "Application", key, source))),
         }
     }
+}
+
+/// Decides whether to sync without being asked, and what the sync may do.
+fn may_sync(valid: &Valid, old: &ApplicationStatus, seen: &Seen<'_>, wanted: &Wanted, plan: &Plan) -> Option<Allowed> {
+    if !valid.automated {
+        return None;
+    }
+    let prunes = plan.prune.iter().any(|one| !has_option(&one.object, "Prune=false"));
+    if plan.apply.is_empty() && !(prunes && valid.prune) {
+        return None;
+    }
+    if wanted.desired.is_empty() && !valid.allow_empty {
+        return None;
+    }
+    let last = old
+        .operation_state
+        .as_ref()
+        .filter(|state| state.phase == "Succeeded")
+        .and_then(|state| state.sync_result.as_ref());
+    let same = last.is_some_and(|last| {
+        if seen.several { last.revisions == seen.revisions } else { last.revision.as_ref() == seen.revisions.first() }
+    });
+    if same && !valid.self_heal {
+        return None;
+    }
+    // An unknown kind may hide objects that are wanted: nothing is deleted meanwhile.
+    Some(Allowed { prune: valid.prune && wanted.unknown.is_empty(), prune_last: valid.prune_last })
 }

@@ -46,7 +46,8 @@ pub(crate) fn annotation<'a>(object: &'a Value, name: &str) -> Option<&'a str> {
 
 /// Returns whether an object has a sync option such as `Prune=false`.
 pub(crate) fn has_option(object: &Value, option: &str) -> bool {
-    annotation(object, "argocd.argoproj.io/sync-options").is_some_and(|all| all.split(',').any(|one| one.trim() == option))
+    annotation(object, "argocd.argoproj.io/sync-options")
+        .is_some_and(|all| all.split(',').any(|one| one.trim() == option))
 }
 
 /// An object that the application made, as it is now.
@@ -90,7 +91,12 @@ pub(crate) fn sync_order(a: &Value, b: &Value) -> Ordering {
         let kind = object["kind"].as_str().unwrap_or_default();
         KINDS.iter().position(|known| *known == kind).unwrap_or(KINDS.len())
     };
-    (wave(a), rank(a), text(a, "namespace"), text(a, "name")).cmp(&(wave(b), rank(b), text(b, "namespace"), text(b, "name")))
+    (wave(a), rank(a), text(a, "namespace"), text(a, "name")).cmp(&(
+        wave(b),
+        rank(b),
+        text(b, "namespace"),
+        text(b, "name"),
+    ))
 }
 
 const KINDS: [&str; 34] = [
@@ -145,14 +151,14 @@ fn normalised(wanted: &Value) -> Value {
     let mut wanted = wanted.clone();
     if let Some(root) = wanted.as_object_mut() {
         root.remove("status");
-        if root.get("kind").and_then(Value::as_str) == Some("Secret") {
-            if let Some(Value::Object(text)) = root.remove("stringData") {
-                let data = root.entry("data").or_insert_with(|| Value::Object(Map::new()));
-                for (key, value) in text {
-                    use base64::Engine as _;
-                    let packed = base64::engine::general_purpose::STANDARD.encode(value.as_str().unwrap_or_default());
-                    data[key] = Value::String(packed);
-                }
+        if root.get("kind").and_then(Value::as_str) == Some("Secret")
+            && let Some(Value::Object(text)) = root.remove("stringData")
+        {
+            let data = root.entry("data").or_insert_with(|| Value::Object(Map::new()));
+            for (key, value) in text {
+                use base64::Engine as _;
+                let packed = base64::engine::general_purpose::STANDARD.encode(value.as_str().unwrap_or_default());
+                data[key] = Value::String(packed);
             }
         }
         if let Some(metadata) = root.get_mut("metadata").and_then(Value::as_object_mut) {
@@ -233,9 +239,11 @@ fn quantity(text: &str) -> Option<f64> {
 /// Returns whether an earlier apply of ours set a field that is wanted no more.
 fn owns_more(wanted: &Value, live: &Value) -> bool {
     let entries = live["metadata"]["managedFields"].as_array();
-    entries.into_iter().flatten().filter(|entry| entry["manager"] == MANAGER && entry["operation"] == "Apply").any(
-        |entry| entry["fieldsV1"].as_object().is_some_and(|fields| owned_beyond(fields, wanted, true)),
-    )
+    entries
+        .into_iter()
+        .flatten()
+        .filter(|entry| entry["manager"] == MANAGER && entry["operation"] == "Apply")
+        .any(|entry| entry["fieldsV1"].as_object().is_some_and(|fields| owned_beyond(fields, wanted, true)))
 }
 
 fn owned_beyond(fields: &Map<String, Value>, wanted: &Value, top: bool) -> bool {
@@ -249,7 +257,8 @@ fn owned_beyond(fields: &Map<String, Value>, wanted: &Value, top: bool) -> bool 
             let Ok(Value::Object(key)) = serde_json::from_str::<Value>(key) else { return false };
             let Some(items) = wanted.as_array() else { return true };
             // A key field may have been filled in by default.
-            let fits = |item: &&Value| key.iter().all(|(name, value)| item.get(name).is_none_or(|there| there == value));
+            let fits =
+                |item: &&Value| key.iter().all(|(name, value)| item.get(name).is_none_or(|there| there == value));
             let Some(item) = items.iter().find(fits) else { return true };
             return inner_fields.is_some_and(|inner| {
                 let inner: Map<String, Value> = inner
@@ -286,7 +295,11 @@ mod tests {
             (json!({"c": [{"name": "x", "image": "i"}]}), json!({"c": [{"name": "x", "image": "i", "d": 1}]}), false),
             (json!({"c": [{"name": "x"}]}), json!({"c": [{"name": "sidecar"}, {"name": "x"}]}), false),
             (json!({"c": ["a"]}), json!({"c": ["a", "b"]}), true),
-            (json!({"kind": "Secret", "stringData": {"k": "v"}}), json!({"kind": "Secret", "data": {"k": "dg=="}}), false),
+            (
+                json!({"kind": "Secret", "stringData": {"k": "v"}}),
+                json!({"kind": "Secret", "data": {"k": "dg=="}}),
+                false,
+            ),
             (json!({"kind": "X", "status": {"a": 1}}), json!({"kind": "X"}), false),
         ] {
             assert_eq!(differs(&wanted, &live), want, "{wanted} {live}");
@@ -295,9 +308,7 @@ mod tests {
 
     #[test]
     fn a_field_that_was_applied_and_left_the_source_is_a_difference() {
-        let live = |fields: Value| {
-            json!({"a": 1, "metadata": {"managedFields": [{"manager": MANAGER, "operation": "Apply", "fieldsV1": fields}]}})
-        };
+        let live = |fields: Value| json!({"a": 1, "metadata": {"managedFields": [{"manager": MANAGER, "operation": "Apply", "fieldsV1": fields}]}});
         assert!(!differs(&json!({"a": 1}), &live(json!({"f:a": {}}))));
         assert!(differs(&json!({"a": 1}), &live(json!({"f:a": {}, "f:b": {}}))));
         let list = json!({"a": 1, "l": [{"name": "x"}], "metadata": {"managedFields": [{"manager": MANAGER, "operation": "Apply", "fieldsV1": {
@@ -308,18 +319,21 @@ mod tests {
 
     #[test]
     fn order_is_by_wave_then_kind_and_pruning_is_the_reverse() {
-        let object = |kind: &str, name: &str, wave: &str| {
-            json!({"kind": kind, "metadata": {"name": name, "annotations": {"argocd.argoproj.io/sync-wave": wave}}})
-        };
+        let object = |kind: &str, name: &str, wave: &str| json!({"kind": kind, "metadata": {"name": name, "annotations": {"argocd.argoproj.io/sync-wave": wave}}});
         let resource = crate::objects::application();
-        let desired: Vec<Desired> = [object("Deployment", "d", "0"), object("Service", "s", "0"), object("Widget", "w", "-1"), object("Namespace", "n", "1")]
-            .into_iter()
-            .map(|object| Desired {
-                id: Ref { kind: object["kind"].as_str().unwrap().into(), ..Ref::default() },
-                resource: resource.clone(),
-                object,
-            })
-            .collect();
+        let desired: Vec<Desired> = [
+            object("Deployment", "d", "0"),
+            object("Service", "s", "0"),
+            object("Widget", "w", "-1"),
+            object("Namespace", "n", "1"),
+        ]
+        .into_iter()
+        .map(|object| Desired {
+            id: Ref { kind: object["kind"].as_str().unwrap().into(), ..Ref::default() },
+            resource: resource.clone(),
+            object,
+        })
+        .collect();
         let plan = plan(&desired, |_| None, Vec::new());
         let kinds: Vec<_> = plan.apply.iter().map(|index| desired[*index].id.kind.as_str()).collect();
         assert_eq!(kinds, ["Widget", "Service", "Deployment", "Namespace"]);
@@ -332,7 +346,8 @@ mod tests {
             resource: crate::objects::application(),
             object: json!({"kind": "ConfigMap", "metadata": {"name": name}}),
         };
-        let desired = [Desired { id: live("kept").id, resource: crate::objects::application(), object: live("kept").object }];
+        let desired =
+            [Desired { id: live("kept").id, resource: crate::objects::application(), object: live("kept").object }];
         let plan = plan(&desired, |_| Some(live("kept").object), vec![live("kept"), live("gone")]);
         assert!(plan.apply.is_empty());
         assert_eq!(plan.prune.iter().map(|one| one.id.name.as_str()).collect::<Vec<_>>(), ["gone"]);

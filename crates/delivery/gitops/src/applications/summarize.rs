@@ -38,7 +38,8 @@ pub(crate) fn summarize(old: &ApplicationStatus, seen: Seen<'_>) -> ApplicationS
         .conditions
         .into_iter()
         .map(|mut condition| {
-            let before = old.conditions.iter().find(|one| one.kind == condition.kind && one.message == condition.message);
+            let before =
+                old.conditions.iter().find(|one| one.kind == condition.kind && one.message == condition.message);
             condition.last_transition_time =
                 before.and_then(|one| one.last_transition_time.clone()).or_else(|| Some(seen.now.clone()));
             condition
@@ -47,7 +48,7 @@ pub(crate) fn summarize(old: &ApplicationStatus, seen: Seen<'_>) -> ApplicationS
     match &seen.wanted {
         None => {
             // What is there is not looked at: the last that was known of it stays.
-            status.sync.status = "Unknown".to_owned();
+            "Unknown".clone_into(&mut status.sync.status);
             if !seen.revisions.is_empty() {
                 status.sync = SyncStatus { status: "Unknown".to_owned(), revision, revisions };
             }
@@ -79,7 +80,14 @@ fn shape(revisions: &[String], several: bool) -> (Option<String>, Vec<String>) {
     if several { (None, revisions.to_vec()) } else { (revisions.first().cloned(), Vec::new()) }
 }
 
-fn operate(status: &mut ApplicationStatus, old: &ApplicationStatus, phase: &str, message: String, now: &str, keep: usize) {
+fn operate(
+    status: &mut ApplicationStatus,
+    old: &ApplicationStatus,
+    phase: &str,
+    message: String,
+    now: &str,
+    keep: usize,
+) {
     let (revision, revisions) = (status.sync.revision.clone(), status.sync.revisions.clone());
     let running = old.operation_state.as_ref().filter(|state| state.phase == "Running");
     status.operation_state = Some(OperationState {
@@ -108,14 +116,14 @@ fn resources(wanted: &[(&Desired, Option<Value>, bool)], extra: &[&Live]) -> Vec
                 None => Some(platform::argo::HealthStatus { status: "Missing".to_owned(), message: None }),
             };
             let mut one = resource(&desired.id, &desired.resource.version, &desired.object);
-            one.status = if *differs || live.is_none() { "OutOfSync" } else { "Synced" }.to_owned();
+            if *differs || live.is_none() { "OutOfSync" } else { "Synced" }.clone_into(&mut one.status);
             one.health = health;
             one
         })
         .collect();
     for live in extra {
         let mut one = resource(&live.id, &live.resource.version, &live.object);
-        one.status = "OutOfSync".to_owned();
+        "OutOfSync".clone_into(&mut one.status);
         one.requires_pruning = true;
         all.push(one);
     }
@@ -172,7 +180,10 @@ mod tests {
     #[test]
     fn what_is_missing_or_differs_is_out_of_sync() {
         let (a, b) = (desired("a"), desired("b"));
-        let status = summarize(&ApplicationStatus::default(), seen(Some(vec![(&a, Some(json!({})), false), (&b, None, true)]), "t"));
+        let status = summarize(
+            &ApplicationStatus::default(),
+            seen(Some(vec![(&a, Some(json!({})), false), (&b, None, true)]), "t"),
+        );
         assert_eq!((status.sync.status.as_str(), status.health.status.as_str()), ("OutOfSync", "Missing"));
         assert_eq!(status.summary.images, ["i:1"]);
         assert_eq!(status.sync.revision.as_deref(), Some("abc"));

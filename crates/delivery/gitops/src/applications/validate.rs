@@ -7,6 +7,7 @@ use crate::git::{self, Name};
 
 /// A specification that can be acted on.
 #[derive(Clone, Debug, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a switch of its own in Argo CD's specification")]
 pub(crate) struct Valid {
     pub(crate) project: String,
     pub(crate) sources: Vec<ValidSource>,
@@ -70,8 +71,13 @@ pub(crate) fn validate(object: &DynamicObject) -> Result<Valid, Vec<ApplicationC
             "CreateNamespace=true" => create_namespace = true,
             "PruneLast=true" => prune_last = true,
             // What is done anyway, or is the default.
-            "CreateNamespace=false" | "PruneLast=false" | "ServerSideApply=true" | "ApplyOutOfSyncOnly=true"
-            | "Validate=true" | "PrunePropagationPolicy=background" | "PrunePropagationPolicy=foreground" => {}
+            "CreateNamespace=false"
+            | "PruneLast=false"
+            | "ServerSideApply=true"
+            | "ApplyOutOfSyncOnly=true"
+            | "Validate=true"
+            | "PrunePropagationPolicy=background"
+            | "PrunePropagationPolicy=foreground" => {}
             other => mistakes.push(invalid(format!("syncOptions: {other:?} is not supported"))),
         }
     }
@@ -195,14 +201,14 @@ mod tests {
 
     use super::*;
 
-    fn check(spec: serde_json::Value) -> Result<Valid, Vec<String>> {
+    fn check(spec: &serde_json::Value) -> Result<Valid, Vec<String>> {
         let object: DynamicObject = serde_json::from_value(json!({"metadata": {"name": "a"}, "spec": spec})).unwrap();
         validate(&object).map_err(|conditions| conditions.into_iter().map(|one| one.message).collect())
     }
 
     #[test]
     fn mistakes_are_named_and_all_are_told() {
-        let errors = check(json!({
+        let errors = check(&json!({
             "project": "", "source": {"repoURL": "https://github.com/x/y", "path": "."},
             "destination": {"server": "https://elsewhere"}, "syncPolicy": {"syncOptions": ["Replace=true"]},
         }))
@@ -225,7 +231,7 @@ mod tests {
             ..AppProjectSpec::default()
         };
         let valid = |repository: &str, namespace: &str| {
-            check(json!({
+            check(&json!({
                 "project": "team", "source": {"repoURL": format!("https://git.cluster.local/{repository}.git"), "path": "."},
                 "destination": {"name": "in-cluster", "namespace": namespace},
             }))

@@ -3,6 +3,8 @@
 //! Who may do what is the API server's to say: verb `get` (fetch) or `update` (push) on `repositories` in group
 //! `platform.io`, by name.
 
+#![expect(clippy::result_large_err, reason = "the refusal is an answer, made once per request")]
+
 use std::{io, process::Stdio};
 
 use axum::{
@@ -134,8 +136,13 @@ impl Service {
         let Ok(name) = Name::parse(name.strip_suffix(".git").unwrap_or(name)) else {
             return Err(plain(StatusCode::NOT_FOUND, "There is no such repository."));
         };
-        let wish =
-            Wish { verb: pack.verb(), group: "platform.io", resource: "repositories", namespace: "", name: name.as_str() };
+        let wish = Wish {
+            verb: pack.verb(),
+            group: "platform.io",
+            resource: "repositories",
+            namespace: "",
+            name: name.as_str(),
+        };
         match access::allowed(&self.client, &user, wish).await {
             Ok(true) => {}
             Ok(false) => {
@@ -159,10 +166,11 @@ impl Service {
     fn start(&self, name: &Name, pack: Pack, headers: &HeaderMap, args: &[&str]) -> Result<Child, Response> {
         let git = self.host.git(name).map_err(|error| broken(name, &error.to_string()))?;
         let mut command = git.command();
-        if let Some(protocol) = headers.get("git-protocol").and_then(|value| value.to_str().ok()) {
-            if protocol.len() <= 100 && protocol.bytes().all(|b| b.is_ascii_alphanumeric() || b"=:.-".contains(&b)) {
-                command.env("GIT_PROTOCOL", protocol);
-            }
+        if let Some(protocol) = headers.get("git-protocol").and_then(|value| value.to_str().ok())
+            && protocol.len() <= 100
+            && protocol.bytes().all(|b| b.is_ascii_alphanumeric() || b"=:.-".contains(&b))
+        {
+            command.env("GIT_PROTOCOL", protocol);
         }
         command.arg(pack.name()).arg("--stateless-rpc").args(args).arg(git.path()).stdin(Stdio::piped());
         command.spawn().map_err(|error| broken(name, &error.to_string()))
@@ -202,8 +210,14 @@ impl Service {
 }
 
 /// Feeds the child and passes on what it says until it ends.
-async fn pump(mut child: Child, body: Body, chunks: &mpsc::Sender<io::Result<Bytes>>, pack: Pack) -> Result<(), String> {
-    let (Some(mut stdin), Some(mut stdout), Some(mut stderr)) = (child.stdin.take(), child.stdout.take(), child.stderr.take())
+async fn pump(
+    mut child: Child,
+    body: Body,
+    chunks: &mpsc::Sender<io::Result<Bytes>>,
+    pack: Pack,
+) -> Result<(), String> {
+    let (Some(mut stdin), Some(mut stdout), Some(mut stderr)) =
+        (child.stdin.take(), child.stdout.take(), child.stderr.take())
     else {
         return Err("git was started without pipes".to_owned());
     };
@@ -269,7 +283,9 @@ fn answer(content_type: &str, body: Body) -> Response {
     if let Ok(value) = HeaderValue::from_str(content_type) {
         response.headers_mut().insert(header::CONTENT_TYPE, value);
     }
-    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, max-age=0, must-revalidate"));
+    response
+        .headers_mut()
+        .insert(header::CACHE_CONTROL, HeaderValue::from_static("no-cache, max-age=0, must-revalidate"));
     response
 }
 

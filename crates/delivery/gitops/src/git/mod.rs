@@ -163,7 +163,9 @@ pub enum Error {
 impl Fault for Error {
     fn class(&self) -> Class {
         match self {
-            Error::Start { .. } | Error::Folder { .. } | Error::Contended { .. } | Error::Run { .. } => Class::Transient,
+            Error::Start { .. } | Error::Folder { .. } | Error::Contended { .. } | Error::Run { .. } => {
+                Class::Transient
+            }
             Error::NoRepository { .. }
             | Error::Exists { .. }
             | Error::NoRevision { .. }
@@ -238,7 +240,11 @@ impl Host {
 
     fn git(&self, name: &Name) -> Result<Git, Error> {
         let path = self.path(name);
-        if path.is_dir() { Ok(Git::new(path, name.as_str())) } else { Err(Error::NoRepository { name: name.to_string() }) }
+        if path.is_dir() {
+            Ok(Git::new(path, name.as_str()))
+        } else {
+            Err(Error::NoRepository { name: name.to_string() })
+        }
     }
 
     /// Returns whether there is a repository of that name.
@@ -374,7 +380,12 @@ impl Host {
     }
 
     /// Makes the files of a branch exactly these, in one commit; returns the branch's commit.
-    pub async fn replace(&self, name: &Name, files: &BTreeMap<String, Vec<u8>>, message: &str) -> Result<Commit, Error> {
+    pub async fn replace(
+        &self,
+        name: &Name,
+        files: &BTreeMap<String, Vec<u8>>,
+        message: &str,
+    ) -> Result<Commit, Error> {
         let git = self.git(name)?;
         for _ in 0..COMMIT_ATTEMPTS {
             let head = self.head(&git, name, BRANCH).await?;
@@ -416,13 +427,11 @@ pub fn url_of(name: &Name) -> String {
 }
 
 fn make_folder(path: &Path) -> Result<(), Error> {
-    std::fs::create_dir_all(path)
-        .map_err(|source| Error::Folder { operation: "make", path: path.to_owned(), source })
+    std::fs::create_dir_all(path).map_err(|source| Error::Folder { operation: "make", path: path.to_owned(), source })
 }
 
 fn remove_folder(path: &Path) -> Result<(), Error> {
-    std::fs::remove_dir_all(path)
-        .map_err(|source| Error::Folder { operation: "remove", path: path.to_owned(), source })
+    std::fs::remove_dir_all(path).map_err(|source| Error::Folder { operation: "remove", path: path.to_owned(), source })
 }
 
 /// A part of a name that no other call of this process gets.

@@ -75,7 +75,12 @@ impl Git {
         Ok((output.status.success() && is_id).then_some(commit))
     }
 
-    async fn feed(&self, mut command: Command, operation: &'static str, input: Vec<u8>) -> Result<std::process::Output, Error> {
+    async fn feed(
+        &self,
+        mut command: Command,
+        operation: &'static str,
+        input: Vec<u8>,
+    ) -> Result<std::process::Output, Error> {
         let mut child = command.stdin(Stdio::piped()).spawn().map_err(|source| Error::Start { source })?;
         let stdin = child.stdin.take();
         let write = async move {
@@ -202,7 +207,8 @@ impl Git {
                 links.insert(path.to_owned());
             }
         }
-        let wanted: String = blobs.iter().map(|(_, id)| format!("{id}\n")).collect();
+        let mut wanted = blobs.iter().map(|(_, id)| id.as_str()).collect::<Vec<_>>().join("\n");
+        wanted.push('\n');
         let mut command = self.command();
         command.args(["cat-file", "--batch"]);
         let output = self.feed(command, "cat-file", wanted.into_bytes()).await?;

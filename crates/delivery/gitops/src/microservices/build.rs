@@ -11,7 +11,13 @@ use crate::{
 };
 
 /// The `Application` of a microservice: the golden chart with the values of the service's repository.
-pub(crate) fn application(name: &str, namespace: &str, uid: &str, valid: &Valid, environment: &EnvironmentSpec) -> Value {
+pub(crate) fn application(
+    name: &str,
+    namespace: &str,
+    uid: &str,
+    valid: &Valid,
+    environment: &EnvironmentSpec,
+) -> Value {
     let charts = Name::parse(CHARTS).map(|charts| git::url_of(&charts)).unwrap_or_default();
     json!({
         "apiVersion": "argoproj.io/v1alpha1",
@@ -54,7 +60,11 @@ pub(crate) fn with_replicas(values: &str, replicas: u32) -> Result<String, Strin
             _ => lines.push(line.to_owned()),
         }
     }
-    if found { Ok(lines.join("\n")) } else { Err("values.yaml has no line that begins with 'replicaCount:'".to_owned()) }
+    if found {
+        Ok(lines.join("\n"))
+    } else {
+        Err("values.yaml has no line that begins with 'replicaCount:'".to_owned())
+    }
 }
 
 #[cfg(test)]

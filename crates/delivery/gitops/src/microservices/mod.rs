@@ -113,11 +113,13 @@ impl Controller {
         seen.repository = Some(valid.repository.to_string());
         if !self.host.exists(&valid.repository) {
             let Some(template) = valid.template else {
-                let text = format!("repository {} does not exist, and no template is named to make it from", valid.repository);
+                let text =
+                    format!("repository {} does not exist, and no template is named to make it from", valid.repository);
                 seen.problem = Some(("NoRepository".to_owned(), text));
                 return Ok(());
             };
-            let spec: MicroserviceSpec = serde_json::from_value(service.data["spec"].clone()).unwrap_or_else(|_| empty());
+            let spec: MicroserviceSpec =
+                serde_json::from_value(service.data["spec"].clone()).unwrap_or_else(|_| empty());
             let files = template.files(&Fill {
                 name: key.name.clone(),
                 environment: spec.environment,
@@ -171,7 +173,9 @@ impl Controller {
         let wish = service.metadata.annotations.as_ref().and_then(|all| all.get(REQUESTED_REPLICAS));
         let Some(wish) = wish else { return Ok(()) };
         match validate::replicas(wish) {
-            Err(text) => seen.problem = Some(("InvalidReplicas".to_owned(), format!("annotation {REQUESTED_REPLICAS}: {text}"))),
+            Err(text) => {
+                seen.problem = Some(("InvalidReplicas".to_owned(), format!("annotation {REQUESTED_REPLICAS}: {text}")))
+            }
             Ok(replicas) => {
                 let message = format!("Run {replicas} {}", if replicas == 1 { "replica" } else { "replicas" });
                 let change = |text: &str| build::with_replicas(text, replicas);

@@ -67,7 +67,11 @@ mod tests {
         let seen = |health: &str, now: &str| Seen {
             now: now.into(),
             application: Some(ApplicationStatus {
-                sync: SyncStatus { status: "Synced".into(), revision: None, revisions: vec!["chart".into(), "service".into()] },
+                sync: SyncStatus {
+                    status: "Synced".into(),
+                    revision: None,
+                    revisions: vec!["chart".into(), "service".into()],
+                },
                 health: HealthStatus { status: health.into(), message: Some("why".into()) },
                 ..ApplicationStatus::default()
             }),

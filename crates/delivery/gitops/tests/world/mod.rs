@@ -38,10 +38,8 @@ pub(crate) fn word() -> String {
 impl World {
     pub(crate) async fn start() -> Self {
         let (admin, stranger) = (word(), word());
-        let users = [
-            (admin.clone(), User::new("admin", &["system:masters"])),
-            (stranger.clone(), User::new("stranger", &[])),
-        ];
+        let users =
+            [(admin.clone(), User::new("admin", &["system:masters"])), (stranger.clone(), User::new("stranger", &[]))];
         let server = Server::build(apiserver::Config {
             store: Store::in_memory().unwrap(),
             tokens: Tokens::new(&Tokens::generate_key(), users).unwrap(),
@@ -52,7 +50,8 @@ impl World {
         .unwrap();
         let client = server.client(User::new("delivery", &["system:masters"]));
         for crd in platform::crds::all() {
-            let crds: Api<DynamicObject> = Api::all_with(client.clone(), &resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition"));
+            let crds: Api<DynamicObject> =
+                Api::all_with(client.clone(), &resource("apiextensions.k8s.io", "v1", "CustomResourceDefinition"));
             let name = crd["metadata"]["name"].as_str().unwrap().to_owned();
             crds.patch(&name, &PatchParams::apply("test"), &Patch::Apply(&crd)).await.unwrap();
         }
@@ -85,10 +84,23 @@ impl World {
 
     /// Runs the stock git in a folder, off the async threads.
     pub(crate) async fn git(&self, folder: &Path, args: &[&str]) -> Output {
-        let (folder, args, home) = (folder.to_owned(), args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>(), self.folder.path().to_owned());
+        let (folder, args, home) = (
+            folder.to_owned(),
+            args.iter().map(|arg| (*arg).to_owned()).collect::<Vec<_>>(),
+            self.folder.path().to_owned(),
+        );
         tokio::task::spawn_blocking(move || {
             Command::new("git")
-                .args(["-c", "user.name=T", "-c", "user.email=t@example.org", "-c", "init.defaultBranch=main", "-c", "protocol.version=2"])
+                .args([
+                    "-c",
+                    "user.name=T",
+                    "-c",
+                    "user.email=t@example.org",
+                    "-c",
+                    "init.defaultBranch=main",
+                    "-c",
+                    "protocol.version=2",
+                ])
                 .args(args)
                 .current_dir(folder)
                 .env("HOME", home)
@@ -109,7 +121,11 @@ impl World {
     }
 
     pub(crate) async fn put(&self, object: Value) -> DynamicObject {
-        let (group, version) = object["apiVersion"].as_str().unwrap().split_once('/').unwrap_or(("", object["apiVersion"].as_str().unwrap()));
+        let (group, version) = object["apiVersion"]
+            .as_str()
+            .unwrap()
+            .split_once('/')
+            .unwrap_or(("", object["apiVersion"].as_str().unwrap()));
         let namespace = object["metadata"]["namespace"].as_str().unwrap_or("");
         let api = self.api(group, version, object["kind"].as_str().unwrap(), namespace);
         let name = object["metadata"]["name"].as_str().unwrap();
@@ -117,7 +133,13 @@ impl World {
     }
 
     /// Waits until an object is as the condition says, at most ten seconds.
-    pub(crate) async fn until(&self, api: &Api<DynamicObject>, name: &str, what: &str, holds: impl Fn(Option<&Value>) -> bool) -> Option<Value> {
+    pub(crate) async fn until(
+        &self,
+        api: &Api<DynamicObject>,
+        name: &str,
+        what: &str,
+        holds: impl Fn(Option<&Value>) -> bool,
+    ) -> Option<Value> {
         let mut last = None;
         let deadline = base::clock::instant() + Duration::from_secs(10);
         while base::clock::instant() < deadline {
@@ -130,7 +152,7 @@ impl World {
         panic!("{name} is not {what} after ten seconds: {}", serde_json::to_string_pretty(&last).unwrap());
     }
 
-    pub(crate) async fn stop(self) {
+    pub(crate) fn stop(self) {
         self.stop.cancel();
     }
 }

@@ -1,6 +1,6 @@
 //! The functions that Go's `text/template` has by itself.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, fmt::Write as _};
 
 use super::{Call, Funcs};
 use crate::{
@@ -23,9 +23,7 @@ pub(super) fn add(funcs: &mut Funcs) {
     funcs.add("gt", "aa", |args| less_or_equal(&args[0], &args[1]).map(|le| Value::Bool(!le)));
     funcs.add("ge", "aa", |args| less(&args[0], &args[1]).map(|lt| Value::Bool(!lt)));
     funcs.add("print", "a*", |args| Ok(Value::str(print(args))));
-    funcs.add("println", "a*", |args| {
-        Ok(Value::str(args.iter().map(verb_v).collect::<Vec<_>>().join(" ") + "\n"))
-    });
+    funcs.add("println", "a*", |args| Ok(Value::str(args.iter().map(verb_v).collect::<Vec<_>>().join(" ") + "\n")));
     funcs.add("printf", "sa*", |args| Ok(Value::str(gofmt::sprintf(args[0].as_str().unwrap_or_default(), &args[1..]))));
     funcs.add("html", "a*", |args| Ok(Value::str(html(&print(args)))));
     funcs.add("js", "a*", |args| Ok(Value::str(js(&print(args)))));
@@ -167,9 +165,21 @@ fn eq(args: &[Value]) -> Result<bool, String> {
                     return Err(format!("incompatible types for comparison: {} and {}", a.type_name(), b.type_name()));
                 }
                 _ if a.kind() != b.kind() => {
-                    return Err(format!("non-comparable types {}: {}, {}: {}", verb_v(a), a.type_name(), b.type_name(), verb_v(b)));
+                    return Err(format!(
+                        "non-comparable types {}: {}, {}: {}",
+                        verb_v(a),
+                        a.type_name(),
+                        b.type_name(),
+                        verb_v(b)
+                    ));
                 }
-                _ => return Err(format!("non-comparable type {}: {}", gofmt::sprintf("%s", std::slice::from_ref(b)), b.type_name())),
+                _ => {
+                    return Err(format!(
+                        "non-comparable type {}: {}",
+                        gofmt::sprintf("%s", std::slice::from_ref(b)),
+                        b.type_name()
+                    ));
+                }
             },
         };
         if equal {
@@ -233,7 +243,9 @@ fn js(text: &str) -> String {
             '>' => out.push_str("\\u003E"),
             '&' => out.push_str("\\u0026"),
             '=' => out.push_str("\\u003D"),
-            c if (c as u32) < 0x20 => out.push_str(&format!("\\u{:04X}", c as u32)),
+            c if (c as u32) < 0x20 => {
+                let _ = write!(out, "\\u{:04X}", c as u32);
+            }
             c => out.push(c),
         }
     }
@@ -247,7 +259,9 @@ pub(crate) fn query(text: &str) -> String {
         match byte {
             b' ' => out.push('+'),
             b if b.is_ascii_alphanumeric() || b"-_.~".contains(&b) => out.push(b as char),
-            b => out.push_str(&format!("%{b:02X}")),
+            b => {
+                let _ = write!(out, "%{b:02X}");
+            }
         }
     }
     out

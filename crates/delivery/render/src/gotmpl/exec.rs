@@ -3,6 +3,8 @@
 //! Go tells an invalid value from an interface that holds nil, and charts feel the
 //! difference (`(.a).b` is lenient where `.a.b` is not): [`Arg`] carries it here.
 
+mod include;
+
 use std::{fmt::Display, rc::Rc};
 
 use super::{
@@ -230,11 +232,8 @@ impl<'t, 'o> State<'t, 'o> {
     }
 
     fn template(&mut self, dot: &Value, pos: usize, name: &Rc<str>, pipe: Option<&'t Pipe>) -> Walk<()> {
-        let context = format!(
-            "{{{{template {}{}}}}}",
-            quote(name),
-            pipe.map(|pipe| format!(" {pipe}")).unwrap_or_default()
-        );
+        let context =
+            format!("{{{{template {}{}}}}}", quote(name), pipe.map(|pipe| format!(" {pipe}")).unwrap_or_default());
         let Some(tree) = self.set.trees.get(name) else {
             return self.fail(pos, &context, format_args!("template {} not defined", quote(name)));
         };
@@ -432,7 +431,8 @@ impl<'t, 'o> State<'t, 'o> {
         let (fixed, variadic) = parameters(&function);
         if variadic.is_some() {
             if count < fixed.len() {
-                let message = format_args!("wrong number of args for {name}: want at least {} got {}", fixed.len(), args.len());
+                let message =
+                    format_args!("wrong number of args for {name}: want at least {} got {}", fixed.len(), args.len());
                 return self.fail_expr(ident, message);
             }
         } else if count != fixed.len() {
@@ -474,51 +474,6 @@ impl<'t, 'o> State<'t, 'o> {
         Ok(last.unwrap_or(value))
     }
 
-    fn include(&self, args: &[Value]) -> Result<Value, String> {
-        /// Helm's own bound on nested includes of one name.
-        const NESTED: u32 = 1000;
-        let Value::Str(name) = &args[0] else { return Err("the name is not a string".to_owned()) };
-        let count = {
-            let mut includes = self.run.includes.borrow_mut();
-            let count = includes.entry(name.clone()).or_insert(0);
-            *count += 1;
-            *count
-        };
-        if count > NESTED {
-            return Err(format!("rendering template has a nested reference name: {name}: unable to execute template"));
-        }
-        let result = self.nested(|| self.set.execute(name, &args[1], self.run));
-        if let Some(count) = self.run.includes.borrow_mut().get_mut(name) {
-            *count -= 1;
-        }
-        result.map(Value::str)
-    }
-
-    fn tpl(&self, args: &[Value]) -> Result<Value, String> {
-        let Value::Str(text) = &args[0] else { return Err("the template is not a string".to_owned()) };
-        let mut set = self.set.clone();
-        // Helm parses the text under the name of its root template.
-        let name: Rc<str> = "gotpl".into();
-        // Text that is only blanks or definitions leaves the caller's own template alone, so it gets a fresh one.
-        set.trees.remove(&name);
-        set.parse(&name, text).map_err(|error| format!("cannot parse template {}: {error}", quote(text)))?;
-        let out = self
-            .nested(|| set.execute(&name, &args[1], self.run))
-            .map_err(|error| format!("error during tpl function execution for {}: {error}", quote(text)))?;
-        Ok(Value::str(out.replace("<no value>", "")))
-    }
-
-    fn nested(&self, work: impl FnOnce() -> Result<String, String>) -> Result<String, String> {
-        let depth = self.run.depth.get();
-        if depth + 8 > self.run.limits.depth {
-            return Err(format!("the render nests more than {} levels", self.run.limits.depth));
-        }
-        self.run.depth.set(depth + 8);
-        let result = work();
-        self.run.depth.set(depth);
-        result
-    }
-
     fn argument(&mut self, dot: &Value, expr: &'t Expr, wanted: u8) -> Walk<Value> {
         let arg = match expr {
             Expr::Dot(_) => Arg { value: dot.clone(), boxed: false },
@@ -542,9 +497,7 @@ impl<'t, 'o> State<'t, 'o> {
                 self.chain(dot, receiver, expr, names, &[], None)?
             }
             Expr::Pipe(pipe) => Arg { value: self.pipeline(dot, pipe)?, boxed: false },
-            Expr::Ident(pos, name) => {
-                Arg { value: self.call(dot, expr, *pos, expr, name, &[], None)?, boxed: false }
-            }
+            Expr::Ident(pos, name) => Arg { value: self.call(dot, expr, *pos, expr, name, &[], None)?, boxed: false },
             literal => return self.literal(literal, wanted),
         };
         self.validate(arg, wanted, expr)
@@ -552,7 +505,7 @@ impl<'t, 'o> State<'t, 'o> {
 
     fn literal(&self, expr: &Expr, wanted: u8) -> Walk<Value> {
         match (wanted, expr) {
-            (b'a', Expr::Bool(_, value)) | (b'b', Expr::Bool(_, value)) => Ok(Value::Bool(*value)),
+            (b'a' | b'b', Expr::Bool(_, value)) => Ok(Value::Bool(*value)),
             (b'a', Expr::Number(..)) => self.ideal(expr),
             (b'a' | b's', Expr::Str(_, _, text)) => Ok(Value::Str(text.clone())),
             (b'i', Expr::Number(_, number)) if number.int.is_some() => Ok(Value::Int(number.int.unwrap_or(0))),

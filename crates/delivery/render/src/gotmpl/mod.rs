@@ -149,7 +149,10 @@ impl Templates {
 
     fn execute(&self, name: &str, data: &Value, run: &Run) -> Result<String, String> {
         let Some(tree) = self.trees.get(name) else {
-            return Err(format!("template: no template {} associated with template \"gotpl\"", crate::gofmt::quote(name)));
+            return Err(format!(
+                "template: no template {} associated with template \"gotpl\"",
+                crate::gofmt::quote(name)
+            ));
         };
         let mut out = String::new();
         exec::State::new(self, tree, run, data.clone(), &mut out).run(data)?;
@@ -171,7 +174,7 @@ mod tests {
         }
     }
 
-    fn check(text: &str, want: Expect) {
+    fn check(text: &str, want: &Expect) {
         let data = Value::pairs([
             ("name", Value::str("web")),
             ("none", Value::Nil),
@@ -184,32 +187,49 @@ mod tests {
 
     #[test]
     fn trims_ranges_and_declares() {
-        check("a {{- 1 -}} b", expect!["a1b"]);
-        check("{{/* gone */ -}}  x", expect!["x"]);
-        check("{{range $i, $e := .list}}{{$i}}{{$e}}{{else}}none{{end}}", expect!["0a1b"]);
-        check("{{range $k, $v := .map}}{{$k}}={{$v}},{{end}}", expect!["x=1,y=2,"]);
-        check("{{range .none}}x{{else}}none{{end}}", expect!["none"]);
-        check("{{range .list}}{{if eq . \"b\"}}{{break}}{{end}}{{.}}{{end}}", expect!["a"]);
-        check("{{$x := 1}}{{if true}}{{$x = 2}}{{end}}{{$x}}", expect!["2"]);
-        check("{{with .name}}{{.}}{{else with .n}}{{.}}{{end}}", expect!["web"]);
-        check("{{define \"d\"}}[{{.}}]{{end}}{{template \"d\" .n}}", expect!["[3]"]);
-        check("{{printf \"%s-%d\" .name .n | len}}", expect!["5"]);
-        check("{{(index .list 1)}}{{index .map \"y\"}}", expect!["b2"]);
-        check("{{and .name .none}}|{{or .none .n}}|{{not .none}}", expect!["<no value>|3|true"]);
+        check("a {{- 1 -}} b", &expect!["a1b"]);
+        check("{{/* gone */ -}}  x", &expect!["x"]);
+        check("{{range $i, $e := .list}}{{$i}}{{$e}}{{else}}none{{end}}", &expect!["0a1b"]);
+        check("{{range $k, $v := .map}}{{$k}}={{$v}},{{end}}", &expect!["x=1,y=2,"]);
+        check("{{range .none}}x{{else}}none{{end}}", &expect!["none"]);
+        check("{{range .list}}{{if eq . \"b\"}}{{break}}{{end}}{{.}}{{end}}", &expect!["a"]);
+        check("{{$x := 1}}{{if true}}{{$x = 2}}{{end}}{{$x}}", &expect!["2"]);
+        check("{{with .name}}{{.}}{{else with .n}}{{.}}{{end}}", &expect!["web"]);
+        check("{{define \"d\"}}[{{.}}]{{end}}{{template \"d\" .n}}", &expect!["[3]"]);
+        check("{{printf \"%s-%d\" .name .n | len}}", &expect!["5"]);
+        check("{{(index .list 1)}}{{index .map \"y\"}}", &expect!["b2"]);
+        check("{{and .name .none}}|{{or .none .n}}|{{not .none}}", &expect!["<no value>|3|true"]);
     }
 
     #[test]
     fn mistakes_are_worded_as_go_words_them() {
-        check("{{if}}", expect!["template: t:1: missing value for if"]);
-        check("{{if .a}}", expect!["template: t:1: unexpected EOF"]);
-        check("{{nope}}", expect![[r#"template: t:1: function "nope" not defined"#]]);
-        check("{{$x}}", expect![[r#"template: t:1: undefined variable "$x""#]]);
-        check("{{ .a ", expect!["template: t:1: unclosed action"]);
-        check("{{.none.a}}", expect![[r#"template: t:1:7: executing "t" at <.none.a>: nil pointer evaluating interface {}.a"#]]);
-        check("\n {{.name.a}}", expect![[r#"template: t:2:8: executing "t" at <.name.a>: can't evaluate field a in type interface {}"#]]);
-        check("{{len .n}}", expect![[r#"template: t:1:2: executing "t" at <len .n>: error calling len: len of type int"#]]);
-        check("{{template \"no\"}}", expect![[r#"template: t:1:11: executing "t" at <{{template "no"}}>: template "no" not defined"#]]);
-        check("{{index .list 7}}", expect![[r#"template: t:1:2: executing "t" at <index .list 7>: error calling index: index out of range: 7"#]]);
+        check("{{if}}", &expect!["template: t:1: missing value for if"]);
+        check("{{if .a}}", &expect!["template: t:1: unexpected EOF"]);
+        check("{{nope}}", &expect![[r#"template: t:1: function "nope" not defined"#]]);
+        check("{{$x}}", &expect![[r#"template: t:1: undefined variable "$x""#]]);
+        check("{{ .a ", &expect!["template: t:1: unclosed action"]);
+        check(
+            "{{.none.a}}",
+            &expect![[r#"template: t:1:7: executing "t" at <.none.a>: nil pointer evaluating interface {}.a"#]],
+        );
+        check(
+            "\n {{.name.a}}",
+            &expect![[r#"template: t:2:8: executing "t" at <.name.a>: can't evaluate field a in type interface {}"#]],
+        );
+        check(
+            "{{len .n}}",
+            &expect![[r#"template: t:1:2: executing "t" at <len .n>: error calling len: len of type int"#]],
+        );
+        check(
+            "{{template \"no\"}}",
+            &expect![[r#"template: t:1:11: executing "t" at <{{template "no"}}>: template "no" not defined"#]],
+        );
+        check(
+            "{{index .list 7}}",
+            &expect![[
+                r#"template: t:1:2: executing "t" at <index .list 7>: error calling index: index out of range: 7"#
+            ]],
+        );
     }
 
     #[test]

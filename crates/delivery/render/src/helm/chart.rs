@@ -110,7 +110,7 @@ impl Chart {
                     Some((child, inner)) => {
                         children.entry(child.to_owned()).or_default().insert(inner.to_owned(), bytes.clone());
                     }
-                    None if rest.ends_with(".tgz") => {
+                    None if rest.to_lowercase().ends_with(".tgz") => {
                         return fail(format!("{path}: a packed subchart is not supported, unpack it to a folder"));
                     }
                     None => {}
@@ -130,10 +130,7 @@ impl Chart {
         }
         for dependency in &chart.dependencies {
             if !chart.children.iter().any(|child| child.name == dependency.name) {
-                return fail(format!(
-                    "found in Chart.yaml, but missing in charts/ directory: {}",
-                    dependency.name
-                ));
+                return fail(format!("found in Chart.yaml, but missing in charts/ directory: {}", dependency.name));
             }
         }
         Ok(chart)
@@ -191,7 +188,8 @@ pub(super) fn scalar_text(value: &Value) -> String {
 }
 
 fn read_yaml(path: &str, bytes: &[u8]) -> Result<Value, Error> {
-    yaml::read(&String::from_utf8_lossy(bytes)).map_err(|error| Error::Load { reason: format!("cannot load {path}: {error}") })
+    yaml::read(&String::from_utf8_lossy(bytes))
+        .map_err(|error| Error::Load { reason: format!("cannot load {path}: {error}") })
 }
 
 fn dependencies(metadata: &Value) -> Result<Vec<Dependency>, Error> {

@@ -85,8 +85,10 @@ pub(super) fn sort(outputs: &BTreeMap<String, String>) -> Result<(Vec<Manifest>,
             continue;
         }
         for text in split(content) {
-            let document = yaml::read(text)
-                .map_err(|error| Error::Manifest { source_file: source.clone(), reason: format!("error converting YAML to JSON: {error}") })?;
+            let document = yaml::read(text).map_err(|error| Error::Manifest {
+                source_file: source.clone(),
+                reason: format!("error converting YAML to JSON: {error}"),
+            })?;
             if !matches!(document, Value::Map(..) | Value::Nil) {
                 let reason = format!("a document is a {}, not an object", document.kind());
                 return Err(Error::Manifest { source_file: source.clone(), reason });

@@ -10,7 +10,7 @@ mod schema;
 mod set;
 mod values;
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, fmt::Write as _};
 
 use base::fault::{Class, Fault};
 
@@ -103,7 +103,7 @@ impl Rendered {
         let mut text = out.trim().to_owned();
         text.push('\n');
         for hook in &self.hooks {
-            text.push_str(&format!("---\n# Source: {}\n{}\n", hook.manifest.source, hook.manifest.text));
+            let _ = write!(text, "---\n# Source: {}\n{}\n", hook.manifest.source, hook.manifest.text);
         }
         text
     }

@@ -133,7 +133,8 @@ impl Object for Metadata {
     }
 
     fn text(&self) -> String {
-        let fields = METADATA.map(|(field, _)| self.field(field).map(|value| crate::gofmt::verb_v(&value)).unwrap_or_default());
+        let fields =
+            METADATA.map(|(field, _)| self.field(field).map(|value| crate::gofmt::verb_v(&value)).unwrap_or_default());
         format!("{{{{{}}} {}}}", fields.join(" "), self.1)
     }
 
@@ -276,7 +277,7 @@ fn capabilities(options: &Options) -> Value {
     let kube = Fields {
         type_name: "chartutil.KubeVersion",
         text: Some(format!("v{version}")),
-        fields: vec![
+        all: vec![
             ("Version", Value::str(format!("v{version}"))),
             ("Major", Value::str(part("Major"))),
             ("Minor", Value::str(part("Minor"))),
@@ -286,7 +287,7 @@ fn capabilities(options: &Options) -> Value {
     let helm = Fields {
         type_name: "version.BuildInfo",
         text: None,
-        fields: vec![
+        all: vec![
             ("Version", Value::str("v3.22")),
             ("GitCommit", Value::str("")),
             ("GitTreeState", Value::str("")),
@@ -297,7 +298,7 @@ fn capabilities(options: &Options) -> Value {
     Value::Object(Rc::new(Fields {
         type_name: "*chartutil.Capabilities",
         text: None,
-        fields: vec![
+        all: vec![
             ("KubeVersion", Value::Object(Rc::new(kube))),
             ("APIVersions", Value::Object(Rc::new(VersionSet(versions)))),
             ("HelmVersion", Value::Object(Rc::new(helm))),
@@ -309,7 +310,7 @@ fn capabilities(options: &Options) -> Value {
 struct Fields {
     type_name: &'static str,
     text: Option<String>,
-    fields: Vec<(&'static str, Value)>,
+    all: Vec<(&'static str, Value)>,
 }
 
 impl Object for Fields {
@@ -318,7 +319,7 @@ impl Object for Fields {
     }
 
     fn field(&self, name: &str) -> Option<Value> {
-        self.fields.iter().find(|(field, _)| *field == name).map(|(_, value)| value.clone())
+        self.all.iter().find(|(field, _)| *field == name).map(|(_, value)| value.clone())
     }
 
     fn call(&self, _name: &str, _args: &[Value]) -> Option<Result<Value, String>> {
@@ -327,13 +328,13 @@ impl Object for Fields {
 
     fn text(&self) -> String {
         self.text.clone().unwrap_or_else(|| {
-            let fields: Vec<String> = self.fields.iter().map(|(_, value)| crate::gofmt::verb_v(value)).collect();
+            let fields: Vec<String> = self.all.iter().map(|(_, value)| crate::gofmt::verb_v(value)).collect();
             format!("{{{}}}", fields.join(" "))
         })
     }
 
     fn plain(&self) -> Value {
-        Value::pairs(self.fields.iter().cloned())
+        Value::pairs(self.all.iter().cloned())
     }
 }
 

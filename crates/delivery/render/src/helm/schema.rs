@@ -2,6 +2,8 @@
 //!
 //! A keyword that is not checked is refused by name.
 
+use std::fmt::Write as _;
+
 use serde_json::{Map, Value as Json};
 
 use super::{Error, chart::Chart};
@@ -23,9 +25,9 @@ fn collect(chart: &Chart, values: &Value, lines: &mut String) -> Result<(), Erro
             .check(&schema, &values.to_json(), "", 0)
             .map_err(|reason| Error::Load { reason: format!("{}: values.schema.json: {reason}", chart.name) })?;
         if !checker.mistakes.is_empty() {
-            lines.push_str(&format!("{}:\n", chart.name));
+            let _ = writeln!(lines, "{}:", chart.name);
             for (path, mistake) in checker.mistakes {
-                lines.push_str(&format!("- at '{path}': {mistake}\n"));
+                let _ = writeln!(lines, "- at '{path}': {mistake}");
             }
         }
     }
@@ -74,7 +76,15 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn keyword(&mut self, schema: &Map<String, Json>, keyword: &str, rule: &Json, value: &Json, path: &str, depth: usize) -> Checked {
+    fn keyword(
+        &mut self,
+        schema: &Map<String, Json>,
+        keyword: &str,
+        rule: &Json,
+        value: &Json,
+        path: &str,
+        depth: usize,
+    ) -> Checked {
         let number = |rule: &Json| rule.as_f64();
         let count = |rule: &Json| rule.as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
         match keyword {
@@ -84,7 +94,9 @@ impl Checker<'_> {
                 let reference = rule.as_str().unwrap_or_default();
                 let target = match reference.strip_prefix('#') {
                     Some(pointer) => self.root.pointer(pointer),
-                    None => return Err(format!("$ref {reference:?} is not supported, only references within the file")),
+                    None => {
+                        return Err(format!("$ref {reference:?} is not supported, only references within the file"));
+                    }
                 };
                 let Some(target) = target.cloned() else { return Err(format!("$ref {reference:?} leads nowhere")) };
                 self.check(&target, value, path, depth + 1)?;
@@ -105,8 +117,11 @@ impl Checker<'_> {
                     self.add(path, format!("value must be one of {}", shown.join(", ")));
                 }
             }
-            "const" if rule != value => self.add(path, format!("value must be {rule}")),
-            "const" => {}
+            "const" => {
+                if rule != value {
+                    self.add(path, format!("value must be {rule}"));
+                }
+            }
             "allOf" | "anyOf" | "oneOf" => {
                 let all = rule.as_array().cloned().unwrap_or_default();
                 if keyword == "allOf" {
@@ -134,18 +149,28 @@ impl Checker<'_> {
                     self.check(&branch, value, path, depth + 1)?;
                 }
             }
-            "properties" | "required" | "additionalProperties" | "patternProperties" | "minProperties"
-            | "maxProperties" | "propertyNames" => self.object(schema, keyword, rule, value, path, depth)?,
+            "properties"
+            | "required"
+            | "additionalProperties"
+            | "patternProperties"
+            | "minProperties"
+            | "maxProperties"
+            | "propertyNames" => self.object(schema, keyword, rule, value, path, depth)?,
             "items" | "minItems" | "maxItems" | "uniqueItems" => self.array(keyword, rule, value, path, depth)?,
             "minLength" | "maxLength" | "pattern" => {
                 let Some(text) = value.as_str() else { return Ok(()) };
                 let length = text.chars().count();
                 match keyword {
-                    "minLength" if length < count(rule) => self.add(path, format!("minLength: got {length}, want {rule}")),
-                    "maxLength" if length > count(rule) => self.add(path, format!("maxLength: got {length}, want {rule}")),
+                    "minLength" if length < count(rule) => {
+                        self.add(path, format!("minLength: got {length}, want {rule}"))
+                    }
+                    "maxLength" if length > count(rule) => {
+                        self.add(path, format!("maxLength: got {length}, want {rule}"))
+                    }
                     "pattern" => {
                         let pattern = rule.as_str().unwrap_or_default();
-                        let regex = regex::Regex::new(pattern).map_err(|_| format!("pattern {pattern:?} is not understood"))?;
+                        let regex =
+                            regex::Regex::new(pattern).map_err(|_| format!("pattern {pattern:?} is not understood"))?;
                         if !regex.is_match(text) {
                             self.add(path, format!("'{text}' does not match pattern '{pattern}'"));
                         }
@@ -171,7 +196,15 @@ impl Checker<'_> {
         Ok(())
     }
 
-    fn object(&mut self, schema: &Map<String, Json>, keyword: &str, rule: &Json, value: &Json, path: &str, depth: usize) -> Checked {
+    fn object(
+        &mut self,
+        schema: &Map<String, Json>,
+        keyword: &str,
+        rule: &Json,
+        value: &Json,
+        path: &str,
+        depth: usize,
+    ) -> Checked {
         let Some(entries) = value.as_object() else { return Ok(()) };
         let bound = rule.as_u64().unwrap_or(0) as usize;
         match keyword {
@@ -199,7 +232,8 @@ impl Checker<'_> {
             }
             "patternProperties" => {
                 for (pattern, inner) in rule.as_object().into_iter().flatten() {
-                    let regex = regex::Regex::new(pattern).map_err(|_| format!("pattern {pattern:?} is not understood"))?;
+                    let regex =
+                        regex::Regex::new(pattern).map_err(|_| format!("pattern {pattern:?} is not understood"))?;
                     for (name, value) in entries.iter().filter(|(name, _)| regex.is_match(name)) {
                         self.check(inner, value, &format!("{path}/{name}"), depth + 1)?;
                     }
@@ -233,8 +267,12 @@ impl Checker<'_> {
                     self.check(rule, &Json::String(name.clone()), path, depth + 1)?;
                 }
             }
-            "minProperties" if entries.len() < bound => self.add(path, format!("minProperties: got {}, want {bound}", entries.len())),
-            "maxProperties" if entries.len() > bound => self.add(path, format!("maxProperties: got {}, want {bound}", entries.len())),
+            "minProperties" if entries.len() < bound => {
+                self.add(path, format!("minProperties: got {}, want {bound}", entries.len()))
+            }
+            "maxProperties" if entries.len() > bound => {
+                self.add(path, format!("maxProperties: got {}, want {bound}", entries.len()))
+            }
             _ => {}
         }
         Ok(())
@@ -252,10 +290,11 @@ impl Checker<'_> {
             }
             "minItems" if items.len() < bound => self.add(path, format!("minItems: got {}, want {bound}", items.len())),
             "maxItems" if items.len() > bound => self.add(path, format!("maxItems: got {}, want {bound}", items.len())),
-            "uniqueItems" if *rule == Json::Bool(true) => {
-                if items.iter().enumerate().any(|(index, item)| items[..index].contains(item)) {
-                    self.add(path, "items are not unique");
-                }
+            "uniqueItems"
+                if *rule == Json::Bool(true)
+                    && items.iter().enumerate().any(|(index, item)| items[..index].contains(item)) =>
+            {
+                self.add(path, "items are not unique");
             }
             _ => {}
         }

@@ -79,7 +79,9 @@ impl Scanner {
             Some(',') => Err(format!("key {key:?} has no value (cannot end with ,)")),
             Some(_) => {
                 if depth >= MAX_DEPTH {
-                    return Err(format!("value name nested level is greater than maximum supported nested level of {MAX_DEPTH}"));
+                    return Err(format!(
+                        "value name nested level is greater than maximum supported nested level of {MAX_DEPTH}"
+                    ));
                 }
                 let inner = match to.get(&key) {
                     None | Some(Value::Nil) => Value::map(Entries::new()),

@@ -3,7 +3,11 @@
 use std::rc::Rc;
 
 use super::{empty, strval, text};
-use crate::{Value, gotmpl::Funcs, value::{Elem, Entries}};
+use crate::{
+    Value,
+    gotmpl::Funcs,
+    value::{Elem, Entries},
+};
 
 pub(super) fn add(funcs: &mut Funcs) {
     funcs.add("dict", "a*", |args| {
@@ -38,7 +42,9 @@ pub(super) fn add(funcs: &mut Funcs) {
         Ok(Value::strings(keys))
     });
     funcs.add("values", "m", |args| {
-        Ok(Value::list(args[0].as_map().map(|entries| entries.borrow().values().cloned().collect()).unwrap_or_default()))
+        Ok(Value::list(
+            args[0].as_map().map(|entries| entries.borrow().values().cloned().collect()).unwrap_or_default(),
+        ))
     });
     funcs.add("pick", "ms*", |args| Ok(keep(&args[0], |key| args[1..].iter().any(|name| text(name) == key))));
     funcs.add("omit", "ms*", |args| Ok(keep(&args[0], |key| !args[1..].iter().any(|name| text(name) == key))));

@@ -23,10 +23,14 @@ pub(super) fn add(funcs: &mut Funcs) {
         });
     }
     for name in ["first", "mustFirst"] {
-        funcs.add(name, "a", |args| Ok(items(&args[0], "Cannot find first on type")?.first().cloned().unwrap_or(Value::Nil)));
+        funcs.add(name, "a", |args| {
+            Ok(items(&args[0], "Cannot find first on type")?.first().cloned().unwrap_or(Value::Nil))
+        });
     }
     for name in ["last", "mustLast"] {
-        funcs.add(name, "a", |args| Ok(items(&args[0], "Cannot find last on type")?.last().cloned().unwrap_or(Value::Nil)));
+        funcs.add(name, "a", |args| {
+            Ok(items(&args[0], "Cannot find last on type")?.last().cloned().unwrap_or(Value::Nil))
+        });
     }
     for name in ["rest", "mustRest"] {
         funcs.add(name, "a", |args| {

@@ -11,12 +11,7 @@ mod numbers;
 mod semvers;
 mod strings;
 
-use crate::{
-    Value,
-    gofmt::verb_v,
-    gotmpl::Funcs,
-    value::Elem,
-};
+use crate::{Value, gofmt::verb_v, gotmpl::Funcs, value::Elem};
 
 pub use semvers::{Constraint, Version};
 pub(crate) use strings::base;

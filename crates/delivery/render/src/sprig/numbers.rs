@@ -4,7 +4,11 @@ use super::{
     cast::{to_float, to_int},
     int, text,
 };
-use crate::{Value, gofmt::verb_v, gotmpl::{Funcs, parse_int}};
+use crate::{
+    Value,
+    gofmt::verb_v,
+    gotmpl::{Funcs, parse_int},
+};
 
 pub(super) fn add(funcs: &mut Funcs) {
     funcs.add("atoi", "s", |a| {

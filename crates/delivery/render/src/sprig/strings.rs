@@ -66,7 +66,9 @@ pub(super) fn add(funcs: &mut Funcs) {
     funcs.add("osIsAbs", "s", |a| Ok(Value::Bool(text(&a[0]).starts_with('/'))));
     funcs.add("repeat", "is", |a| match usize::try_from(int(&a[0])) {
         Err(_) => Err("strings: negative Repeat count".to_owned()),
-        Ok(count) if count.saturating_mul(text(&a[1]).len()) > 16 << 20 => Err("repeat makes more than 16 MiB".to_owned()),
+        Ok(count) if count.saturating_mul(text(&a[1]).len()) > 16 << 20 => {
+            Err("repeat makes more than 16 MiB".to_owned())
+        }
         Ok(count) => Ok(Value::str(text(&a[1]).repeat(count))),
     });
     funcs.add("substr", "iis", substr);
@@ -97,14 +99,11 @@ fn add_regexes(funcs: &mut Funcs) {
         });
     }
     for name in ["regexReplaceAll", "mustRegexReplaceAll"] {
-        funcs.add(name, "sss", |a| {
-            Ok(Value::str(regex(&a[0])?.replace_all(text(&a[1]), text(&a[2]))))
-        });
+        funcs.add(name, "sss", |a| Ok(Value::str(regex(&a[0])?.replace_all(text(&a[1]), text(&a[2])))));
     }
     for name in ["regexReplaceAllLiteral", "mustRegexReplaceAllLiteral"] {
-        funcs.add(name, "sss", |a| {
-            Ok(Value::str(regex(&a[0])?.replace_all(text(&a[1]), regex::NoExpand(text(&a[2])))))
-        });
+        funcs
+            .add(name, "sss", |a| Ok(Value::str(regex(&a[0])?.replace_all(text(&a[1]), regex::NoExpand(text(&a[2]))))));
     }
     for name in ["regexSplit", "mustRegexSplit"] {
         funcs.add(name, "ssi", |a| {
@@ -283,7 +282,9 @@ fn words(text: &str) -> Vec<String> {
                     || before.is_ascii_digit()
                     || (before.is_uppercase() && after.is_some_and(|c| c.is_lowercase()))
             }
-            Some(before) if c.is_ascii_digit() => before.is_alphabetic() && !word.contains(|c: char| c.is_ascii_digit()),
+            Some(before) if c.is_ascii_digit() => {
+                before.is_alphabetic() && !word.contains(|c: char| c.is_ascii_digit())
+            }
             _ => false,
         };
         if boundary && !word.is_empty() {

@@ -14,7 +14,7 @@ pub use write::write;
 mod tests {
     use expect_test::{Expect, expect};
 
-    fn check(text: &str, want: Expect) {
+    fn check(text: &str, want: &Expect) {
         let shown = match super::read(text) {
             Ok(value) => super::write(&value),
             Err(error) => format!("error: {error}"),
@@ -26,7 +26,7 @@ mod tests {
     fn scalars_mean_what_yaml_1_1_says_and_come_back_quoted_where_needed() {
         check(
             "a: yes\nb: 'yes'\nc: 0755\nd: 0o7\ne: 1_000\nf: 12:30:45\ng: 1e3\nh: ~\ni: 2001-01-01\nj: \"1\"\nk: .5\nl: 0x1F\nm: \"0x\"\nn: =\n",
-            expect![[r#"
+            &expect![[r#"
                 a: true
                 b: "yes"
                 c: 493
@@ -49,7 +49,7 @@ mod tests {
     fn text_is_quoted_as_go_quotes_it() {
         check(
             "{a: '', b: ' x', c: \"x: y\", d: \"a\\nb\", e: \"a\\nb\\n\", f: '@x', g: \"it's\", h: '- a', i: \"tab\\tx\", j: ü, k: '{{x}}', l: 'a #b', m: 'a\\b', n: \"*\", o: \"a\\n\\n\"}",
-            expect![[r#"
+            &expect![[r#"
                 a: ""
                 b: ' x'
                 c: 'x: y'
@@ -79,7 +79,7 @@ mod tests {
     fn lists_stand_under_their_key_and_keys_are_sorted() {
         check(
             "b:\n  - x: 1\n    y: [1, [2, 3], {}]\n  - []\na: {}\na10: 1\na9: 1\n",
-            expect![[r#"
+            &expect![[r#"
                 a: {}
                 a9: 1
                 a10: 1
@@ -97,15 +97,18 @@ mod tests {
 
     #[test]
     fn anchors_merge_and_duplicates_are_refused() {
-        check("x: &x {a: 1, b: 2}\ny:\n  <<: *x\n  b: 3\n", expect![[r#"
+        check(
+            "x: &x {a: 1, b: 2}\ny:\n  <<: *x\n  b: 3\n",
+            &expect![[r#"
             "true":
               a: 1
               b: 3
             x:
               a: 1
               b: 2
-        "#]]);
-        check("a: [1\n", expect!["error: yaml: line 1: unclosed bracket '['"]);
+        "#]],
+        );
+        check("a: [1\n", &expect!["error: yaml: line 1: unclosed bracket '['"]);
     }
 
     #[test]

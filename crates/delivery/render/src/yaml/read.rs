@@ -183,7 +183,9 @@ impl<'a> Reader<'a> {
             entries.insert(key, value);
         }
         for source in merged {
-            let Value::Map(source, Elem::Any) = source else { return self.fail("map merge requires map or sequence of maps as the value") };
+            let Value::Map(source, Elem::Any) = source else {
+                return self.fail("map merge requires map or sequence of maps as the value");
+            };
             for (key, value) in source.borrow().iter() {
                 entries.entry(key.clone()).or_insert_with(|| value.clone());
             }

@@ -97,9 +97,9 @@ fn is_timestamp(text: &str) -> bool {
         (_, "Z") => true,
         (_, zone) => zone.len() == 6 && zone.as_bytes()[3] == b':',
     };
-    let clock = clock.split_once('.').map_or(clock, |(clock, fraction)| {
-        if fraction.bytes().all(|b| b.is_ascii_digit()) { clock } else { "" }
-    });
+    let clock = clock
+        .split_once('.')
+        .map_or(clock, |(clock, fraction)| if fraction.bytes().all(|b| b.is_ascii_digit()) { clock } else { "" });
     let parts: Vec<&str> = clock.split(':').collect();
     date_fits
         && zone_fits

@@ -184,7 +184,7 @@ fn analyse(text: &str) -> Shape {
     Shape {
         plain_allowed: !(spaced || break_space || space_break || special || breaks || block_indicators),
         single_allowed: !(break_space || space_break || special),
-        block_allowed: !text.is_empty() && !(text.ends_with(' ') || space_break || special),
+        block_allowed: !(text.is_empty() || text.ends_with(' ') || space_break || special),
     }
 }
 

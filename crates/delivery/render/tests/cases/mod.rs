@@ -6,8 +6,16 @@ use render::helm::Files;
 pub(crate) fn chart(name: &str) -> Files {
     let mut files = Files::new();
     let mut add = |path: &str, text: &str| files.insert(path.to_owned(), text.as_bytes().to_vec());
-    add("Chart.yaml", &format!("apiVersion: v2\nname: {name}\nversion: 1.2.3\nappVersion: \"4.5\"\ndescription: d\nkeywords: [k, l]\nannotations: {{a: b}}\n"));
-    add("templates/_helpers.tpl", "{{- define \"h\" -}}\n[{{ . }}]\n{{- end -}}\n{{- define \"two\" }}a: 1\nb: {{ .x }}\n{{- end }}");
+    add(
+        "Chart.yaml",
+        &format!(
+            "apiVersion: v2\nname: {name}\nversion: 1.2.3\nappVersion: \"4.5\"\ndescription: d\nkeywords: [k, l]\nannotations: {{a: b}}\n"
+        ),
+    );
+    add(
+        "templates/_helpers.tpl",
+        "{{- define \"h\" -}}\n[{{ . }}]\n{{- end -}}\n{{- define \"two\" }}a: 1\nb: {{ .x }}\n{{- end }}",
+    );
     add("config/one.txt", "first\nsecond\n");
     add("config/two.ini", "[x]\ny=1\n");
     add("config/deep/three.txt", "3");
