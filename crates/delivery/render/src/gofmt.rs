@@ -331,10 +331,10 @@ fn format_one(out: &mut String, verb: char, flags: &Flags, arg: &Value) {
         ('q', Value::Object(_)) => pad(out, &quote(&verb_v(arg)), flags, false),
         ('t', Value::Bool(value)) => pad(out, if *value { "true" } else { "false" }, flags, false),
         ('d', Value::Int(i) | Value::Int64(i)) => {
-            pad(out, &signed(*i, digits(i.unsigned_abs().to_string(), flags), flags), flags, true)
+            pad(out, &signed(*i, digits(i.unsigned_abs().to_string(), flags), flags), flags, true);
         }
         ('b', Value::Int(i) | Value::Int64(i)) => {
-            pad(out, &signed(*i, digits(format!("{:b}", i.unsigned_abs()), flags), flags), flags, true)
+            pad(out, &signed(*i, digits(format!("{:b}", i.unsigned_abs()), flags), flags), flags, true);
         }
         ('o', Value::Int(i) | Value::Int64(i)) => {
             let prefix = if flags.sharp { "0" } else { "" };
@@ -366,7 +366,7 @@ fn format_one(out: &mut String, verb: char, flags: &Flags, arg: &Value) {
         ('x', Value::Str(text)) => pad(out, &hex::encode(text.as_bytes()), flags, false),
         ('X', Value::Str(text)) => pad(out, &hex::encode_upper(text.as_bytes()), flags, false),
         ('f' | 'F', Value::Float(f)) => {
-            pad(out, &plus(*f, format!("{f:.*}", flags.precision.unwrap_or(6)), flags), flags, true)
+            pad(out, &plus(*f, format!("{f:.*}", flags.precision.unwrap_or(6)), flags), flags, true);
         }
         ('e', Value::Float(f)) => {
             let text = format!("{f:.*e}", flags.precision.unwrap_or(6));

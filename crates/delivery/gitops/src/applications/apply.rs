@@ -36,6 +36,16 @@ pub(crate) struct Done {
 pub(crate) struct Allowed {
     pub(crate) prune: bool,
     pub(crate) prune_last: bool,
+    pub(crate) propagation: Propagation,
+}
+
+/// What happens to what depends on a deleted object.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Propagation {
+    /// It goes afterwards.
+    Background,
+    /// It goes first.
+    Foreground,
 }
 
 /// Creates the namespace if it is missing; returns whether it was.
@@ -89,7 +99,7 @@ pub(crate) async fn run(
     }
     if allowed.prune {
         for gone in plan.prune.iter().filter(|one| !has_option(&one.object, "Prune=false")) {
-            match delete(client, gone).await {
+            match delete(client, gone, allowed.propagation).await {
                 Ok(()) => done.pruned += 1,
                 Err(error) => done.failures.push(error),
             }
@@ -99,13 +109,16 @@ pub(crate) async fn run(
 }
 
 /// Deletes an object unless another has taken its name since.
-pub(crate) async fn delete(client: &Client, live: &Live) -> Result<(), Error> {
+pub(crate) async fn delete(client: &Client, live: &Live, propagation: Propagation) -> Result<(), Error> {
     if live.object["metadata"]["deletionTimestamp"].is_string() {
         return Ok(());
     }
     let resource: &ApiResource = &live.resource;
     let api = objects::api(client, resource, &live.id.namespace);
-    let mut params = DeleteParams::background();
+    let mut params = match propagation {
+        Propagation::Background => DeleteParams::background(),
+        Propagation::Foreground => DeleteParams::foreground(),
+    };
     params.preconditions = Some(kube::api::Preconditions {
         uid: live.object["metadata"]["uid"].as_str().map(str::to_owned),
         resource_version: None,

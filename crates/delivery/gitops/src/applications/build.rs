@@ -244,6 +244,7 @@ mod tests {
                 allow_empty: false,
                 create_namespace: false,
                 prune_last: false,
+                foreground: false,
                 history: 10,
             },
             trees: vec![Arc::new(tree)],

@@ -28,7 +28,7 @@ use platform::argo::{AppProjectSpec, ApplicationCondition, ApplicationStatus};
 use serde_json::{Value, json};
 
 use self::{
-    apply::Allowed,
+    apply::{Allowed, Propagation},
     live::{Applied, CONTROL_NAMESPACE, Watches, tracking_name},
     plan::{Desired, Live, MANAGER, Plan, Ref, has_option},
     summarize::{Seen, summarize},
@@ -447,8 +447,9 @@ impl Controller {
             objects::drop_finalizer(&api, application, own).await.map_err(Error::Objects)?;
             return Ok(None);
         }
+        let propagation = if own.ends_with("/foreground") { Propagation::Foreground } else { Propagation::Background };
         for one in &left {
-            apply::delete(&self.client, one).await.map_err(Error::Objects)?;
+            apply::delete(&self.client, one, propagation).await.map_err(Error::Objects)?;
         }
         // The watches bring it back when they are gone; this is for a watch that broke off.
         Ok(Some(Duration::from_secs(5)))
@@ -505,5 +506,9 @@ fn may_sync(valid: &Valid, old: &ApplicationStatus, seen: &Seen<'_>, wanted: &Wa
         return None;
     }
     // An unknown kind may hide objects that are wanted: nothing is deleted meanwhile.
-    Some(Allowed { prune: valid.prune && wanted.unknown.is_empty(), prune_last: valid.prune_last })
+    Some(Allowed {
+        prune: valid.prune && wanted.unknown.is_empty(),
+        prune_last: valid.prune_last,
+        propagation: if valid.foreground { Propagation::Foreground } else { Propagation::Background },
+    })
 }

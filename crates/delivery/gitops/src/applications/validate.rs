@@ -20,6 +20,8 @@ pub(crate) struct Valid {
     pub(crate) allow_empty: bool,
     pub(crate) create_namespace: bool,
     pub(crate) prune_last: bool,
+    /// Deleting waits for what depends on an object.
+    pub(crate) foreground: bool,
     pub(crate) history: usize,
 }
 
@@ -65,7 +67,7 @@ pub(crate) fn validate(object: &DynamicObject) -> Result<Valid, Vec<ApplicationC
         }
     }
     let policy = spec.sync_policy.unwrap_or_default();
-    let (mut create_namespace, mut prune_last) = (false, false);
+    let (mut create_namespace, mut prune_last, mut foreground) = (false, false, false);
     for option in &policy.sync_options {
         match option.as_str() {
             "CreateNamespace=true" => create_namespace = true,
@@ -76,8 +78,8 @@ pub(crate) fn validate(object: &DynamicObject) -> Result<Valid, Vec<ApplicationC
             | "ServerSideApply=true"
             | "ApplyOutOfSyncOnly=true"
             | "Validate=true"
-            | "PrunePropagationPolicy=background"
-            | "PrunePropagationPolicy=foreground" => {}
+            | "PrunePropagationPolicy=background" => {}
+            "PrunePropagationPolicy=foreground" => foreground = true,
             other => mistakes.push(invalid(format!("syncOptions: {other:?} is not supported"))),
         }
     }
@@ -96,6 +98,7 @@ pub(crate) fn validate(object: &DynamicObject) -> Result<Valid, Vec<ApplicationC
         allow_empty: automated.is_some_and(|automated| automated.allow_empty),
         create_namespace,
         prune_last,
+        foreground,
         history: spec.revision_history_limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(10),
     })
 }

@@ -162,10 +162,10 @@ impl Checker<'_> {
                 let length = text.chars().count();
                 match keyword {
                     "minLength" if length < count(rule) => {
-                        self.add(path, format!("minLength: got {length}, want {rule}"))
+                        self.add(path, format!("minLength: got {length}, want {rule}"));
                     }
                     "maxLength" if length > count(rule) => {
-                        self.add(path, format!("maxLength: got {length}, want {rule}"))
+                        self.add(path, format!("maxLength: got {length}, want {rule}"));
                     }
                     "pattern" => {
                         let pattern = rule.as_str().unwrap_or_default();
@@ -268,10 +268,10 @@ impl Checker<'_> {
                 }
             }
             "minProperties" if entries.len() < bound => {
-                self.add(path, format!("minProperties: got {}, want {bound}", entries.len()))
+                self.add(path, format!("minProperties: got {}, want {bound}", entries.len()));
             }
             "maxProperties" if entries.len() > bound => {
-                self.add(path, format!("maxProperties: got {}, want {bound}", entries.len()))
+                self.add(path, format!("maxProperties: got {}, want {bound}", entries.len()));
             }
             _ => {}
         }
