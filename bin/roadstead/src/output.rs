@@ -1,0 +1,55 @@
+//! What the CLI prints: data on standard output, everything else on standard error.
+
+use std::io::Write;
+
+/// Prints a line of data. A reader that has gone away is no error.
+pub(crate) fn data(text: &str) {
+    let mut out = std::io::stdout().lock();
+    if writeln!(out, "{text}").and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Prints data as it is, without a line end.
+pub(crate) fn raw(bytes: &[u8]) {
+    let mut out = std::io::stdout().lock();
+    if out.write_all(bytes).and_then(|()| out.flush()).is_err() {
+        std::process::exit(0);
+    }
+}
+
+/// Prints a line for people.
+pub(crate) fn note(text: &str) {
+    let mut out = std::io::stderr().lock();
+    // Nobody is left to be told that nobody listens.
+    let _unheard = writeln!(out, "{text}");
+}
+
+/// Returns rows as a table whose columns are as wide as they need to be.
+pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
+    let width = |column: usize| {
+        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).chain([head[column].len()]).max().unwrap_or_default()
+    };
+    let line = |cells: Vec<&str>| {
+        let mut text = String::new();
+        for (column, cell) in cells.iter().enumerate() {
+            text.push_str(cell);
+            if column + 1 < cells.len() {
+                text.push_str(&" ".repeat(width(column) - cell.chars().count() + 3));
+            }
+        }
+        text.trim_end().to_owned()
+    };
+    let mut lines = vec![line(head.to_vec())];
+    lines.extend(rows.iter().map(|row| line(row.iter().map(String::as_str).collect())));
+    lines.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn columns_are_as_wide_as_their_widest_cell() {
+        let shown = super::table(&["NAME", "READY"], &[vec!["a-long-name".into(), "1/1".into()]]);
+        assert_eq!(shown, "NAME          READY\na-long-name   1/1");
+    }
+}
