@@ -1,8 +1,15 @@
 //! What is there now: a watch on every kind that some application has, and what was applied last.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::HashMap,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::Duration,
+};
 
-use base::task::Tasks;
+use base::{clock, task::Tasks};
 use kube::{
     Client,
     api::{ApiResource, DynamicObject},
@@ -10,6 +17,7 @@ use kube::{
 };
 use parking_lot::Mutex;
 use serde_json::Value;
+use tokio::time::Instant;
 
 use super::plan::{Live, Ref};
 use crate::{
@@ -114,31 +122,56 @@ pub(crate) fn value_of(object: &DynamicObject, resource: &ApiResource) -> Value 
     value
 }
 
+/// How long a watch may take to tell of an object that was applied, before its silence means that it is gone.
+const SILENCE: Duration = Duration::from_secs(3);
+
 /// What one application applied last.
 #[derive(Clone, Default)]
-pub(crate) struct Applied(HashMap<Ref, (String, Value)>);
+pub(crate) struct Applied(HashMap<Ref, Answer>);
+
+#[derive(Clone)]
+struct Answer {
+    wanted: String,
+    object: Value,
+    at: Instant,
+    /// The watch has told of it: when it is silent now, the object is gone.
+    told: Arc<AtomicBool>,
+}
 
 impl Applied {
-    pub(crate) fn record(&mut self, id: Ref, wanted: &Value, answer: Value) {
-        self.0.insert(id, (wanted.to_string(), answer));
+    pub(crate) fn record(&mut self, id: Ref, wanted: &Value, object: Value) {
+        self.0.insert(id, Answer { wanted: wanted.to_string(), object, at: clock::instant(), told: Arc::default() });
     }
 
     /// Returns the newer of what the watch told and what an apply was answered with.
     pub(crate) fn newest(&self, id: &Ref, watched: Option<Value>) -> Option<Value> {
-        let Some((_, answer)) = self.0.get(id) else { return watched };
+        let Some(answer) = self.0.get(id) else { return watched };
         match watched {
-            Some(watched) if version(&watched) >= version(answer) => Some(watched),
-            // The watch has not told of it yet, or tells that it is gone; the latter comes with a later event.
-            Some(_) => Some(answer.clone()),
+            Some(watched) if version(&watched) >= version(&answer.object) => {
+                answer.told.store(true, Ordering::Relaxed);
+                Some(watched)
+            }
+            Some(_) => Some(answer.object.clone()),
+            None if !answer.told.load(Ordering::Relaxed) && clock::instant() - answer.at < SILENCE => {
+                Some(answer.object.clone())
+            }
             None => None,
         }
     }
 
+    /// Returns when to look again because an answer is so new that the watch may not have told of it.
+    pub(crate) fn unsure(&self) -> Option<Duration> {
+        let untold = self.0.values().filter(|answer| !answer.told.load(Ordering::Relaxed));
+        let newest = untold.map(|answer| answer.at).max()?;
+        (clock::instant() - newest < SILENCE).then_some(SILENCE)
+    }
+
     /// Returns whether exactly this was applied and nobody touched the object since.
     pub(crate) fn untouched(&self, id: &Ref, wanted: &Value, live: &Value) -> bool {
-        self.0.get(id).is_some_and(|(text, answer)| {
-            answer["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"]
-                && wanted.to_string().as_str() == text
+        let wanted = wanted.to_string();
+        self.0.get(id).is_some_and(|answer| {
+            answer.object["metadata"]["resourceVersion"] == live["metadata"]["resourceVersion"]
+                && answer.wanted == wanted
         })
     }
 }

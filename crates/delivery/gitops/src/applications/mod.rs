@@ -202,7 +202,7 @@ impl Controller {
         memory: &mut Memory,
     ) -> Result<Option<Duration>, Error> {
         let mut seen = Seen { several: valid.several, history: valid.history, ..Seen::default() };
-        let wanted = match self.wanted(key, valid, memory, &mut seen).await {
+        let wanted = match self.wanted(key, validate::confined_to(application), valid, memory, &mut seen).await {
             Ok(wanted) => wanted,
             Err((message, error)) => {
                 seen.conditions.push(condition("ComparisonError", message));
@@ -269,7 +269,7 @@ impl Controller {
         seen.extra = extra;
         seen.source_type = Some(wanted.built.source_type);
         seen.now = clock::now_rfc3339();
-        let retry = (!wanted.unknown.is_empty()).then_some(Duration::from_secs(5));
+        let retry = (!wanted.unknown.is_empty()).then_some(Duration::from_secs(5)).or_else(|| memory.applied.unsure());
         self.tell(key, application, old, &summarize(old, seen)).await?;
         failure.map_or(Ok(retry), Err)
     }
@@ -317,6 +317,7 @@ impl Controller {
     async fn wanted(
         &self,
         key: &Key,
+        confined: Option<&str>,
         valid: &Valid,
         memory: &mut Memory,
         seen: &mut Seen<'_>,
@@ -355,13 +356,14 @@ impl Controller {
                 built
             }
         };
-        self.place(key, valid, built).await
+        self.place(key, confined, valid, built).await
     }
 
     /// Finds each object's resource and namespace, and marks it.
     async fn place(
         &self,
         key: &Key,
+        confined: Option<&str>,
         valid: &Valid,
         built: Arc<build::Built>,
     ) -> Result<Wanted, (String, Option<Error>)> {
@@ -398,7 +400,16 @@ impl Controller {
                         None,
                     ));
                 }
+                if confined.is_some_and(|own| own != namespace) {
+                    return Err((
+                        format!("{kind} in namespace {namespace}: the application may not leave its own"),
+                        None,
+                    ));
+                }
                 object["metadata"]["namespace"] = json!(namespace);
+            } else if let Some(own) = confined {
+                let text = format!("{kind} belongs to no namespace: the application may not leave its own, {own}");
+                return Err((text, None));
             } else if let Some(metadata) = object["metadata"].as_object_mut() {
                 metadata.remove("namespace");
             }

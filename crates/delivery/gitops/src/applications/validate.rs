@@ -3,6 +3,7 @@
 use kube::api::DynamicObject;
 use platform::argo::{AppProjectSpec, ApplicationCondition, ApplicationSpec, Destination, Source};
 
+use super::live::CONTROL_NAMESPACE;
 use crate::git::{self, Name};
 
 /// A specification that can be acted on.
@@ -53,6 +54,13 @@ pub(crate) fn validate(object: &DynamicObject) -> Result<Valid, Vec<ApplicationC
         mistakes.push(invalid("spec.project must be given; 'default' allows everything"));
     }
     check_destination(&spec.destination, &mut mistakes);
+    if let Some(own) = confined_to(object)
+        && spec.destination.namespace.as_deref() != Some(own)
+    {
+        mistakes.push(invalid(format!(
+            "an application outside namespace {CONTROL_NAMESPACE} may deploy only to its own namespace, {own}"
+        )));
+    }
     let several = !spec.sources.is_empty();
     let given = if several { spec.sources } else { spec.source.into_iter().collect() };
     if given.is_empty() {
@@ -101,6 +109,13 @@ pub(crate) fn validate(object: &DynamicObject) -> Result<Valid, Vec<ApplicationC
         foreground,
         history: spec.revision_history_limit.and_then(|limit| usize::try_from(limit).ok()).unwrap_or(10),
     })
+}
+
+/// Returns the namespace that an application may not leave: its own, unless it stands among the administrators' own.
+///
+/// Delivery may do everything in the cluster; without this, whoever may create an application anywhere could too.
+pub(crate) fn confined_to(object: &DynamicObject) -> Option<&str> {
+    object.metadata.namespace.as_deref().filter(|namespace| *namespace != CONTROL_NAMESPACE)
 }
 
 fn check_destination(destination: &Destination, mistakes: &mut Vec<ApplicationCondition>) {
@@ -218,6 +233,20 @@ mod tests {
         .unwrap_err();
         assert_eq!(errors.len(), 4, "{errors:?}");
         assert!(errors.iter().any(|e| e.contains("github.com")) && errors.iter().any(|e| e.contains("Replace=true")));
+    }
+
+    #[test]
+    fn an_application_of_a_team_stays_in_its_namespace() {
+        let check = |own: &str, destination: &str| {
+            let object: DynamicObject = serde_json::from_value(json!({
+                "metadata": {"name": "a", "namespace": own},
+                "spec": {"project": "default", "source": {"repoURL": "https://git.cluster.local/r.git", "path": "."},
+                    "destination": {"name": "in-cluster", "namespace": destination}},
+            }))
+            .unwrap();
+            validate(&object).is_ok()
+        };
+        assert!(check("team", "team") && check("argocd", "team") && !check("team", "kube-system"));
     }
 
     #[test]

@@ -163,7 +163,9 @@ impl Controller {
             return Err(("NoEnvironment".to_owned(), text));
         };
         match serde_json::from_value(environment.data["spec"].clone()) {
-            Ok(environment) => Ok((valid, environment)),
+            Ok(environment) => {
+                in_its_namespace(key, &spec.environment, environment).map(|environment| (valid, environment))
+            }
             Err(error) => Err(("InvalidEnvironment".to_owned(), format!("environment {}: {error}", spec.environment))),
         }
     }
@@ -174,7 +176,7 @@ impl Controller {
         let Some(wish) = wish else { return Ok(()) };
         match validate::replicas(wish) {
             Err(text) => {
-                seen.problem = Some(("InvalidReplicas".to_owned(), format!("annotation {REQUESTED_REPLICAS}: {text}")))
+                seen.problem = Some(("InvalidReplicas".to_owned(), format!("annotation {REQUESTED_REPLICAS}: {text}")));
             }
             Ok(replicas) => {
                 let message = format!("Run {replicas} {}", if replicas == 1 { "replica" } else { "replicas" });
@@ -250,6 +252,15 @@ impl Controller {
             Err(source) => Err(Error::Objects(objects::Error::new("write the status of", "Microservice", key, source))),
         }
     }
+}
+
+/// A service stands where it runs, so that whoever may write there decides what runs there.
+fn in_its_namespace(key: &Key, name: &str, environment: EnvironmentSpec) -> Result<EnvironmentSpec, Problem> {
+    if environment.namespace == key.namespace {
+        return Ok(environment);
+    }
+    let text = format!("environment {name} runs in namespace {}; create the service there", environment.namespace);
+    Err(("WrongNamespace".to_owned(), text))
 }
 
 fn empty() -> MicroserviceSpec {
