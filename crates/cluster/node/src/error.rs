@@ -105,6 +105,15 @@ impl Error {
     }
 }
 
+/// Returns an error as people read it in a status or event: causes once each, and of an
+/// API server's answer its message alone.
+pub(crate) fn say(error: &Error) -> String {
+    match error {
+        Error::Api { source: kube::Error::Api(status), .. } => format!("{error}: {}", status.message),
+        _ => base::fault::Chain(error).to_string(),
+    }
+}
+
 impl Fault for Error {
     fn class(&self) -> Class {
         match self {

@@ -138,7 +138,8 @@ async fn stream(
             return Ok(());
         }
         // What was written before the end is read once more after it is seen.
-        last = exit.exists();
+        // A pod that is removed takes the folder with it.
+        last = exit.exists() || !exit.parent().is_some_and(std::path::Path::exists);
         if !last {
             tokio::select! {
                 () = out.closed() => return Ok(()),

@@ -79,16 +79,18 @@ fn try_cgroups() -> Vec<String> {
     if hierarchies.is_empty() {
         return vec!["no control groups are mounted".to_owned()];
     }
-    let name = format!("roadstead-probe-{}", std::process::id());
-    let mut why = Vec::new();
+    let name = format!("roadstead-probe-{}", uuid::Uuid::new_v4().simple());
+    let mut refused = Vec::new();
+    let mut last = None;
     for hierarchy in hierarchies {
         let group = hierarchy.join(&name);
-        match fs::create_dir(&group).and_then(|()| fs::remove_dir(&group)) {
-            Ok(()) => {}
-            Err(error) => why.push(format!("no control group can be made in {} ({error})", hierarchy.display())),
+        if let Err(error) = fs::create_dir(&group).and_then(|()| fs::remove_dir(&group)) {
+            refused.push(hierarchy.display().to_string());
+            last = Some(error);
         }
     }
-    why
+    let said = last.map(|error| format!("no control group can be made in {} ({error})", refused.join(", ")));
+    said.into_iter().collect()
 }
 
 /// Returns the capabilities that this process may give, as a bit set.

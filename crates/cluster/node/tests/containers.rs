@@ -331,3 +331,76 @@ async fn a_node_that_is_cut_off_while_containers_start_starts_none_twice() {
         assert_eq!(world.logs(&format!("p{n}"), "").await, "serving\n");
     }
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hooks_run_and_a_log_is_followed_to_its_end() {
+    let world = world().await;
+    let say = |text: &str| json!({ "exec": { "command": ["/usr/bin/tool", "write", "/proc/1/fd/1", text] } });
+    let more = json!({ "containers": [{ "lifecycle": { "postStart": say("hello\n"), "preStop": say("bye\n") } }] });
+    world.pod("web", &["sleep", "0", "serve", "80"], more).await;
+    world.until_ready("web").await;
+    let follow = world.logs("web", "follow=true");
+    let delete = async {
+        // The stream is open once the deletion's own log lines can come.
+        world.until("web", "running", |pod| state(pod)["running"].is_object()).await;
+        world.delete("web").await;
+    };
+    let (log, ()) = tokio::join!(follow, delete);
+    let mut lines: Vec<&str> = log.lines().collect();
+    lines[..2].sort_unstable();
+    assert_eq!(lines, ["hello", "serving", "bye", "stopped"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn deadlines_gates_and_tokens_are_kept() {
+    let world = world().await;
+    world.pod("late", &["pause"], json!({ "activeDeadlineSeconds": 1 })).await;
+    world.pod("gated", &["pause"], json!({ "readinessGates": [{ "conditionType": "example.com/ok" }] })).await;
+    let token = json!({ "serviceAccountToken": { "path": "token", "expirationSeconds": 600 } });
+    let more = json!({
+        "restartPolicy": "Never",
+        "containers": [{ "volumeMounts": [{ "name": "t", "mountPath": "/t" }] }],
+        "volumes": [{ "name": "t", "projected": { "sources": [token] } }],
+    });
+    let account = json!({ "metadata": { "name": "default" } });
+    let accounts: kube::Api<k8s_openapi::api::core::v1::ServiceAccount> =
+        kube::Api::default_namespaced(world.client.clone());
+    accounts.create(&kube::api::PostParams::default(), &serde_json::from_value(account).unwrap()).await.ok();
+    world.pod("token", &["cat", "/t/token"], more).await;
+
+    let late = world.until_phase("late", "Failed").await;
+    assert_eq!(late["status"]["reason"], "DeadlineExceeded");
+    world.until("gated", "ready but for its gate", |pod| condition(pod, "ContainersReady") == "True").await;
+    let gated = world.until("gated", "gated", |pod| condition(pod, "Ready") == "False").await;
+    let mut conditions = gated["status"]["conditions"].as_array().unwrap().clone();
+    conditions.push(json!({ "type": "example.com/ok", "status": "True" }));
+    let patch = kube::api::Patch::Merge(json!({ "status": { "conditions": conditions } }));
+    world.pods().patch_status("gated", &kube::api::PatchParams::default(), &patch).await.unwrap();
+    world.until_ready("gated").await;
+    world.until_phase("token", "Succeeded").await;
+    assert_eq!(world.logs("token", "").await.matches('.').count(), 2, "a token of three parts");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn pods_start_again_after_a_reboot_with_their_volumes() {
+    let mut world = world().await;
+    let more = json!({
+        "containers": [{ "volumeMounts": [{ "name": "d", "mountPath": "/d" }] }],
+        "volumes": [{ "name": "d", "emptyDir": {} }],
+    });
+    world.pod("web", &["cat", "/d/x", "write", "/d/x", "kept", "serve", "80"], more).await;
+    world.until_ready("web").await;
+    world.stop().await;
+    // As a reboot leaves it: nothing runs, and every note is of another boot.
+    node::stop_all(&world.data, std::time::Duration::ZERO).await.unwrap();
+    for name in ["boot.json"] {
+        std::fs::write(world.data.join(name), "\"an earlier boot\"").unwrap();
+    }
+    let exits = Command::new("find").arg(&world.data).args(["-name", "exit.json", "-delete"]).status().unwrap();
+    assert!(exits.success());
+    world.start().await;
+    let pod = world.until("web", "up again", |pod| pod["status"]["containerStatuses"][0]["restartCount"] == 1).await;
+    assert_eq!(pod["status"]["containerStatuses"][0]["lastState"]["terminated"]["exitCode"], 137);
+    world.until_ready("web").await;
+    assert!(world.logs("web", "").await.starts_with("kept"));
+}

@@ -65,20 +65,28 @@ pub(crate) async fn fetch(context: &Context, pod: &Pod, tokens: &mut Tokens) -> 
 async fn request_token(context: &Context, pod: &Pod, namespace: &str, key: &(String, i64)) -> Result<String, Error> {
     let account = pod.spec.as_ref().and_then(|spec| spec.service_account_name.as_deref()).unwrap_or("default");
     let api: Api<ServiceAccount> = Api::namespaced(context.client.clone(), namespace);
-    let request = TokenRequest {
+    let bound = BoundObjectReference {
+        api_version: Some("v1".to_owned()),
+        kind: Some("Pod".to_owned()),
+        name: pod.metadata.name.clone(),
+        uid: pod.metadata.uid.clone(),
+    };
+    let request = |bound| TokenRequest {
         spec: Some(TokenRequestSpec {
             audiences: (!key.0.is_empty()).then(|| vec![key.0.clone()]),
             expiration_seconds: Some(key.1),
-            bound_object_ref: Some(BoundObjectReference {
-                api_version: Some("v1".to_owned()),
-                kind: Some("Pod".to_owned()),
-                name: pod.metadata.name.clone(),
-                uid: pod.metadata.uid.clone(),
-            }),
+            bound_object_ref: bound,
         }),
         ..TokenRequest::default()
     };
-    let answer = api.create_token_request(account, &PostParams::default(), &request).await;
+    let post = PostParams::default();
+    let answer = match api.create_token_request(account, &post, &request(Some(bound))).await {
+        // A token that ends with its pod is asked for first; the embedded API server gives only such that end by time.
+        Err(kube::Error::Api(status)) if status.code == 400 && status.message.contains("boundObjectRef") => {
+            api.create_token_request(account, &post, &request(None)).await
+        }
+        answer => answer,
+    };
     let answer = answer.map_err(Error::api(format!("request a token of service account {namespace}/{account}")))?;
     Ok(answer.status.and_then(|status| status.token).unwrap_or_default())
 }

@@ -61,7 +61,9 @@ impl Worker {
                 record.ready = false;
             }
         }
-        self.context.events.normal(&self.pod, Some(name), "Started", format!("Started container {name}"));
+        if !adopted {
+            self.context.events.normal(&self.pod, Some(name), "Started", format!("Started container {name}"));
+        }
         let hook = container.lifecycle.and_then(|l| l.post_start).filter(|_| !adopted);
         let Some(hook) = hook else { return self.hooked(name, attempt, Ok(())) };
         let (events, name) = (self.events.clone(), name.to_owned());

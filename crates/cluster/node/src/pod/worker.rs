@@ -32,6 +32,7 @@ use super::{
 use crate::{
     Error, cgroups,
     context::Context,
+    error::say,
     history, plan, proc,
     sandbox::Shim,
     shim::protocol::{Exit, PodNetwork, Sandbox, Seen},
@@ -430,7 +431,7 @@ impl Worker {
         history::forget_old(&self.dir, name, attempt)?;
         if let Err(error) = self.shim.start_container(start).await {
             // The shim has written the failure down as this attempt's end, and the snapshot brings it.
-            let text = format!("Error: {}", Chain(&error));
+            let text = format!("Error: {}", say(&error));
             context.events.warning(&self.pod, Some(name), "Failed", text);
         }
         Ok(())
@@ -450,7 +451,7 @@ impl Worker {
             }
             _ => "CreateContainerError",
         };
-        let message = Chain(error).to_string();
+        let message = say(error);
         self.context.events.warning(&self.pod, Some(name), "Failed", format!("Error: {message}"));
         if let Some(record) = self.records.get_mut(name) {
             record.waiting = Some((reason.to_owned(), message));
