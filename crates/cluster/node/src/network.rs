@@ -11,7 +11,10 @@ use nix::{
     mount::{MsFlags, mount},
     sched::{CloneFlags, unshare},
 };
-use rtnetlink::{Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder, packet_route::link::LinkAttribute};
+use rtnetlink::{
+    Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder,
+    packet_route::link::{InfoData, InfoVeth, LinkAttribute},
+};
 
 use crate::{Error, shim::protocol::PodNetwork};
 
@@ -98,8 +101,6 @@ pub(crate) async fn remove_bridge(name: &str) -> Result<(), Error> {
 ///
 /// Mounts made from here on are seen by this process and its children only.
 pub(crate) async fn enter_pod(network: &PodNetwork, address: Ipv4Addr, hostname: &str) -> Result<(), Error> {
-    let peer = format!("p{}", network.veth);
-    let peer = &peer[..peer.len().min(15)];
     with_netlink(|host| async move {
         let veth = network.veth.as_str();
         let bridge = index_of(&host, &network.bridge)
@@ -108,32 +109,26 @@ pub(crate) async fn enter_pod(network: &PodNetwork, address: Ipv4Addr, hostname:
         if let Some(stale) = index_of(&host, veth).await? {
             host.link().del(stale).execute().await.map_err(failed("remove", veth))?;
         }
-        host.link().add(LinkVeth::new(veth, peer).build()).execute().await.map_err(failed("create", veth))?;
-        host.link()
-            .set(LinkUnspec::new_with_name(veth).controller(bridge).up().build())
-            .execute()
-            .await
-            .map_err(failed("join to the bridge", veth))?;
         let own =
             CloneFlags::CLONE_NEWNET | CloneFlags::CLONE_NEWIPC | CloneFlags::CLONE_NEWUTS | CloneFlags::CLONE_NEWNS;
         unshare(own).map_err(Error::system("make the pod's namespaces"))?;
         mount(None::<&str>, "/", None::<&str>, MsFlags::MS_REC | MsFlags::MS_SLAVE, None::<&str>)
             .map_err(Error::system("keep the pod's mounts to itself"))?;
         nix::unistd::sethostname(hostname).map_err(Error::system("set the pod's host name"))?;
-        host.link()
-            .set(LinkUnspec::new_with_name(peer).setns_by_pid(std::process::id()).build())
-            .execute()
-            .await
-            .map_err(failed("move into the pod", peer))
+        // Both ends in one message, the pod's at once in its namespace: wherever this
+        // process is ended, the pair goes with the namespace.
+        let peer = LinkUnspec::new_with_name("eth0").setns_by_pid(std::process::id()).build();
+        let pair = LinkVeth::new(veth, "eth0").set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
+        let pair = pair.controller(bridge).up().build();
+        host.link().add(pair).execute().await.map_err(failed("create", veth))
     })
     .await?;
     with_netlink(|pod| async move {
-        let index = index_of(&pod, peer)
+        let index = index_of(&pod, "eth0")
             .await?
-            .ok_or_else(|| failed("find in the pod", peer)(rtnetlink::Error::RequestFailed))?;
+            .ok_or_else(|| failed("find in the pod", "eth0")(rtnetlink::Error::RequestFailed))?;
         let set = |message| pod.link().set(message).execute();
         set(LinkUnspec::new_with_index(1).up().build()).await.map_err(failed("bring up", "lo"))?;
-        set(LinkUnspec::new_with_index(index).name("eth0").build()).await.map_err(failed("rename", peer))?;
         pod.address()
             .add(index, address.into(), network.prefix)
             .execute()

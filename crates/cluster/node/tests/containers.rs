@@ -393,9 +393,7 @@ async fn pods_start_again_after_a_reboot_with_their_volumes() {
     world.stop().await;
     // As a reboot leaves it: nothing runs, and every note is of another boot.
     node::stop_all(&world.data, std::time::Duration::ZERO).await.unwrap();
-    for name in ["boot.json"] {
-        std::fs::write(world.data.join(name), "\"an earlier boot\"").unwrap();
-    }
+    std::fs::write(world.data.join("boot.json"), "\"an earlier boot\"").unwrap();
     let exits = Command::new("find").arg(&world.data).args(["-name", "exit.json", "-delete"]).status().unwrap();
     assert!(exits.success());
     world.start().await;
