@@ -24,7 +24,7 @@ mod tokens;
 mod write;
 
 pub use discovery::VERSION;
-pub use listen::{Tls, TlsError, listen};
+pub use listen::{Handler, Tls, TlsError, listen};
 pub use rbac::User;
 pub use server::{Config, Error, Server};
 pub use tokens::{InvalidKey, Tokens};

@@ -1,22 +1,25 @@
-//! Serves the API over TLS on a socket that is bound already.
+//! Serves HTTP over TLS on a socket that is bound already: the API, and whatever
+//! else a process shows beside it.
 
-use std::{io, net::SocketAddr, sync::Arc, time::Duration};
+use std::{io, sync::Arc, time::Duration};
 
 use axum::body::Body;
 use base::task::{OnError, Tasks};
-use http::Request;
+use http::{Request, Response};
 use hyper_util::{
     rt::{TokioExecutor, TokioIo},
     server::conn::auto,
 };
 use rustls::{
     RootCertStore, ServerConfig,
+    crypto::CryptoProvider,
     pki_types::{CertificateDer, PrivateKeyDer},
-    server::WebPkiClientVerifier,
+    server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
 
 use crate::{rbac::User, server::Server};
 
@@ -29,7 +32,7 @@ pub struct Tls {
     pub chain: Vec<Vec<u8>>,
     /// Its key, PKCS #8 DER.
     pub key: Vec<u8>,
-    /// The authorities whose client certificates are users, DER.
+    /// The authorities whose client certificates are users, DER; none: no certificate is asked for.
     pub client_authorities: Vec<Vec<u8>>,
 }
 
@@ -58,32 +61,56 @@ pub enum TlsError {
 
 impl Tls {
     fn config(self) -> Result<ServerConfig, TlsError> {
-        let mut roots = RootCertStore::empty();
-        for authority in self.client_authorities {
-            roots.add(CertificateDer::from(authority)).map_err(|source| TlsError::Authority { source })?;
-        }
         let provider = Arc::new(rustls::crypto::ring::default_provider());
-        let verifier = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider.clone())
-            .allow_unauthenticated()
-            .build()
-            .map_err(|source| TlsError::Verifier { source })?;
+        let builder = ServerConfig::builder_with_provider(provider.clone())
+            .with_safe_default_protocol_versions()
+            .map_err(|source| TlsError::Certificate { source })?;
         let key = PrivateKeyDer::Pkcs8(self.key.into());
         let chain = self.chain.into_iter().map(CertificateDer::from).collect();
-        let mut config = ServerConfig::builder_with_provider(provider)
-            .with_safe_default_protocol_versions()
-            .map_err(|source| TlsError::Certificate { source })?
-            .with_client_cert_verifier(verifier)
-            .with_single_cert(chain, key)
-            .map_err(|source| TlsError::Certificate { source })?;
+        let builder = if self.client_authorities.is_empty() {
+            builder.with_no_client_auth()
+        } else {
+            builder.with_client_cert_verifier(verifier(self.client_authorities, provider)?)
+        };
+        let mut config = builder.with_single_cert(chain, key).map_err(|source| TlsError::Certificate { source })?;
         // Upgrades (exec, port-forward) need HTTP/1.1.
         config.alpn_protocols = vec![b"h2".to_vec(), b"http/1.1".to_vec()];
         Ok(config)
     }
 }
 
-/// Serves `server` on `listener` until `stop`, then gives open requests `grace`.
-pub async fn listen(
-    server: Server,
+fn verifier(authorities: Vec<Vec<u8>>, provider: Arc<CryptoProvider>) -> Result<Arc<dyn ClientCertVerifier>, TlsError> {
+    let mut roots = RootCertStore::empty();
+    for authority in authorities {
+        roots.add(CertificateDer::from(authority)).map_err(|source| TlsError::Authority { source })?;
+    }
+    WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider)
+        .allow_unauthenticated()
+        .build()
+        .map_err(|source| TlsError::Verifier { source })
+}
+/// What answers requests. The user of a client certificate stands in the request's extensions.
+pub trait Handler: Clone + Send + Sync + 'static {
+    /// Answers one request.
+    fn answer(&self, request: Request<Body>) -> impl Future<Output = Response<Body>> + Send;
+}
+
+impl Handler for Server {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        self.handle(request).await
+    }
+}
+
+impl Handler for axum::Router {
+    async fn answer(&self, request: Request<Body>) -> Response<Body> {
+        let Ok(response) = self.clone().oneshot(request).await;
+        response
+    }
+}
+
+/// Serves `handler` on `listener` until `stop`, then gives open requests `grace`.
+pub async fn listen<H: Handler>(
+    handler: H,
     listener: TcpListener,
     tls: Tls,
     stop: CancellationToken,
@@ -98,10 +125,10 @@ pub async fn listen(
         };
         match accepted {
             Ok((stream, peer)) => {
-                let (server, acceptor, stop) = (server.clone(), acceptor.clone(), stop.clone());
-                connections.spawn("api-connection", OnError::Log, async move {
+                let (handler, acceptor, stop) = (handler.clone(), acceptor.clone(), stop.clone());
+                connections.spawn("connection", OnError::Log, async move {
                     // A client that hangs up or shakes hands wrongly is its own affair.
-                    if let Err(error) = serve(server, acceptor, stream, peer, stop).await {
+                    if let Err(error) = serve(handler, acceptor, stream, stop).await {
                         tracing::debug!(%peer, %error, "a connection ended early");
                     }
                     Ok::<(), String>(())
@@ -113,18 +140,16 @@ pub async fn listen(
             }
         }
     }
-    server.end_watches();
     if !connections.shut_down(grace).await {
-        tracing::debug!("some API connections were cut");
+        tracing::debug!("some connections were cut");
     }
     Ok(())
 }
 
-async fn serve(
-    server: Server,
+async fn serve<H: Handler>(
+    handler: H,
     acceptor: TlsAcceptor,
     stream: tokio::net::TcpStream,
-    _peer: SocketAddr,
     stop: CancellationToken,
 ) -> Result<(), Box<dyn std::error::Error + Send + Sync>> {
     stream.set_nodelay(true)?;
@@ -133,13 +158,13 @@ async fn serve(
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))??;
     let user = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(|leaf| user_of(leaf));
     let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
-        let (server, user) = (server.clone(), user.clone());
+        let (handler, user) = (handler.clone(), user.clone());
         async move {
             let mut request = request.map(Body::new);
             if let Some(user) = user {
                 request.extensions_mut().insert(user);
             }
-            Ok::<_, std::convert::Infallible>(server.handle(request).await)
+            Ok::<_, std::convert::Infallible>(handler.answer(request).await)
         }
     });
     let builder = auto::Builder::new(TokioExecutor::new());

@@ -9,6 +9,7 @@ async fn main() -> Result<(), Box<dyn std::error::Error>> {
     let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
     let address = format!("http://{}", listener.local_addr()?);
     let world = world::World::start(&address).await;
+    world.write_logs();
     if std::env::args().nth(1).as_deref() != Some("empty") {
         for (name, environment, health, pods) in [
             ("catalog", "production", "Healthy", 3),

@@ -75,6 +75,7 @@ async fn forms_from_elsewhere_are_refused() {
 #[tokio::test]
 async fn every_page_is_strict_about_what_it_loads_and_links_lead_somewhere() {
     let world = World::start("http://localhost:8080").await;
+    world.write_logs();
     world.service("orders", "development", "Degraded", 2).await;
     let cookie = world.log_in().await;
     until(|| async { page(&world, &cookie, "/services/development/orders").await.body.contains("CrashLoopBackOff") }).await;

@@ -171,3 +171,31 @@ async fn whoever_watches_is_told_of_changes() {
     tokio::time::timeout(std::time::Duration::from_secs(10), told).await.unwrap();
     assert!(seen.contains("\"name\":\"orders\""), "{seen}");
 }
+
+#[tokio::test]
+async fn logs_are_read_and_followed_also_of_pods_that_come_later() {
+    use http_body_util::BodyExt;
+    use tower::ServiceExt;
+    let world = World::start("http://localhost:8080").await;
+    world.write_logs();
+    world.service("orders", "development", "Healthy", 2).await;
+    until(|| async { world.get("/api/v1/microservices/orders").await.json()["pods"].as_array().is_some_and(|pods| pods.len() == 2) }).await;
+    let recent = world.get("/api/v1/microservices/orders/logs?lines=5").await.json();
+    let lines: Vec<_> = recent["logs"].as_str().unwrap().lines().map(str::to_owned).collect();
+    assert_eq!(lines, ["orders-7d9c5b8f6-0x0k2 hello from orders-7d9c5b8f6-0x0k2", "orders-7d9c5b8f6-1x1k2 hello from orders-7d9c5b8f6-1x1k2"]);
+    assert_eq!(world.get("/api/v1/microservices/orders/logs?lines=-1").await.status, 400);
+    let request = http::Request::get("/api/v1/microservices/orders/logs?follow=true").header("authorization", format!("Bearer {ADMIN}"));
+    let response = world.router.clone().oneshot(request.body(axum::body::Body::empty()).unwrap()).await.unwrap();
+    let mut body = response.into_body();
+    let labels = json!({"platform.io/microservice": "orders"});
+    world.create("v1", "pods", json!({"kind": "Pod", "metadata": {"name": "orders-late", "namespace": "development", "labels": labels},
+        "spec": {"nodeName": "here", "containers": [{"name": "app", "image": "shop"}]}})).await;
+    let mut seen = String::new();
+    let told = async {
+        while !(seen.contains("hello from orders-7d9c5b8f6-1x1k2") && seen.contains("hello from orders-late")) {
+            let frame = body.frame().await.unwrap().unwrap();
+            seen.push_str(std::str::from_utf8(frame.data_ref().unwrap()).unwrap());
+        }
+    };
+    tokio::time::timeout(std::time::Duration::from_secs(10), told).await.unwrap();
+}

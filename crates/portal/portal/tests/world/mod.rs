@@ -135,12 +135,25 @@ impl World {
             let good = at < ready;
             let state = if good || health != "Degraded" { json!({"running": {"startedAt": base::clock::now_rfc3339()}}) } else { json!({"waiting": {"reason": "CrashLoopBackOff"}}) };
             self.create("v1", "pods", json!({"kind": "Pod", "metadata": {"name": format!("{name}-7d9c5b8f6-{at}x{at}k2"), "namespace": environment, "labels": labels},
-                "spec": {"containers": [{"name": "app", "image": "localhost:5000/shop:0.1.0"}]},
+                "spec": {"nodeName": "here", "containers": [{"name": "app", "image": "localhost:5000/shop:0.1.0"}]},
                 "status": {"phase": "Running", "podIP": format!("10.244.0.{}", at + 10), "startTime": base::clock::now_rfc3339(),
                     "conditions": [{"type": "Ready", "status": if good { "True" } else { "False" }}],
                     "containerStatuses": [{"name": "app", "image": "shop", "ready": good, "restartCount": if good { 0 } else { 5 }, "state": state,
                         "imageID": "localhost:5000/shop@sha256:9f86d081884c7d659a2feaa0c55ad015a3bf4f1b2b0b822cd15d6c15b0f00a08"}]}})).await;
         }
+    }
+
+    /// Gives the cluster a node whose containers have each written one line and go on.
+    pub fn write_logs(&self) {
+        use axum::extract::{Path, RawQuery};
+        let logs = |Path((_, pod, _)): Path<(String, String, String)>, RawQuery(query): RawQuery| async move {
+            let line = futures::stream::iter([Ok::<_, std::convert::Infallible>(format!("hello from {pod}\n"))]);
+            if query.is_some_and(|query| query.contains("follow=true")) {
+                return Body::from_stream(futures::StreamExt::chain(line, futures::stream::pending()));
+            }
+            Body::from_stream(line)
+        };
+        self.server.set_node(axum::Router::new().route("/containerLogs/{namespace}/{pod}/{container}", axum::routing::get(logs)));
     }
 
     /// Ends a deletion as the garbage collector does.
