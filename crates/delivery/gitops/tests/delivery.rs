@@ -150,7 +150,7 @@ async fn without_automation_differences_are_only_told() {
     let (name, namespace) = (word(), word());
     let repo = repository(&world, &[("a.yaml", map("a", "1"))]).await;
     let mut app = application(&name, &repo, &namespace, &Value::Null);
-    app["spec"]["syncPolicy"] = json!({});
+    app["spec"]["syncPolicy"] = json!({"syncOptions": ["CreateNamespace=true"]});
     world.put(app).await;
     let apps = world.api("argoproj.io", "v1alpha1", "Application", "argocd");
     let app = world
@@ -160,6 +160,21 @@ async fn without_automation_differences_are_only_told() {
         .await
         .unwrap();
     assert_eq!(app["status"]["health"]["status"], "Missing");
+
+    // Asked by hand, it syncs; and does not take the wish for a habit.
+    let patch = json!({"operation": {"sync": {"prune": true}, "initiatedBy": {"username": "somebody"}}});
+    apps.patch(&name, &kube::api::PatchParams::default(), &kube::api::Patch::Merge(&patch)).await.unwrap();
+    world
+        .until(&apps, &name, "synced", |there| {
+            there.is_some_and(|app| app["status"]["sync"]["status"] == "Synced" && app["operation"].is_null())
+        })
+        .await;
+    commit(&world, &repo, &[("a.yaml", map("a", "2"))]).await;
+    world
+        .until(&apps, &name, "out of sync", |there| {
+            there.is_some_and(|app| app["status"]["sync"]["status"] == "OutOfSync")
+        })
+        .await;
     world.stop();
 }
 
@@ -253,5 +268,32 @@ async fn a_microservice_that_cannot_be_says_why() {
             })
         })
         .await;
+    world.stop();
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_later_wave_waits_until_the_earlier_one_is_healthy() {
+    let world = World::start().await;
+    begun(&world).await;
+    let (name, namespace) = (word(), word());
+    let first = "apiVersion: apps/v1\nkind: Deployment\nmetadata: {name: first}\nspec:\n  replicas: 0\n  selector: {matchLabels: {a: b}}\n  template:\n    metadata: {labels: {a: b}}\n    spec: {containers: [{name: c, image: i}]}\n";
+    let later = map("later", "1")
+        .replace("  name: later\n", "  name: later\n  annotations: {argocd.argoproj.io/sync-wave: \"1\"}\n");
+    let repo = repository(&world, &[("a.yaml", first.to_owned()), ("b.yaml", later)]).await;
+    world.put(application(&name, &repo, &namespace, &all())).await;
+    let apps = world.api("argoproj.io", "v1alpha1", "Application", "argocd");
+    world
+        .until(&apps, &name, "waiting", |there| {
+            there.is_some_and(|app| {
+                app["status"]["operationState"]["message"].to_string().contains("waiting for healthy state")
+            })
+        })
+        .await;
+    let maps = world.api("", "v1", "ConfigMap", &namespace);
+    assert!(maps.get_opt("later").await.unwrap().is_none());
+    let deployments = world.api("apps", "v1", "Deployment", &namespace);
+    let rolled_out = kube::api::Patch::Merge(json!({"status": {"observedGeneration": 1}}));
+    deployments.patch_status("first", &kube::api::PatchParams::default(), &rolled_out).await.unwrap();
+    world.until(&maps, "later", "made", |there| k(there) == Some("1")).await;
     world.stop();
 }

@@ -12,7 +12,7 @@ struct Kind<'a> {
     group: &'a str,
     version: &'a str,
     plural: &'a str,
-    kind: &'a str,
+    named: &'a str,
     short: &'a [&'a str],
     scope: &'a str,
     categories: &'a [&'a str],
@@ -28,9 +28,9 @@ fn definition(kind: &Kind<'_>, schema: &Value, columns: &Value) -> Value {
             "scope": kind.scope,
             "names": {
                 "plural": kind.plural,
-                "singular": kind.kind.to_lowercase(),
-                "kind": kind.kind,
-                "listKind": format!("{}List", kind.kind),
+                "singular": kind.named.to_lowercase(),
+                "kind": kind.named,
+                "listKind": format!("{}List", kind.named),
                 "shortNames": kind.short,
                 "categories": kind.categories,
             },
@@ -76,7 +76,15 @@ fn environment() -> Value {
     }});
     let status = json!({"type": "object", "properties": {"conditions": conditions(), "observedGeneration": {"type": "integer", "format": "int64"}}});
     definition(
-        &Kind { group: "platform.io", version: "v1alpha1", plural: "environments", kind: "Environment", short: &["env"], scope: "Cluster", categories: &["platform"] },
+        &Kind {
+            group: "platform.io",
+            version: "v1alpha1",
+            plural: "environments",
+            named: "Environment",
+            short: &["env"],
+            scope: "Cluster",
+            categories: &["platform"],
+        },
         &root(&spec, &status),
         &json!([
             {"name": "Namespace", "type": "string", "jsonPath": ".spec.namespace"},
@@ -102,7 +110,15 @@ fn microservice() -> Value {
         "requestedCommit": {"type": "string"},
     }});
     definition(
-        &Kind { group: "platform.io", version: "v1alpha1", plural: "microservices", kind: "Microservice", short: &["ms"], scope: "Namespaced", categories: &["platform"] },
+        &Kind {
+            group: "platform.io",
+            version: "v1alpha1",
+            plural: "microservices",
+            named: "Microservice",
+            short: &["ms"],
+            scope: "Namespaced",
+            categories: &["platform"],
+        },
         &root(&spec, &status),
         &json!([
             {"name": "Environment", "type": "string", "jsonPath": ".spec.environment"},
@@ -140,9 +156,23 @@ fn application() -> Value {
         "revisionHistoryLimit": {"type": "integer", "format": "int64"},
     }});
     let status = json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true});
+    let operation = json!({"type": "object", "properties": {
+        "initiatedBy": {"type": "object", "properties": {"username": {"type": "string"}, "automated": {"type": "boolean"}}},
+        "sync": {"type": "object", "properties": {"prune": {"type": "boolean"}}},
+    }});
+    let mut root = root(&spec, &status);
+    root["properties"]["operation"] = operation;
     let mut crd = definition(
-        &Kind { group: "argoproj.io", version: "v1alpha1", plural: "applications", kind: "Application", short: &["app", "apps"], scope: "Namespaced", categories: &[] },
-        &root(&spec, &status),
+        &Kind {
+            group: "argoproj.io",
+            version: "v1alpha1",
+            plural: "applications",
+            named: "Application",
+            short: &["app", "apps"],
+            scope: "Namespaced",
+            categories: &[],
+        },
+        &root,
         &json!([
             {"name": "Sync Status", "type": "string", "jsonPath": ".status.sync.status"},
             {"name": "Health Status", "type": "string", "jsonPath": ".status.health.status"},
@@ -168,7 +198,15 @@ fn app_project() -> Value {
         "namespaceResourceWhitelist": kinds,
     }});
     let mut crd = definition(
-        &Kind { group: "argoproj.io", version: "v1alpha1", plural: "appprojects", kind: "AppProject", short: &["appproj", "appprojs"], scope: "Namespaced", categories: &[] },
+        &Kind {
+            group: "argoproj.io",
+            version: "v1alpha1",
+            plural: "appprojects",
+            named: "AppProject",
+            short: &["appproj", "appprojs"],
+            scope: "Namespaced",
+            categories: &[],
+        },
         &root(&spec, &json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true})),
         &json!([]),
     );

@@ -168,7 +168,11 @@ impl Controller {
                 return Ok(None);
             }
         };
+        let asked = asked(&application);
         let result = self.compare_and_sync(&key, &application, &old, &valid, &mut memory).await;
+        if asked.is_some() {
+            self.patch(&key, &json!({"operation": null})).await?;
+        }
         if refresh.is_some() {
             let patch = json!({"metadata": {"annotations": {REFRESH: null}}});
             self.patch(&key, &patch).await?;
@@ -233,7 +237,7 @@ impl Controller {
         }
 
         let mut failure = None;
-        if let Some(allowed) = may_sync(valid, old, &seen, &wanted, &plan) {
+        if let Some(allowed) = may_sync(valid, asked(application), old, &seen, &wanted, &plan) {
             let (operation, error) = self.sync(valid, &wanted, &plan, allowed, memory).await;
             if let Some(error) = &error {
                 seen.conditions.push(condition("SyncError", error.to_string()));
@@ -493,13 +497,35 @@ impl Controller {
     }
 }
 
-/// Decides whether to sync without being asked, and what the sync may do.
-fn may_sync(valid: &Valid, old: &ApplicationStatus, seen: &Seen<'_>, wanted: &Wanted, plan: &Plan) -> Option<Allowed> {
-    if !valid.automated {
+/// A sync that somebody asks for by hand (`operation.sync`).
+#[derive(Clone, Copy)]
+struct Asked {
+    prune: bool,
+}
+
+fn asked(application: &DynamicObject) -> Option<Asked> {
+    let sync = application.data["operation"]["sync"].as_object()?;
+    Some(Asked { prune: sync.get("prune").and_then(Value::as_bool).unwrap_or(false) })
+}
+
+/// Decides whether to sync, and what the sync may do.
+fn may_sync(
+    valid: &Valid,
+    asked: Option<Asked>,
+    old: &ApplicationStatus,
+    seen: &Seen<'_>,
+    wanted: &Wanted,
+    plan: &Plan,
+) -> Option<Allowed> {
+    if !valid.automated && asked.is_none() {
         return None;
     }
-    let prunes = plan.prune.iter().any(|one| !has_option(&one.object, "Prune=false"));
-    if plan.apply.is_empty() && !(prunes && valid.prune) {
+    // An unknown kind may hide objects that are wanted: nothing is deleted meanwhile.
+    let prune = (valid.prune || asked.is_some_and(|asked| asked.prune)) && wanted.unknown.is_empty();
+    let there =
+        |one: &&Live| !has_option(&one.object, "Prune=false") && one.object["metadata"]["deletionTimestamp"].is_null();
+    let prunes = prune && plan.prune.iter().any(|one| there(&one));
+    if plan.apply.is_empty() && !prunes && asked.is_none() {
         return None;
     }
     if wanted.desired.is_empty() && !valid.allow_empty {
@@ -513,13 +539,9 @@ fn may_sync(valid: &Valid, old: &ApplicationStatus, seen: &Seen<'_>, wanted: &Wa
     let same = last.is_some_and(|last| {
         if seen.several { last.revisions == seen.revisions } else { last.revision.as_ref() == seen.revisions.first() }
     });
-    if same && !valid.self_heal {
+    if same && !valid.self_heal && asked.is_none() {
         return None;
     }
-    // An unknown kind may hide objects that are wanted: nothing is deleted meanwhile.
-    Some(Allowed {
-        prune: valid.prune && wanted.unknown.is_empty(),
-        prune_last: valid.prune_last,
-        propagation: if valid.foreground { Propagation::Foreground } else { Propagation::Background },
-    })
+    let propagation = if valid.foreground { Propagation::Foreground } else { Propagation::Background };
+    Some(Allowed { prune, prune_last: valid.prune_last, propagation })
 }
