@@ -78,7 +78,7 @@ impl Context {
                 }
             }
         }
-        let address = match wish.filter(|wish| !taken.contains(wish)) {
+        let address = match wish.filter(|wish| !taken.contains(wish) && self.range.overlaps(*wish, 32)) {
             Some(wish) => wish,
             None => self.range.next(*last, &taken)?,
         };

@@ -4,7 +4,10 @@
 //! away with the shim and nothing has to be cleaned up. It never touches an interface
 //! whose name it did not derive.
 
-use std::{future::Future, net::Ipv4Addr};
+use std::{
+    future::Future,
+    net::{IpAddr, Ipv4Addr},
+};
 
 use futures::TryStreamExt;
 use nix::{
@@ -13,7 +16,10 @@ use nix::{
 };
 use rtnetlink::{
     Handle, LinkBridge, LinkUnspec, LinkVeth, RouteMessageBuilder,
-    packet_route::link::{InfoData, InfoVeth, LinkAttribute},
+    packet_route::{
+        address::{AddressAttribute, AddressMessage},
+        link::{InfoData, InfoVeth, LinkAttribute},
+    },
 };
 
 use crate::{Error, shim::protocol::PodNetwork};
@@ -70,6 +76,29 @@ pub(crate) async fn ensure_bridge(name: &str, address: Ipv4Addr, prefix: u8) -> 
             .execute()
             .await
             .map_err(failed("bring up", name))
+    })
+    .await
+}
+
+/// Returns the addresses of this machine's interfaces, those of the bridge `own` left out.
+pub(crate) async fn addresses(own: &str) -> Result<Vec<(Ipv4Addr, u8)>, Error> {
+    with_netlink(|handle| async move {
+        let own = index_of(&handle, own).await?;
+        let found: Vec<_> = handle
+            .address()
+            .get()
+            .execute()
+            .try_collect()
+            .await
+            .map_err(failed("list the addresses of", "all links"))?;
+        let others = found.into_iter().filter(|message| Some(message.header.index) != own);
+        let address = |message: AddressMessage| {
+            message.attributes.iter().find_map(|attribute| match attribute {
+                AddressAttribute::Address(IpAddr::V4(address)) => Some((*address, message.header.prefix_len)),
+                _ => None,
+            })
+        };
+        Ok(others.filter_map(address).collect())
     })
     .await
 }

@@ -72,9 +72,16 @@ impl Node {
         let isolated = config.isolation == Isolation::Full;
         let range = match config.pod_cidr {
             Some(range) if isolated => range,
-            None if isolated => naming.pods(),
+            // Chosen once: running pods keep their addresses over a restart.
+            None if isolated => match proc::read_state(&dir.join("range.json"))? {
+                Some(range) => range,
+                None => naming.pods(&network::addresses(&naming.bridge).await?),
+            },
             _ => naming.loopback(),
         };
+        if isolated {
+            proc::write_state(&dir.join("range.json"), &range)?;
+        }
         let boot = proc::boot_id();
         let last_boot: Option<String> = proc::read_state(&dir.join("boot.json"))?;
         if last_boot.as_ref() != Some(&boot) {

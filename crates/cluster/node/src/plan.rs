@@ -16,7 +16,7 @@ pub(crate) struct Naming {
 }
 
 /// A range of pod addresses, a /24.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub struct Cidr {
     /// The first address of the range.
     pub network: Ipv4Addr,
@@ -40,9 +40,13 @@ impl Naming {
         format!("rv{}", &images::Digest::of(uid.as_bytes()).hex()[..11])
     }
 
-    /// Returns the range of pod addresses on a bridge of our own.
-    pub(crate) fn pods(&self) -> Cidr {
-        Cidr { network: Ipv4Addr::new(10, 244, self.hash[0], 0), prefix: 24 }
+    /// Returns the range of pod addresses on a bridge of our own: the first from the
+    /// folder's own on that no interface of the machine lies in.
+    pub(crate) fn pods(&self, taken: &[(Ipv4Addr, u8)]) -> Cidr {
+        let range = |third: u8| Cidr { network: Ipv4Addr::new(10, 244, third, 0), prefix: 24 };
+        let free = |range: &Cidr| !taken.iter().any(|(address, prefix)| range.overlaps(*address, *prefix));
+        let mut ranges = (0..=255).map(|step| range(self.hash[0].wrapping_add(step)));
+        ranges.find(free).unwrap_or(range(self.hash[0]))
     }
 
     /// Returns the range of pod addresses on the loopback interface; never 127.0.
@@ -62,6 +66,13 @@ impl Cidr {
 
     fn size(self) -> u32 {
         1 << (32 - u32::from(self.prefix))
+    }
+
+    /// Returns whether an interface with this address and prefix has addresses in common with the range.
+    pub(crate) fn overlaps(self, address: Ipv4Addr, prefix: u8) -> bool {
+        let fixed = self.prefix.min(prefix).min(32);
+        let mask = u32::MAX.checked_shl(32 - u32::from(fixed)).unwrap_or(0);
+        (address.to_bits() ^ self.network.to_bits()) & mask == 0
     }
 
     /// Returns the address of the host within the range.
@@ -94,6 +105,17 @@ mod tests {
         assert_ne!(a.cgroup, b.cgroup);
         assert_eq!(a, Naming::of(Path::new("/a")));
         assert!(a.bridge.len() <= 15 && Naming::veth("x").len() <= 14);
+    }
+
+    #[test]
+    fn a_range_that_is_in_use_is_passed_over() {
+        let naming = Naming::of(Path::new("/a"));
+        let own = naming.pods(&[]);
+        let [_, _, third, _] = own.network.octets();
+        let next = naming.pods(&[(own.gateway(), 24), (Ipv4Addr::new(192, 0, 2, 1), 24)]);
+        assert_eq!(next.network, Ipv4Addr::new(10, 244, third.wrapping_add(1), 0));
+        assert!(own.overlaps(Ipv4Addr::new(10, 0, 0, 1), 8) && !own.overlaps(Ipv4Addr::new(11, 0, 0, 1), 8));
+        assert_eq!(naming.pods(&[(Ipv4Addr::new(10, 0, 0, 1), 8)]), own, "if all are in use, its own");
     }
 
     #[test]
