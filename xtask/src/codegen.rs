@@ -37,10 +37,19 @@ const PACKAGES: &[&str] = &[
     "io.k8s.apimachinery.pkg.util.intstr.",
 ];
 
-/// Writes the table anew; with `check` only says whether the committed one is current.
-pub fn run(check: bool) -> anyhow::Result<()> {
+/// What to do with the table.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Mode {
+    /// Write it anew.
+    Write,
+    /// Say whether the committed one is current.
+    Check,
+}
+
+/// Makes the table.
+pub(crate) fn run(mode: Mode) -> anyhow::Result<()> {
     let text = table(&openapi()?)?;
-    if check {
+    if mode == Mode::Check {
         let committed = std::fs::read_to_string(OUTPUT).with_context(|| format!("failed to read {OUTPUT}"))?;
         if committed != text {
             bail!("{OUTPUT} is stale: run `cargo xtask codegen`");

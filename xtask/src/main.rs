@@ -1,11 +1,34 @@
 //! The project's own chores: `cargo xtask <chore>`.
 
+mod bench;
 mod codegen;
+mod peers;
+mod run;
+mod seeds;
+mod test;
+mod tidy;
+
+const USAGE: &str = "usage: cargo xtask <chore>
+
+  test [--fast]       every check that CI makes; --fast leaves the end-to-end session out
+  tidy                the rules of the house: edges between rooms, pure crates, long files, documents
+  peers               build the stock kubectl and helm that tests compare with (needs Go)
+  bench up            measure start, memory and push against the targets
+  seeds               feed every seed document to a running platform and write docs/coverage.md
+  codegen [--check]   take the facts of Kubernetes' types from its module (needs Go)";
 
 fn main() -> anyhow::Result<()> {
     let args: Vec<String> = std::env::args().skip(1).collect();
-    match args.first().map(String::as_str) {
-        Some("codegen") => codegen::run(args.iter().any(|arg| arg == "--check")),
-        _ => anyhow::bail!("usage: cargo xtask codegen [--check]"),
+    let words: Vec<&str> = args.iter().map(String::as_str).collect();
+    match words.as_slice() {
+        ["test"] => test::run(test::Extent::All),
+        ["test", "--fast"] => test::run(test::Extent::Fast),
+        ["tidy"] => tidy::run(),
+        ["peers"] => peers::run(),
+        ["bench", "up"] => bench::up(),
+        ["seeds"] => seeds::run(),
+        ["codegen"] => codegen::run(codegen::Mode::Write),
+        ["codegen", "--check"] => codegen::run(codegen::Mode::Check),
+        _ => anyhow::bail!("{USAGE}"),
     }
 }

@@ -1,0 +1,12 @@
+//! The product as its users meet it: real processes, containers, clients and browser.
+//!
+//! Each test has a platform of its own, with ports from the system and a data folder
+//! that is removed, also when the test fails. What a test needs and does not find
+//! fails it with how to install it.
+
+mod browser;
+mod faults;
+mod kubectl;
+mod registry;
+mod session;
+mod world;

@@ -1,0 +1,66 @@
+//! The session of the README, command by command, and its figures in passing.
+
+use crate::world::{World, random_name, traces};
+
+#[test]
+fn from_new_to_push_to_delete() {
+    session(&World::new(), "full");
+}
+
+#[test]
+fn from_new_to_push_to_delete_in_plain_processes() {
+    session(&World::with(&["--isolation", "processes"]), "processes");
+}
+
+fn session(world: &World, isolation: &str) {
+    let before = traces(&world.data);
+    let started = world.up();
+    assert!(started.out.lines().count() <= 12, "at most 12 lines at the end: {}", started.out);
+    let status = world.status();
+    assert_eq!(status["isolation"], isolation);
+    assert_eq!(isolation == "processes", !status["notIsolated"].as_array().unwrap().is_empty(), "what is not isolated is said");
+    let sample = started.out.lines().find_map(|line| line.strip_prefix("Sample ")).unwrap().trim().to_owned();
+    let host = sample.trim_start_matches("https://").split(':').next().unwrap().to_owned();
+    assert_eq!(world.gateway(&host, "/").0, 200, "the printed sample answers");
+
+    let name = random_name();
+    world.ok(&["new", &name, "--template", "microservice", "--environment", "development"]);
+    let table = world.ok(&["get", &name]);
+    assert!(table.contains(&name) && table.contains("Healthy") && table.contains("1/1"), "{table}");
+    assert!(world.ok(&["get", &name, "-o", "yaml"]).contains(&format!("name: {name}")));
+    let host = format!("{name}.dev.localhost");
+    assert_eq!(world.gateway(&host, "/health/ready").0, 200);
+
+    world.ok(&["repo", "clone", &name]);
+    let clone = world.home.join(&name);
+    let script = "sed -i 's/replicaCount: .*/replicaCount: 3/' values.yaml && git commit -qam scale && git push -q";
+    let pushed = world.shell(script, &clone);
+    assert_eq!(pushed.code, 0, "{}\n{}", pushed.err, world.log());
+    world.ok(&["wait", &name, "--synced", "--healthy"]);
+    let service = world.service(&name);
+    let head = world.shell("git rev-parse HEAD", &clone).out.trim().to_owned();
+    assert_eq!(service["commit"], head.as_str());
+    assert_eq!(service["deployment"]["readyReplicas"], 3);
+    assert_eq!(service["pods"].as_array().unwrap().len(), 3);
+    let digest = service["imageDigest"].as_str().unwrap();
+    assert!(digest.contains("sha256:"), "{digest}");
+
+    assert!(!world.ok(&["logs", &name, "--lines", "20"]).is_empty());
+    world.ok(&["scale", &name, "2"]);
+    assert_eq!(world.shell("git pull -q && grep replicaCount values.yaml", &clone).out.trim(), "replicaCount: 2", "git owns the replicas");
+    assert_eq!(world.service(&name)["deployment"]["readyReplicas"], 2);
+    let listed = world.kubectl(&["get", "deploy,rs,pods,svc", "-A"]);
+    assert!(listed.contains(&format!("deployment.apps/{name}")) && listed.contains("2/2"), "{listed}");
+
+    let asked = world.roadstead(&["delete", &name]);
+    assert_eq!(asked.code, 1, "without a terminal to ask at nothing is deleted");
+    world.ok(&["delete", &name, "--yes"]);
+    assert!(!world.ok(&["get"]).contains(&name));
+    assert!(!world.kubectl(&["get", "pods", "-A"]).contains(&name));
+
+    world.ok(&["down"]);
+    assert_eq!(world.roadstead(&["status"]).code, 1);
+    world.ok(&["down", "--purge", "--yes"]);
+    assert_eq!(traces(&world.data), before, "nothing of it is left on the machine");
+    assert!(!world.data.exists());
+}

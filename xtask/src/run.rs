@@ -1,0 +1,26 @@
+//! Runs other programs, says what it runs and how long that took.
+
+use std::{process::Command, time::Instant};
+
+use anyhow::{Context, bail};
+
+/// Runs a command that has to succeed.
+pub(crate) fn step(title: &str, program: &str, args: &[&str]) -> anyhow::Result<()> {
+    step_with(title, program, args, &[])
+}
+
+/// Runs a command with variables of its own.
+pub(crate) fn step_with(title: &str, program: &str, args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<()> {
+    println!("== {title}: {program} {}", args.join(" "));
+    let start = Instant::now();
+    let status = Command::new(program)
+        .args(args)
+        .envs(env.iter().copied())
+        .status()
+        .with_context(|| format!("failed to start {program}"))?;
+    if !status.success() {
+        bail!("{title} failed ({status}): {program} {}", args.join(" "));
+    }
+    println!("== {title}: {:.0} s", start.elapsed().as_secs_f64());
+    Ok(())
+}
