@@ -3,14 +3,23 @@
 
 const link = document.getElementById("link");
 
-function connect(url, handlers) {
-  const source = new EventSource(url);
-  source.onopen = () => { link.hidden = true; };
-  source.onerror = () => { link.hidden = false; };
-  for (const [name, handle] of Object.entries(handlers)) {
-    source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
-  }
-  addEventListener("pagehide", () => source.close());
+// A browser keeps few connections to one server: only pages that are seen hold one.
+function connect(url, handlers, opened = () => {}) {
+  let source = null;
+  const open = () => {
+    source = new EventSource(url);
+    source.onopen = () => { link.hidden = true; opened(); };
+    source.onerror = () => { link.hidden = false; };
+    for (const [name, handle] of Object.entries(handlers)) {
+      source.addEventListener(name, (event) => handle(JSON.parse(event.data)));
+    }
+  };
+  const close = () => { source?.close(); source = null; };
+  document.addEventListener("visibilitychange", () => {
+    if (document.hidden) close(); else if (!source) open();
+  });
+  addEventListener("pagehide", close);
+  if (!document.hidden) open();
 }
 
 // An element's content, but for what only the clock changes.
@@ -84,7 +93,7 @@ for (const logs of document.querySelectorAll("[data-logs]")) {
       while (logs.childElementCount > most) logs.firstElementChild.remove();
       if (end) logs.scrollTop = logs.scrollHeight;
     },
-  });
+  }, () => logs.replaceChildren());
 }
 
 function copyButtons(root) {
