@@ -124,6 +124,22 @@ fn the_golden_chart_renders_as_helm_renders_it() {
 }
 
 #[test]
+fn the_values_of_a_new_service_render_as_helm_renders_them() {
+    let template = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../content/templates/microservice/values.yaml");
+    let mut values = fs::read_to_string(template).unwrap();
+    for place in ["{{name}}", "{{environment}}", "{{host}}", "{{image.repository}}", "{{image.tag}}"] {
+        values = values.replace(place, &word());
+    }
+    let mut peer = Peer::new(golden());
+    peer.options.values.push(values);
+    let ours = peer.ours().unwrap();
+    assert_same("a new service", &ours, &peer.stock().unwrap());
+    assert!(
+        ours.contains("kind: HTTPRoute") && !ours.contains("kind: VirtualService") && !ours.contains("kind: Secret")
+    );
+}
+
+#[test]
 fn values_that_break_the_schema_are_refused_by_both() {
     for set in ["replicaCount=-1", "service.port=x", "image.pullPolicy=Sometimes"] {
         let mut peer = Peer::new(golden());
