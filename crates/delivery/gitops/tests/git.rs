@@ -114,3 +114,13 @@ async fn an_archived_repository_is_gone_and_its_name_is_free() {
     assert_eq!(std::fs::read_dir(folder.path().join(".archive")).unwrap().count(), 1);
     assert!(host.resolve(&name, "--help").await.is_err());
 }
+
+#[tokio::test]
+async fn a_repository_that_was_half_made_is_swept_away() {
+    let folder = tempfile::tempdir().unwrap();
+    std::fs::create_dir_all(folder.path().join(".making-x-1-0/objects")).unwrap();
+    let name = Name::parse("kept").unwrap();
+    Host::open(folder.path()).unwrap().create(&name, &files(&[("a", "1")]), "Begin").await.unwrap();
+    let host = Host::open(folder.path()).unwrap();
+    assert!(host.exists(&name) && !folder.path().join(".making-x-1-0").exists());
+}

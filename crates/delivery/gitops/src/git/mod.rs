@@ -224,6 +224,7 @@ impl Host {
         make_folder(&root.join(".archive"))?;
         // Absolute, because git runs elsewhere.
         let root = root.canonicalize().map_err(|source| Error::Folder { operation: "find", path: root, source })?;
+        sweep(&root)?;
         let (changes, _) = broadcast::channel(1024);
         Ok(Self(Arc::new(Inner { root, changes, trees: Mutex::default(), revisions: Mutex::default() })))
     }
@@ -428,6 +429,18 @@ pub fn url_of(name: &Name) -> String {
 
 fn make_folder(path: &Path) -> Result<(), Error> {
     std::fs::create_dir_all(path).map_err(|source| Error::Folder { operation: "make", path: path.to_owned(), source })
+}
+
+/// Removes repositories that were being made when the platform stopped.
+fn sweep(root: &Path) -> Result<(), Error> {
+    let failed = |source| Error::Folder { operation: "read", path: root.to_owned(), source };
+    for entry in std::fs::read_dir(root).map_err(failed)? {
+        let entry = entry.map_err(failed)?;
+        if entry.file_name().to_string_lossy().starts_with(".making-") {
+            remove_folder(&entry.path())?;
+        }
+    }
+    Ok(())
 }
 
 fn remove_folder(path: &Path) -> Result<(), Error> {
