@@ -80,7 +80,7 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
     }
 }
 
-/// Applies a route's changes. A name or value that HTTP does not allow is left out.
+/// Applies a route's changes; names and values that HTTP does not allow were refused when they were compiled.
 pub(crate) fn edit(headers: &mut HeaderMap, edits: &HeaderEdits) {
     let parsed = |(name, value): &(String, String)| Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_str(value).ok()?));
     for (name, value) in edits.set.iter().filter_map(parsed) {

@@ -241,6 +241,9 @@ fn filters(rule: &Value, path: &str) -> Result<Filters, String> {
             }
         }
     }
+    if let Some(malformed) = filters.request.malformed().or(filters.response.malformed()) {
+        return Err(format!("{path}.filters: {malformed:?} is not a header name or value"));
+    }
     if seen.contains("RequestRedirect") && (seen.contains("URLRewrite") || !list(rule, "backendRefs").is_empty()) {
         return Err(format!("{path}: RequestRedirect cannot stand beside URLRewrite or backendRefs"));
     }

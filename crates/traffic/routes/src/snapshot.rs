@@ -110,9 +110,13 @@ pub struct HeaderEdits {
 }
 
 impl HeaderEdits {
-    /// Returns whether nothing is changed.
-    pub fn is_empty(&self) -> bool {
-        self.set.is_empty() && self.add.is_empty() && self.remove.is_empty()
+    /// Returns the first name or value that HTTP does not allow (RFC 9110, section 5).
+    pub(crate) fn malformed(&self) -> Option<&str> {
+        let is_name = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+        let is_value = |value: &str| value.bytes().all(|byte| byte == b'\t' || (32..127).contains(&byte));
+        let pairs = self.set.iter().chain(&self.add);
+        let names = pairs.clone().map(|(name, _)| name).chain(&self.remove).filter(|name| !is_name(name));
+        names.chain(pairs.map(|(_, value)| value).filter(|value| !is_value(value))).map(String::as_str).next()
     }
 }
 

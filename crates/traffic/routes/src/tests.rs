@@ -160,6 +160,8 @@ fn what_is_not_acted_on_is_refused_by_name() {
         (json!([{"matches": [{"path": {"type": "RegularExpression", "value": "("}}]}]), "regular expression"),
         (json!([{"timeouts": {"request": "soon"}}]), "spec.rules[0].timeouts.request: \"soon\" is not a duration"),
         (json!([{"matches": [{"path": {"value": "x"}}]}]), "has to begin with /"),
+        (json!([{"filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "a b", "value": "1"}]}}]}]), "\"a b\" is not a header name"),
+        (json!([{"filters": [{"type": "ResponseHeaderModifier", "responseHeaderModifier": {"add": [{"name": "a", "value": "1\n2"}]}}]}]), "is not a header name or value"),
     ] {
         let mut objects = base();
         objects.apply(Kind::HttpRoute, route("r", &json!(["h.x"]), &rules));
@@ -293,6 +295,7 @@ fn a_virtual_service_says_what_it_asks_in_vain() {
         ("spec.http[0].fault", &(|spec: &mut Value| spec["http"][0]["fault"] = json!({})) as &dyn Fn(&mut Value)),
         ("spec.http[0].retries", &|spec| spec["http"][0]["retries"] = json!({"attempts": 3})),
         ("spec.http[0].route[0].destination.subset", &|spec| spec["http"][0]["route"][0]["destination"]["subset"] = json!("v1")),
+        ("\"x y\" is not a header name", &|spec| spec["http"][0]["headers"] = json!({"request": {"set": {"x y": "1"}}})),
         ("mesh", &|spec| spec["gateways"] = json!([])),
         ("NoMatchingParent", &|spec| spec["gateways"] = json!(["n/none"])),
         ("spec.tcp", &|spec| spec["tcp"] = json!([])),

@@ -84,12 +84,16 @@ fn rules(spec: &Value, key: &RouteKey, backends: &mut Backends<'_>, resolved: &m
             Some(text) => Some(duration_ms(text).ok_or_else(|| format!("{path}.timeout: {text:?} is not a duration"))?),
             None => None,
         };
+        let (to, back) = (edits(route.pointer("/headers/request")), edits(route.pointer("/headers/response")));
+        if let Some(malformed) = to.malformed().or(back.malformed()) {
+            return Err(format!("{path}.headers: {malformed:?} is not a header name or value"));
+        }
         let rewrite = &route["rewrite"];
         let template = |matches| Rule {
             route: key.clone(),
             matches,
-            request_headers: edits(route.pointer("/headers/request")),
-            response_headers: edits(route.pointer("/headers/response")),
+            request_headers: to.clone(),
+            response_headers: back.clone(),
             rewrite: Rewrite {
                 host: owned(rewrite, "authority"),
                 path: owned(rewrite, "uri").map(PathRewrite::Prefix),
