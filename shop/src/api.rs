@@ -52,7 +52,11 @@ fn collection(name: &str) -> String {
 /// Returns the API, health and metrics.
 pub(crate) fn router(state: Arc<State>) -> Router {
     let own = format!("/api/v1/{}", state.collection);
-    let mut router = Router::new().route("/", get(greet)).route("/health/live", get(live)).route("/health/ready", get(ready)).route("/metrics", get(metrics));
+    let mut router = Router::new()
+        .route("/", get(greet))
+        .route("/health/live", get(live))
+        .route("/health/ready", get(ready))
+        .route("/metrics", get(metrics));
     for path in ["/api/v1/items", own.as_str()] {
         if path == own && own == "/api/v1/items" {
             continue;
@@ -107,17 +111,24 @@ async fn stored<T: Send + 'static>(
 
 async fn greet(Extract(state): Shared, headers: HeaderMap) -> Response {
     let Config { name, version, hostname, .. } = &state.config;
-    if headers.get(header::ACCEPT).is_some_and(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html"))) {
+    if headers
+        .get(header::ACCEPT)
+        .is_some_and(|accept| accept.to_str().is_ok_and(|accept| accept.contains("text/html")))
+    {
         let page = format!(
             "<!doctype html><html lang=en><meta charset=utf-8><meta name=viewport content=\"width=device-width\"><title>{name}</title>\
              <style>:root{{color-scheme:light dark}}body{{font:16px/1.5 system-ui;margin:4rem auto;max-width:40rem;padding:0 1rem}}code{{font-size:.9em}}</style>\
              <h1>{name}</h1><p>Version {version}, answered by <code>{hostname}</code>.<p>Try <a href=\"/api/v1/{collection}\">/api/v1/{collection}</a>, \
              <a href=\"/health/ready\">/health/ready</a> or <a href=\"/metrics\">/metrics</a>.",
-            name = escaped(name), version = escaped(version), hostname = escaped(hostname), collection = escaped(&state.collection),
+            name = escaped(name),
+            version = escaped(version),
+            hostname = escaped(hostname),
+            collection = escaped(&state.collection),
         );
         return Html(page).into_response();
     }
-    Json(json!({"service": name, "version": version, "pod": hostname, "api": format!("/api/v1/{}", state.collection)})).into_response()
+    Json(json!({"service": name, "version": version, "pod": hostname, "api": format!("/api/v1/{}", state.collection)}))
+        .into_response()
 }
 
 fn escaped(text: &str) -> String {

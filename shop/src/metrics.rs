@@ -39,10 +39,15 @@ impl Metrics {
     /// Returns the counts as Prometheus text.
     pub(crate) fn exposition(&self) -> String {
         let counts = self.0.lock().unwrap_or_else(std::sync::PoisonError::into_inner);
-        let mut text = String::from("# HELP http_requests_total Total number of HTTP requests.\n# TYPE http_requests_total counter\n");
+        let mut text = String::from(
+            "# HELP http_requests_total Total number of HTTP requests.\n# TYPE http_requests_total counter\n",
+        );
         // Writing to a String cannot fail.
         for ((method, route, status), count) in &counts.requests {
-            let _ = writeln!(text, "http_requests_total{{method=\"{method}\",route=\"{route}\",status_code=\"{status}\"}} {count}");
+            let _ = writeln!(
+                text,
+                "http_requests_total{{method=\"{method}\",route=\"{route}\",status_code=\"{status}\"}} {count}"
+            );
         }
         text.push_str("# HELP http_request_duration_seconds Duration of HTTP requests in seconds.\n# TYPE http_request_duration_seconds histogram\n");
         for ((method, route), durations) in &counts.durations {

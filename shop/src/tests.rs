@@ -136,7 +136,10 @@ async fn the_service_answers_on_its_ports_until_it_is_told_to_stop() {
         for (address, path) in [(main, "/health/ready"), (metrics, "/metrics")] {
             use tokio::io::{AsyncReadExt, AsyncWriteExt};
             let mut stream = tokio::net::TcpStream::connect(address).await.unwrap();
-            stream.write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes()).await.unwrap();
+            stream
+                .write_all(format!("GET {path} HTTP/1.1\r\nhost: x\r\nconnection: close\r\n\r\n").as_bytes())
+                .await
+                .unwrap();
             let mut text = String::new();
             stream.read_to_string(&mut text).await.unwrap();
             assert!(text.starts_with("HTTP/1.1 200"), "{text}");

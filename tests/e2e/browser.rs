@@ -20,14 +20,32 @@ struct Browser {
 
 impl Browser {
     fn start(world: &World, width: u32, height: u32) -> Browser {
-        let mut driver = Command::new(which("chromedriver")).arg("--port=0").env("HOME", &world.home).stdout(Stdio::piped()).stderr(Stdio::null()).spawn().unwrap();
+        let mut driver = Command::new(which("chromedriver"))
+            .arg("--port=0")
+            .env("HOME", &world.home)
+            .stdout(Stdio::piped())
+            .stderr(Stdio::null())
+            .spawn()
+            .unwrap();
         let mut lines = BufReader::new(driver.stdout.take().unwrap()).lines();
         let port = lines
-            .find_map(|line| line.unwrap().split("started successfully on port ").nth(1).map(|rest| rest.trim_end_matches('.').parse().unwrap()))
+            .find_map(|line| {
+                line.unwrap()
+                    .split("started successfully on port ")
+                    .nth(1)
+                    .map(|rest| rest.trim_end_matches('.').parse().unwrap())
+            })
             .expect("chromedriver says its port");
         std::thread::spawn(move || lines.for_each(drop));
         let mut browser = Browser { driver, port, session: String::new() };
-        let arguments = ["--headless=new", "--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", &format!("--window-size={width},{height}"), "--hide-scrollbars"];
+        let arguments = [
+            "--headless=new",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--disable-dev-shm-usage",
+            &format!("--window-size={width},{height}"),
+            "--hide-scrollbars",
+        ];
         let wish = json!({"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:loggingPrefs": {"browser": "ALL"}, "goog:chromeOptions": {"args": arguments}}}});
         let answer = browser.ask("POST", "/session", &wish);
         browser.session = format!("/session/{}", answer["sessionId"].as_str().unwrap());
@@ -77,7 +95,12 @@ impl Browser {
     /// Returns what the console says is wrong.
     fn complaints(&self) -> Vec<String> {
         let log = self.ask("POST", &format!("{}/se/log", self.session), &json!({"type": "browser"}));
-        log.as_array().unwrap().iter().filter(|entry| entry["level"] == "SEVERE").map(|entry| entry["message"].as_str().unwrap().to_owned()).collect()
+        log.as_array()
+            .unwrap()
+            .iter()
+            .filter(|entry| entry["level"] == "SEVERE")
+            .map(|entry| entry["message"].as_str().unwrap().to_owned())
+            .collect()
     }
 }
 
@@ -143,12 +166,20 @@ fn people_see_services_live_and_work_on_them() {
     other.save(&shots.join("services-390.png"));
     other.open(&format!("{base}/services/development/{name}"));
     world.until("the service's page opens on a phone", || other.text().contains(&name));
-    assert_eq!(other.script("return document.documentElement.scrollWidth > document.documentElement.clientWidth"), false);
+    assert_eq!(
+        other.script("return document.documentElement.scrollWidth > document.documentElement.clientWidth"),
+        false
+    );
     other.save(&shots.join("service-390.png"));
 }
 
 fn pod(world: &World, name: &str) -> String {
     let service = world.service(name);
     let pods = service["pods"].as_array().cloned().unwrap_or_default();
-    pods.iter().filter(|pod| pod["ready"] == true).filter_map(|pod| pod["name"].as_str()).next_back().unwrap_or("no pod is ready").to_owned()
+    pods.iter()
+        .filter(|pod| pod["ready"] == true)
+        .filter_map(|pod| pod["name"].as_str())
+        .next_back()
+        .unwrap_or("no pod is ready")
+        .to_owned()
 }

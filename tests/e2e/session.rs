@@ -18,7 +18,11 @@ fn session(world: &World, isolation: &str) {
     assert!(started.out.lines().count() <= 12, "at most 12 lines at the end: {}", started.out);
     let status = world.status();
     assert_eq!(status["isolation"], isolation);
-    assert_eq!(isolation == "processes", !status["notIsolated"].as_array().unwrap().is_empty(), "what is not isolated is said");
+    assert_eq!(
+        isolation == "processes",
+        !status["notIsolated"].as_array().unwrap().is_empty(),
+        "what is not isolated is said"
+    );
     let sample = started.out.lines().find_map(|line| line.strip_prefix("Sample ")).unwrap().trim().to_owned();
     let host = sample.trim_start_matches("https://").split(':').next().unwrap().to_owned();
     assert_eq!(world.gateway(&host, "/").0, 200, "the printed sample answers");
@@ -47,7 +51,11 @@ fn session(world: &World, isolation: &str) {
 
     assert!(!world.ok(&["logs", &name, "--lines", "20"]).is_empty());
     world.ok(&["scale", &name, "2"]);
-    assert_eq!(world.shell("git pull -q && grep replicaCount values.yaml", &clone).out.trim(), "replicaCount: 2", "git owns the replicas");
+    assert_eq!(
+        world.shell("git pull -q && grep replicaCount values.yaml", &clone).out.trim(),
+        "replicaCount: 2",
+        "git owns the replicas"
+    );
     assert_eq!(world.service(&name)["deployment"]["readyReplicas"], 2);
     let listed = world.kubectl(&["get", "deploy,rs,pods,svc", "-A"]);
     assert!(listed.contains(&format!("deployment.apps/{name}")) && listed.contains("2/2"), "{listed}");

@@ -52,7 +52,18 @@ impl World {
 
     pub(crate) fn try_up(&self, more: &[&str]) -> Ran {
         let ports = self.ports.map(|port| port.to_string());
-        let mut arguments = vec!["up", "--detach", "--api-port", &ports[0], "--portal-port", &ports[1], "--https-port", &ports[2], "--gateway-port", &ports[3]];
+        let mut arguments = vec![
+            "up",
+            "--detach",
+            "--api-port",
+            &ports[0],
+            "--portal-port",
+            &ports[1],
+            "--https-port",
+            &ports[2],
+            "--gateway-port",
+            &ports[3],
+        ];
         arguments.extend(self.arguments.iter().map(String::as_str));
         arguments.extend(more);
         self.roadstead(&arguments)
@@ -103,7 +114,10 @@ impl World {
     }
 
     pub(crate) fn run(&self, program: &Path, arguments: &[&str], folder: &Path) -> Ran {
-        let output = self.command(program, arguments, folder).output().unwrap_or_else(|error| panic!("{}: {error}", program.display()));
+        let output = self
+            .command(program, arguments, folder)
+            .output()
+            .unwrap_or_else(|error| panic!("{}: {error}", program.display()));
         ran(&output)
     }
 
@@ -122,7 +136,12 @@ impl World {
 
     /// Runs `sh -c` in `folder` as a person would type it.
     pub(crate) fn shell(&self, script: &str, folder: &Path) -> Ran {
-        let path = format!("{}:{}:{}", binary_folder().display(), peers().display(), std::env::var("PATH").unwrap_or_default());
+        let path = format!(
+            "{}:{}:{}",
+            binary_folder().display(),
+            peers().display(),
+            std::env::var("PATH").unwrap_or_default()
+        );
         let output = self.command(Path::new("/bin/sh"), &["-ec", script], folder).env("PATH", path).output().unwrap();
         ran(&output)
     }
@@ -141,7 +160,11 @@ impl World {
         let ca = self.data.join("pki/gateway-ca.crt").display().to_string();
         let resolve = format!("{host}:{port}:127.0.0.1");
         let url = format!("https://{host}:{port}{path}");
-        let ran = self.run(&which("curl"), &["-sS", "--max-time", "5", "--cacert", &ca, "--resolve", &resolve, "-w", "\n%{http_code}", &url], &self.home);
+        let ran = self.run(
+            &which("curl"),
+            &["-sS", "--max-time", "5", "--cacert", &ca, "--resolve", &resolve, "-w", "\n%{http_code}", &url],
+            &self.home,
+        );
         let (body, code) = ran.out.rsplit_once('\n').unwrap_or(("", "0"));
         (code.parse().unwrap_or_default(), body.to_owned())
     }
@@ -203,7 +226,9 @@ pub(crate) fn which(name: &str) -> PathBuf {
     if peer.exists() {
         return peer;
     }
-    let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default()).map(|folder| folder.join(name)).find(|file| file.is_file());
+    let found = std::env::split_paths(&std::env::var_os("PATH").unwrap_or_default())
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file());
     found.unwrap_or_else(|| match name {
         "kubectl" | "helm" => panic!("{name} is missing: run 'cargo xtask peers' (needs Go)"),
         "chromedriver" => panic!("chromedriver is missing: apt-get install chromium chromium-driver"),
@@ -220,7 +245,13 @@ pub(crate) fn traces(data: &Path) -> Vec<String> {
     let output = Command::new("ip").args(["-o", "link"]).output();
     if let Ok(output) = output {
         let names = String::from_utf8_lossy(&output.stdout).into_owned();
-        traces.extend(names.lines().filter_map(|line| line.split(": ").nth(1)).filter(|name| name.starts_with("rs") || name.starts_with("rv")).map(|name| format!("link {name}")));
+        traces.extend(
+            names
+                .lines()
+                .filter_map(|line| line.split(": ").nth(1))
+                .filter(|name| name.starts_with("rs") || name.starts_with("rv"))
+                .map(|name| format!("link {name}")),
+        );
     }
     for entry in std::fs::read_dir("/proc").unwrap().flatten() {
         let arguments = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();

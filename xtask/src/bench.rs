@@ -20,7 +20,10 @@ pub(crate) fn up() -> anyhow::Result<()> {
     let size = std::fs::metadata(&binary)?.len();
     let (mut api, mut sample, mut push, mut memory) = (Vec::new(), Vec::new(), Vec::new(), Vec::new());
     for run in 0..RUNS {
-        let bench = Bench { data: std::env::temp_dir().join(format!("roadstead-bench-{}-{run}", std::process::id())), binary: binary.clone() };
+        let bench = Bench {
+            data: std::env::temp_dir().join(format!("roadstead-bench-{}-{run}", std::process::id())),
+            binary: binary.clone(),
+        };
         // The first start makes the data folder and packs the sample; it is measured as a user meets it.
         let steps = bench.up()?;
         api.push(seconds(&steps, "Kubernetes API answers")?);
@@ -31,15 +34,24 @@ pub(crate) fn up() -> anyhow::Result<()> {
     let row = |name: &str, value: String, target: &str| println!("| {name} | {value} | {target} |");
     println!("\n| figure | median of {RUNS} | target |\n|---|---|---|");
     row("up to API ready, first start", format!("{:.2} s", median(&mut api)), "≤ 1 s");
-    row("up to the sample answering through the gateway, first start", format!("{:.2} s", median(&mut sample)), "≤ 5 s");
+    row(
+        "up to the sample answering through the gateway, first start",
+        format!("{:.2} s", median(&mut sample)),
+        "≤ 5 s",
+    );
     row("push to three new pods ready (as `roadstead wait` sees it)", format!("{:.2} s", median(&mut push)), "≤ 5 s");
-    row("platform processes idle, PSS (control plane and gateway)", format!("{:.0} MB", median(&mut memory)), "≤ 120 MB");
+    row(
+        "platform processes idle, PSS (control plane and gateway)",
+        format!("{:.0} MB", median(&mut memory)),
+        "≤ 120 MB",
+    );
     row("binary, stripped", format!("{:.1} MB", size as f64 / 1e6), "≤ 60 MB");
     Ok(())
 }
 
 fn seconds(steps: &str, what: &str) -> anyhow::Result<f64> {
-    let line = steps.lines().find(|line| line.contains(what)).with_context(|| format!("no step says {what:?}:\n{steps}"))?;
+    let line =
+        steps.lines().find(|line| line.contains(what)).with_context(|| format!("no step says {what:?}:\n{steps}"))?;
     Ok(line.trim().split(' ').next().unwrap_or_default().parse()?)
 }
 
@@ -55,7 +67,11 @@ struct Bench {
 
 impl Bench {
     fn run(&self, arguments: &[&str]) -> anyhow::Result<String> {
-        let output = Command::new(&self.binary).args(arguments).env("ROADSTEAD_DATA", &self.data).stdin(Stdio::null()).output()?;
+        let output = Command::new(&self.binary)
+            .args(arguments)
+            .env("ROADSTEAD_DATA", &self.data)
+            .stdin(Stdio::null())
+            .output()?;
         if !output.status.success() {
             bail!("roadstead {arguments:?} failed: {}", String::from_utf8_lossy(&output.stderr));
         }
@@ -64,9 +80,23 @@ impl Bench {
 
     fn up(&self) -> anyhow::Result<String> {
         let held: Vec<_> = (0..4).map(|_| std::net::TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-        let ports: Vec<String> = held.iter().map(|listener| Ok(listener.local_addr()?.port().to_string())).collect::<std::io::Result<_>>()?;
+        let ports: Vec<String> = held
+            .iter()
+            .map(|listener| Ok(listener.local_addr()?.port().to_string()))
+            .collect::<std::io::Result<_>>()?;
         drop(held);
-        self.run(&["up", "--detach", "--api-port", &ports[0], "--portal-port", &ports[1], "--https-port", &ports[2], "--gateway-port", &ports[3]])
+        self.run(&[
+            "up",
+            "--detach",
+            "--api-port",
+            &ports[0],
+            "--portal-port",
+            &ports[1],
+            "--https-port",
+            &ports[2],
+            "--gateway-port",
+            &ports[3],
+        ])
     }
 
     fn push(&self) -> anyhow::Result<f64> {
@@ -93,7 +123,8 @@ impl Bench {
         for entry in std::fs::read_dir("/proc")?.flatten() {
             let arguments = std::fs::read(entry.path().join("cmdline")).unwrap_or_default();
             let arguments: Vec<&str> = std::str::from_utf8(&arguments).unwrap_or_default().split('\0').collect();
-            let ours = arguments.first().is_some_and(|program| Path::new(program) == self.binary) && arguments.get(1).is_some_and(|verb| matches!(*verb, "up" | "proxy"));
+            let ours = arguments.first().is_some_and(|program| Path::new(program) == self.binary)
+                && arguments.get(1).is_some_and(|verb| matches!(*verb, "up" | "proxy"));
             if ours && arguments.iter().any(|argument| Path::new(argument) == self.data) {
                 let rollup = std::fs::read_to_string(entry.path().join("smaps_rollup"))?;
                 let line = rollup.lines().find_map(|line| line.strip_prefix("Pss:")).context("no Pss line")?;

@@ -1,4 +1,5 @@
 //! The project's own chores: `cargo xtask <chore>`.
+#![allow(clippy::print_stdout, clippy::print_stderr, clippy::disallowed_methods, reason = "chores print and measure")]
 
 mod bench;
 mod codegen;

@@ -87,7 +87,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
     );
     let mut table = String::from("| file | document | what came of it |\n|---|---|---|\n");
     for (file, what, outcome) in &rows {
-        let class = ["acted on", "refused", "absent"].into_iter().find(|class| outcome.starts_with(class)).unwrap_or("absent");
+        let class =
+            ["acted on", "refused", "absent"].into_iter().find(|class| outcome.starts_with(class)).unwrap_or("absent");
         *counts.entry(class).or_default() += 1;
         writeln!(table, "| {file} | {what} | {outcome} |")?;
     }
@@ -116,11 +117,29 @@ impl Platform {
         let data = std::env::temp_dir().join(format!("roadstead-seeds-{}", std::process::id()));
         let binary = std::env::current_dir()?.join("target/release/roadstead");
         let held: Vec<_> = (0..4).map(|_| std::net::TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-        let ports: Vec<String> = held.iter().map(|listener| Ok(listener.local_addr()?.port().to_string())).collect::<std::io::Result<_>>()?;
+        let ports: Vec<String> = held
+            .iter()
+            .map(|listener| Ok(listener.local_addr()?.port().to_string()))
+            .collect::<std::io::Result<_>>()?;
         drop(held);
         let platform = Platform { data, binary, portal: format!("http://127.0.0.1:{}", ports[1]) };
-        let flags = ["up", "--detach", "--api-port", &ports[0], "--portal-port", &ports[1], "--https-port", &ports[2], "--gateway-port", &ports[3]];
-        let status = Command::new(&platform.binary).args(flags).env("ROADSTEAD_DATA", &platform.data).stdout(std::process::Stdio::null()).status()?;
+        let flags = [
+            "up",
+            "--detach",
+            "--api-port",
+            &ports[0],
+            "--portal-port",
+            &ports[1],
+            "--https-port",
+            &ports[2],
+            "--gateway-port",
+            &ports[3],
+        ];
+        let status = Command::new(&platform.binary)
+            .args(flags)
+            .env("ROADSTEAD_DATA", &platform.data)
+            .stdout(std::process::Stdio::null())
+            .status()?;
         if !status.success() {
             bail!("the platform did not start");
         }
@@ -132,13 +151,20 @@ impl Platform {
         if let Some((_, outcome)) = OTHER.iter().find(|(prefix, _)| name.starts_with(prefix)) {
             return Ok(vec![("chart".into(), (*outcome).to_owned())]);
         }
-        if !Path::new(name).extension().is_some_and(|extension| extension == "yaml") {
+        if Path::new(name).extension().is_none_or(|extension| extension != "yaml") {
             let kind = name.rsplit('.').next().unwrap_or_default();
             return Ok(vec![(kind.to_owned(), "absent: nothing here takes this yet".into())]);
         }
         let mut outcomes = Vec::new();
-        for document in text.split("\n---").filter(|document| document.lines().any(|line| !line.trim().is_empty() && !line.starts_with('#') && line.trim() != "---")) {
-            let field = |key: &str| document.lines().find_map(|line| line.strip_prefix(key)).map(|value| value.trim().trim_matches('"').to_owned());
+        for document in text.split("\n---").filter(|document| {
+            document.lines().any(|line| !line.trim().is_empty() && !line.starts_with('#') && line.trim() != "---")
+        }) {
+            let field = |key: &str| {
+                document
+                    .lines()
+                    .find_map(|line| line.strip_prefix(key))
+                    .map(|value| value.trim().trim_matches('"').to_owned())
+            };
             let (Some(version), Some(kind)) = (field("apiVersion:"), field("kind:")) else {
                 outcomes.push(("no Kubernetes object".into(), "absent: nothing here takes this yet".into()));
                 continue;
@@ -170,7 +196,8 @@ impl Platform {
             return Ok("absent: this kind is not served yet".into());
         }
         let line = error.lines().rfind(|line| !line.trim().is_empty()).unwrap_or_default();
-        let line: String = line.replace(&file.display().to_string(), "the document").replace('|', "\\|").chars().take(300).collect();
+        let line: String =
+            line.replace(&file.display().to_string(), "the document").replace('|', "\\|").chars().take(300).collect();
         Ok(format!("refused: {line}"))
     }
 
@@ -191,9 +218,16 @@ impl Platform {
         if !body.is_empty() {
             command.args(["-H", "Content-Type: application/json", "-d", body]);
         }
-        let mut child = command.arg(format!("{}{path}", self.portal)).stdin(std::process::Stdio::piped()).stdout(std::process::Stdio::piped()).spawn()?;
+        let mut child = command
+            .arg(format!("{}{path}", self.portal))
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped())
+            .spawn()?;
         let mut input = child.stdin.take().context("curl takes no input")?;
-        std::io::Write::write_all(&mut input, format!("header = \"Authorization: Bearer {}\"\n", token.trim()).as_bytes())?;
+        std::io::Write::write_all(
+            &mut input,
+            format!("header = \"Authorization: Bearer {}\"\n", token.trim()).as_bytes(),
+        )?;
         drop(input);
         let code = String::from_utf8_lossy(&child.wait_with_output()?.stdout).into_owned();
         Ok(if code.starts_with('2') { format!("acted on: {code}") } else { format!("absent: {code}") })
@@ -202,7 +236,11 @@ impl Platform {
 
 impl Drop for Platform {
     fn drop(&mut self) {
-        let purged = Command::new(&self.binary).args(["down", "--purge", "--yes"]).env("ROADSTEAD_DATA", &self.data).stderr(std::process::Stdio::null()).status();
+        let purged = Command::new(&self.binary)
+            .args(["down", "--purge", "--yes"])
+            .env("ROADSTEAD_DATA", &self.data)
+            .stderr(std::process::Stdio::null())
+            .status();
         if !purged.is_ok_and(|status| status.success()) {
             eprintln!("the platform on {} could not be removed", self.data.display());
         }

@@ -23,5 +23,9 @@ pub(crate) fn run(extent: Extent) -> anyhow::Result<()> {
         return Ok(());
     }
     step("release build", "cargo", &["build", "--release", "--package", "roadstead"])?;
-    step("end to end", "cargo", &["test", "--release", "--package", "roadstead", "--test", "e2e", "--", "--test-threads", "1"])
+    step(
+        "end to end",
+        "cargo",
+        &["test", "--release", "--package", "roadstead", "--test", "e2e", "--", "--test-threads", "1"],
+    )
 }

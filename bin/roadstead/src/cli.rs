@@ -6,12 +6,17 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// A complete microservices platform in one binary.
 #[derive(Debug, Parser)]
-#[command(name = "roadstead", version, propagate_version = true, after_help = "Examples:
+#[command(
+    name = "roadstead",
+    version,
+    propagate_version = true,
+    after_help = "Examples:
   roadstead up --detach
   roadstead new orders --template microservice --environment development
   roadstead get orders
   roadstead logs orders --follow
-  roadstead down")]
+  roadstead down"
+)]
 pub(crate) struct Cli {
     #[command(subcommand)]
     pub(crate) verb: Verb,
@@ -46,7 +51,9 @@ pub(crate) enum Verb {
         output: Output,
     },
     /// Make a service from a template.
-    #[command(after_help = "Examples:\n  roadstead new orders\n  roadstead new orders --template microservice --environment development")]
+    #[command(
+        after_help = "Examples:\n  roadstead new orders\n  roadstead new orders --template microservice --environment development"
+    )]
     New {
         /// Its name: a DNS label.
         name: String,
@@ -64,6 +71,9 @@ pub(crate) enum Verb {
     Get {
         /// Its name; all if absent.
         name: Option<String>,
+        /// Only services of this environment.
+        #[arg(long)]
+        environment: Option<String>,
         /// How to print it.
         #[arg(short, long, value_enum, default_value_t)]
         output: Output,

@@ -1,6 +1,10 @@
 //! The verbs that are processes of their own or need no runtime.
 
-use std::{net::{Ipv4Addr, SocketAddr}, process::ExitCode, time::Duration};
+use std::{
+    net::{Ipv4Addr, SocketAddr},
+    process::ExitCode,
+    time::Duration,
+};
 
 use base::settings;
 use clap::CommandFactory;
@@ -49,7 +53,11 @@ pub(crate) fn process(cli: &Cli) -> Option<ExitCode> {
 /// Sends the log to standard error, as `RUST_LOG` asks.
 pub(crate) fn log_to_stderr() {
     let filter = settings::env("RUST_LOG").unwrap_or_else(|| "info,kube=warn,hyper=warn,tower=warn".to_owned());
-    tracing_subscriber::fmt().with_env_filter(tracing_subscriber::EnvFilter::new(filter)).with_writer(std::io::stderr).with_ansi(false).init();
+    tracing_subscriber::fmt()
+        .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
+        .with_writer(std::io::stderr)
+        .with_ansi(false)
+        .init();
 }
 
 fn sample(name: Option<&str>) -> ExitCode {
@@ -61,7 +69,8 @@ fn sample(name: Option<&str>) -> ExitCode {
     let run = || -> anyhow::Result<()> {
         let mut config = shop::Config::from_values(value)?;
         if let Some(address) = settings::env("LISTEN_ADDR") {
-            let address: std::net::IpAddr = address.parse().map_err(|_| anyhow::anyhow!("LISTEN_ADDR={address:?} is no IP address"))?;
+            let address: std::net::IpAddr =
+                address.parse().map_err(|_| anyhow::anyhow!("LISTEN_ADDR={address:?} is no IP address"))?;
             config.listen.set_ip(address);
             config.metrics.set_ip(address);
         }

@@ -28,7 +28,12 @@ pub(crate) fn note(text: &str) {
 /// Returns rows as a table whose columns are as wide as they need to be.
 pub(crate) fn table(head: &[&str], rows: &[Vec<String>]) -> String {
     let width = |column: usize| {
-        rows.iter().filter_map(|row| row.get(column)).map(|cell| cell.chars().count()).chain([head[column].len()]).max().unwrap_or_default()
+        rows.iter()
+            .filter_map(|row| row.get(column))
+            .map(|cell| cell.chars().count())
+            .chain([head[column].len()])
+            .max()
+            .unwrap_or_default()
     };
     let line = |cells: Vec<&str>| {
         let mut text = String::new();

@@ -8,8 +8,8 @@ use std::net::{IpAddr, Ipv4Addr};
 use anyhow::Context;
 use base64::{Engine, engine::general_purpose::STANDARD};
 use rcgen::{
-    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose, GeneralSubtree, IsCa, Issuer,
-    KeyPair, KeyUsagePurpose, NameConstraints, SanType,
+    BasicConstraints, CertificateParams, CidrSubnet, DistinguishedName, DnType, ExtendedKeyUsagePurpose,
+    GeneralSubtree, IsCa, Issuer, KeyPair, KeyUsagePurpose, NameConstraints, SanType,
 };
 
 use crate::paths::{Paths, write_private};
@@ -62,13 +62,21 @@ impl Pki {
     }
 
     pub(crate) fn api_ca_der(&self) -> anyhow::Result<Vec<u8>> {
-        let der = rustls_pemfile::certs(&mut self.api.pem.as_bytes()).next().context("the API's authority file holds no certificate")?;
+        let der = rustls_pemfile::certs(&mut self.api.pem.as_bytes())
+            .next()
+            .context("the API's authority file holds no certificate")?;
         Ok(der.context("the API's authority file is damaged")?.to_vec())
     }
 
     /// Returns a new certificate for the API server.
     pub(crate) fn api_server(&self, addresses: &[IpAddr]) -> anyhow::Result<Leaf> {
-        let names = ["localhost", "kubernetes", "kubernetes.default", "kubernetes.default.svc", "kubernetes.default.svc.cluster.local"];
+        let names = [
+            "localhost",
+            "kubernetes",
+            "kubernetes.default",
+            "kubernetes.default.svc",
+            "kubernetes.default.svc.cluster.local",
+        ];
         self.api.sign("kube-apiserver", &[], &names, addresses, ExtendedKeyUsagePurpose::ServerAuth)
     }
 
@@ -79,7 +87,13 @@ impl Pki {
 
     /// Returns a new certificate for the platform's own HTTPS port.
     pub(crate) fn platform(&self) -> anyhow::Result<Leaf> {
-        self.gateway.sign("localhost", &[], &["localhost"], &[IpAddr::V4(Ipv4Addr::LOCALHOST)], ExtendedKeyUsagePurpose::ServerAuth)
+        self.gateway.sign(
+            "localhost",
+            &[],
+            &["localhost"],
+            &[IpAddr::V4(Ipv4Addr::LOCALHOST)],
+            ExtendedKeyUsagePurpose::ServerAuth,
+        )
     }
 
     /// Returns a kubeconfig that speaks as the user of `leaf`.
@@ -108,14 +122,25 @@ impl Authority {
             write_private(&key, pair.serialize_pem().as_bytes())?;
             write_private(&cert, pem.as_bytes())?;
         }
-        let read = |path: &std::path::Path| std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()));
+        let read = |path: &std::path::Path| {
+            std::fs::read_to_string(path).with_context(|| format!("failed to read {}", path.display()))
+        };
         let pem = read(&cert)?;
-        let pair = KeyPair::from_pem(&read(&key)?).with_context(|| format!("{} is damaged: restore it from a backup", key.display()))?;
-        let issuer = Issuer::from_ca_cert_pem(&pem, pair).with_context(|| format!("{} is damaged: restore it from a backup", cert.display()))?;
+        let pair = KeyPair::from_pem(&read(&key)?)
+            .with_context(|| format!("{} is damaged: restore it from a backup", key.display()))?;
+        let issuer = Issuer::from_ca_cert_pem(&pem, pair)
+            .with_context(|| format!("{} is damaged: restore it from a backup", cert.display()))?;
         Ok(Authority { pem, issuer })
     }
 
-    fn sign(&self, name: &str, groups: &[&str], dns: &[&str], addresses: &[IpAddr], usage: ExtendedKeyUsagePurpose) -> anyhow::Result<Leaf> {
+    fn sign(
+        &self,
+        name: &str,
+        groups: &[&str],
+        dns: &[&str],
+        addresses: &[IpAddr],
+        usage: ExtendedKeyUsagePurpose,
+    ) -> anyhow::Result<Leaf> {
         let mut params = params(name, groups, LEAF_DAYS);
         params.key_usages = vec![KeyUsagePurpose::DigitalSignature];
         params.extended_key_usages = vec![usage];
@@ -125,7 +150,8 @@ impl Authority {
         }
         params.subject_alt_names.extend(addresses.iter().map(|address| SanType::IpAddress(*address)));
         let key = KeyPair::generate().context("failed to make a key")?;
-        let certificate = params.signed_by(&key, &self.issuer).with_context(|| format!("failed to sign a certificate for {name}"))?;
+        let certificate =
+            params.signed_by(&key, &self.issuer).with_context(|| format!("failed to sign a certificate for {name}"))?;
         Ok(Leaf { pem: certificate.pem(), der: certificate.der().to_vec(), key })
     }
 }
@@ -139,7 +165,8 @@ fn params(name: &str, groups: &[&str], days: i64) -> CertificateParams {
     }
     params.distinguished_name = subject;
     let day = |offset: i64| {
-        let date = (base::clock::now() + jiff::SignedDuration::from_hours(24 * offset)).to_zoned(jiff::tz::TimeZone::UTC);
+        let date =
+            (base::clock::now() + jiff::SignedDuration::from_hours(24 * offset)).to_zoned(jiff::tz::TimeZone::UTC);
         rcgen::date_time_ymd(i32::from(date.year()), date.month().unsigned_abs(), date.day().unsigned_abs())
     };
     params.not_before = day(-1);

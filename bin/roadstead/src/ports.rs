@@ -17,7 +17,10 @@ pub(crate) async fn bind(port: u16, what: &str, flag: &str) -> anyhow::Result<Tc
 
 /// Says who holds a port and what to do.
 pub(crate) fn taken(port: u16, what: &str, flag: &str) -> String {
-    let holder = holder(port).map_or_else(|| "by a process that this user may not see".to_owned(), |(pid, name)| format!("by {name} (process {pid})"));
+    let holder = holder(port).map_or_else(
+        || "by a process that this user may not see".to_owned(),
+        |(pid, name)| format!("by {name} (process {pid})"),
+    );
     format!("port {port}, wanted for {what}, is taken {holder}: stop that process, or choose another port with {flag}")
 }
 
@@ -29,13 +32,17 @@ fn holder(port: u16) -> Option<(u32, String)> {
             let fields: Vec<&str> = line.split_whitespace().collect();
             let local = fields.get(1)?.rsplit(':').next()?;
             // 0A: listening.
-            (u16::from_str_radix(local, 16).ok()? == port && *fields.get(3)? == "0A").then(|| fields.get(9).map(|inode| (*inode).to_owned()))?
+            (u16::from_str_radix(local, 16).ok()? == port && *fields.get(3)? == "0A")
+                .then(|| fields.get(9).map(|inode| (*inode).to_owned()))?
         })
     })?;
     let wanted = format!("socket:[{inode}]");
     std::fs::read_dir("/proc").ok()?.flatten().find_map(|entry| {
         let pid: u32 = entry.file_name().to_str()?.parse().ok()?;
-        let holds = std::fs::read_dir(entry.path().join("fd")).ok()?.flatten().any(|fd| std::fs::read_link(fd.path()).is_ok_and(|link| link.to_string_lossy() == wanted));
+        let holds = std::fs::read_dir(entry.path().join("fd"))
+            .ok()?
+            .flatten()
+            .any(|fd| std::fs::read_link(fd.path()).is_ok_and(|link| link.to_string_lossy() == wanted));
         holds.then(|| {
             let name = std::fs::read_to_string(entry.path().join("comm")).unwrap_or_default();
             (pid, name.trim().to_owned())

@@ -34,7 +34,8 @@ impl Progress {
 }
 
 fn append(file: &Path, line: &str) {
-    let written = std::fs::OpenOptions::new().create(true).append(true).open(file).and_then(|mut file| writeln!(file, "{line}"));
+    let written =
+        std::fs::OpenOptions::new().create(true).append(true).open(file).and_then(|mut file| writeln!(file, "{line}"));
     if let Err(error) = written {
         tracing::warn!(%error, "a step could not be written for the command that waits");
     }

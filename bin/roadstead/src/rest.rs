@@ -20,7 +20,8 @@ impl Rest {
     /// Returns a client of the platform that runs on this folder.
     pub(crate) fn connect(paths: &Paths) -> anyhow::Result<Rest> {
         let platform = Platform::running(paths)?;
-        let token = std::fs::read_to_string(paths.token()).with_context(|| format!("failed to read {}", paths.token().display()))?;
+        let token = std::fs::read_to_string(paths.token())
+            .with_context(|| format!("failed to read {}", paths.token().display()))?;
         Ok(Rest { platform, token: token.trim().to_owned() })
     }
 
@@ -37,15 +38,25 @@ impl Rest {
         read(response).await.map(Some)
     }
 
-    pub(crate) async fn send<T: DeserializeOwned>(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> anyhow::Result<T> {
+    pub(crate) async fn send<T: DeserializeOwned>(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> anyhow::Result<T> {
         read(self.request(method, path, body).await?).await
     }
 
     /// Returns an answer whose body is still to be read.
-    pub(crate) async fn request(&self, method: Method, path: &str, body: Option<&impl Serialize>) -> anyhow::Result<http::Response<Incoming>> {
-        let stream = tokio::net::TcpStream::connect(self.platform.portal)
-            .await
-            .with_context(|| format!("the platform does not answer on {}: see 'roadstead status'", self.platform.portal))?;
+    pub(crate) async fn request(
+        &self,
+        method: Method,
+        path: &str,
+        body: Option<&impl Serialize>,
+    ) -> anyhow::Result<http::Response<Incoming>> {
+        let stream = tokio::net::TcpStream::connect(self.platform.portal).await.with_context(|| {
+            format!("the platform does not answer on {}: see 'roadstead status'", self.platform.portal)
+        })?;
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let tasks = base::task::Tasks::new();
         tasks.spawn("connection", base::task::OnError::Log, connection);
@@ -66,10 +77,12 @@ async fn read<T: DeserializeOwned>(response: http::Response<Incoming>) -> anyhow
     let status = response.status();
     let bytes = response.into_body().collect().await?.to_bytes();
     if !status.is_success() {
-        let problem: Problem = serde_json::from_slice(&bytes).map_err(|_| anyhow!("the platform answered {status}: {}", String::from_utf8_lossy(&bytes)))?;
+        let problem: Problem = serde_json::from_slice(&bytes)
+            .map_err(|_| anyhow!("the platform answered {status}: {}", String::from_utf8_lossy(&bytes)))?;
         let title = if problem.detail.is_empty() { problem.title } else { problem.detail };
         bail!("{title} [{}]", problem.code);
     }
     let bytes = if bytes.is_empty() { Bytes::from_static(b"null") } else { bytes };
-    serde_json::from_slice(&bytes).context("the platform's answer is not what this version expects: are both the same version?")
+    serde_json::from_slice(&bytes)
+        .context("the platform's answer is not what this version expects: are both the same version?")
 }

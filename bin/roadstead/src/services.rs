@@ -96,7 +96,10 @@ pub(crate) async fn start(
 
     let client = |name: &str| server.client(User::new(name, &["system:masters"]));
     define(&client("roadstead:setup"), options).await?;
-    controllers::run(Controllers { client: client("system:kube-controller-manager"), root_ca: Some(pki.api_ca_pem().to_owned()) }, tasks);
+    controllers::run(
+        Controllers { client: client("system:kube-controller-manager"), root_ca: Some(pki.api_ca_pem().to_owned()) },
+        tasks,
+    );
 
     let images = images::Store::open(paths.images())?;
     let sample_image = pack(images.clone()).await?;
@@ -120,7 +123,12 @@ pub(crate) async fn start(
     let stop = tasks.stop();
     tasks.spawn("node", OnError::Shutdown, node.run(stop));
 
-    let gitops = gitops::Gitops::build(gitops::Config { client: client("roadstead:delivery"), data: paths.delivery(), sample_image, kube_version: apiserver::VERSION.2.to_owned() })?;
+    let gitops = gitops::Gitops::build(gitops::Config {
+        client: client("roadstead:delivery"),
+        data: paths.delivery(),
+        sample_image,
+        kube_version: apiserver::VERSION.2.to_owned(),
+    })?;
     let git = gitops.router();
     let stop = tasks.stop();
     tasks.spawn("delivery", OnError::Shutdown, async move {
@@ -141,7 +149,17 @@ pub(crate) async fn start(
         data: paths.root().display().to_string(),
         started_at: clock::now_rfc3339(),
     };
-    serve_pages(paths, &pki, client("roadstead:portal"), &platform, listeners.portal, listeners.https, git, images, tasks)?;
+    serve_pages(
+        paths,
+        &pki,
+        client("roadstead:portal"),
+        &platform,
+        listeners.portal,
+        listeners.https,
+        git,
+        images,
+        tasks,
+    )?;
     progress.done("portal, git and registry answer");
     start_gateway(paths, options.gateway_port).await?;
     progress.done("gateway listens");
@@ -226,10 +244,17 @@ impl images::registry::Access for RegistryAccess {
             Action::Push => "update",
         };
         let decided = async {
-            let Some(user) = client::access::authenticate(&self.client, &token).await? else { return Ok(Verdict::Unauthenticated) };
+            let Some(user) = client::access::authenticate(&self.client, &token).await? else {
+                return Ok(Verdict::Unauthenticated);
+            };
             let name = repository.unwrap_or_default();
-            let wish = client::access::Wish { verb, group: "platform.io", resource: "images", namespace: "", name: &name };
-            Ok::<_, client::access::Error>(if client::access::allowed(&self.client, &user, wish).await? { Verdict::Allow } else { Verdict::Denied })
+            let wish =
+                client::access::Wish { verb, group: "platform.io", resource: "images", namespace: "", name: &name };
+            Ok::<_, client::access::Error>(if client::access::allowed(&self.client, &user, wish).await? {
+                Verdict::Allow
+            } else {
+                Verdict::Denied
+            })
         };
         decided.await.unwrap_or_else(|error| {
             tracing::warn!(error = %base::fault::Chain(&error), "an access to the registry could not be decided");
@@ -263,7 +288,9 @@ async fn define(client: &Client, options: &Up) -> anyhow::Result<()> {
 async fn apply(client: &Client, gvk: &GroupVersionKind, namespace: &str, object: Value) -> anyhow::Result<()> {
     let api = dynamic(client, gvk, namespace);
     let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    api.patch(&name, &PatchParams::apply("roadstead").force(), &Patch::Apply(object)).await.with_context(|| format!("failed to apply {} {name}", gvk.kind))?;
+    api.patch(&name, &PatchParams::apply("roadstead").force(), &Patch::Apply(object))
+        .await
+        .with_context(|| format!("failed to apply {} {name}", gvk.kind))?;
     Ok(())
 }
 
@@ -280,8 +307,13 @@ async fn create(client: &Client, gvk: &GroupVersionKind, namespace: &str, object
 
 fn dynamic(client: &Client, gvk: &GroupVersionKind, namespace: &str) -> Api<DynamicObject> {
     let resource = ApiResource::from_gvk(gvk);
-    let resource = if gvk.kind == "GatewayClass" { ApiResource::from_gvk_with_plural(gvk, "gatewayclasses") } else { resource };
-    if namespace.is_empty() { Api::all_with(client.clone(), &resource) } else { Api::namespaced_with(client.clone(), namespace, &resource) }
+    let resource =
+        if gvk.kind == "GatewayClass" { ApiResource::from_gvk_with_plural(gvk, "gatewayclasses") } else { resource };
+    if namespace.is_empty() {
+        Api::all_with(client.clone(), &resource)
+    } else {
+        Api::namespaced_with(client.clone(), namespace, &resource)
+    }
 }
 
 /// Packs this program as the sample service's image; returns its reference.
@@ -296,7 +328,9 @@ async fn pack(store: images::Store) -> anyhow::Result<String> {
         user: "1000:1000".into(),
         ..images::pack::Config::default()
     };
-    tokio::task::spawn_blocking(move || images::pack::pack(&store, &program, &named, &config)).await.context("packing the sample image broke off")??;
+    tokio::task::spawn_blocking(move || images::pack::pack(&store, &program, &named, &config))
+        .await
+        .context("packing the sample image broke off")??;
     Ok(reference)
 }
 
@@ -316,7 +350,10 @@ async fn wait_for_sample(paths: &Paths, gateway: SocketAddr, tasks: &Tasks) -> a
         match crate::verbs::probe::get(&tls, gateway, SAMPLE_HOST, "/health/ready").await {
             Ok(200) => return Ok(()),
             _ if tasks.stop().is_cancelled() => bail!("a part of the platform failed; see its log"),
-            _ if clock::instant() > deadline => bail!("the sample does not answer: see 'roadstead get {SAMPLE}' and {}", paths.log("platform").display()),
+            _ if clock::instant() > deadline => bail!(
+                "the sample does not answer: see 'roadstead get {SAMPLE}' and {}",
+                paths.log("platform").display()
+            ),
             _ => tokio::time::sleep(Duration::from_millis(25)).await,
         }
     }
@@ -339,16 +376,26 @@ async fn start_gateway(paths: &Paths, port: u16) -> anyhow::Result<()> {
     }
     let log = paths.log("gateway");
     std::fs::create_dir_all(paths.root().join("log")).context("failed to create the log folder")?;
-    let open = || std::fs::OpenOptions::new().create(true).append(true).open(&log).with_context(|| format!("failed to open {}", log.display()));
+    let open = || {
+        std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(&log)
+            .with_context(|| format!("failed to open {}", log.display()))
+    };
     let before = proxy::status(&paths.gateway()).await.ok().map(|status| status.pid);
     let mut command = std::process::Command::new(&program);
     // A process group of its own, so that the terminal's signals reach the platform alone.
     std::os::unix::process::CommandExt::process_group(&mut command, 0);
     command.arg("proxy").arg("--data").arg(paths.root()).arg("--https-port").arg(port.to_string());
-    let mut child = command.stdin(Stdio::null()).stdout(open()?).stderr(open()?).spawn().context("failed to start the gateway")?;
+    let mut child =
+        command.stdin(Stdio::null()).stdout(open()?).stderr(open()?).spawn().context("failed to start the gateway")?;
     let deadline = clock::instant() + Duration::from_secs(20);
     loop {
-        if proxy::status(&paths.gateway()).await.is_ok_and(|status| status.https.is_some() && Some(status.pid) != before) {
+        if proxy::status(&paths.gateway())
+            .await
+            .is_ok_and(|status| status.https.is_some() && Some(status.pid) != before)
+        {
             return write_private(&mark, build.as_bytes());
         }
         if let Some(status) = child.try_wait().context("failed to watch the gateway")? {
@@ -406,12 +453,18 @@ fn link_socket(paths: &Paths) -> anyhow::Result<tokio::net::UnixListener> {
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
         Err(error) => return Err(error).with_context(|| format!("failed to remove {}", file.display())),
     }
-    let listener = tokio::net::UnixListener::bind(&file).with_context(|| format!("failed to listen on {}", file.display()))?;
-    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600)).context("failed to close the socket to others")?;
+    let listener =
+        tokio::net::UnixListener::bind(&file).with_context(|| format!("failed to listen on {}", file.display()))?;
+    std::fs::set_permissions(&file, std::fs::Permissions::from_mode(0o600))
+        .context("failed to close the socket to others")?;
     Ok(listener)
 }
 
-async fn serve_links(listener: tokio::net::UnixListener, handle: portal::Handle, stop: tokio_util::sync::CancellationToken) -> anyhow::Result<()> {
+async fn serve_links(
+    listener: tokio::net::UnixListener,
+    handle: portal::Handle,
+    stop: tokio_util::sync::CancellationToken,
+) -> anyhow::Result<()> {
     use tokio::io::AsyncWriteExt;
     loop {
         let (mut stream, _) = tokio::select! {
@@ -429,7 +482,9 @@ async fn serve_links(listener: tokio::net::UnixListener, handle: portal::Handle,
 pub(crate) async fn login_link(paths: &Paths, platform: &Platform) -> anyhow::Result<String> {
     use tokio::io::AsyncReadExt;
     let file = paths.portal().join("links.sock");
-    let mut stream = tokio::net::UnixStream::connect(&file).await.with_context(|| format!("the platform (process {}) does not answer", platform.pid))?;
+    let mut stream = tokio::net::UnixStream::connect(&file)
+        .await
+        .with_context(|| format!("the platform (process {}) does not answer", platform.pid))?;
     let mut link = String::new();
     stream.read_to_string(&mut link).await.context("the platform gave no link")?;
     Ok(link)

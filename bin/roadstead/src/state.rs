@@ -43,8 +43,11 @@ impl Platform {
 
     pub(crate) fn read(paths: &Paths) -> anyhow::Result<Platform> {
         let file = paths.platform();
-        let text = std::fs::read(&file).with_context(|| format!("no platform runs on {}: start one with 'roadstead up'", paths.root().display()))?;
-        serde_json::from_slice(&text).with_context(|| format!("{} is damaged: run 'roadstead down', then 'roadstead up'", file.display()))
+        let text = std::fs::read(&file).with_context(|| {
+            format!("no platform runs on {}: start one with 'roadstead up'", paths.root().display())
+        })?;
+        serde_json::from_slice(&text)
+            .with_context(|| format!("{} is damaged: run 'roadstead down', then 'roadstead up'", file.display()))
     }
 
     /// Returns the platform that runs on this folder, or an error that says how to start one.
@@ -57,12 +60,19 @@ impl Platform {
 }
 
 /// Holds the data folder for one platform, for as long as the process lives.
-pub(crate) struct Lock(#[expect(dead_code, reason = "the lock lives as long as the file is open")] Flock<std::fs::File>);
+pub(crate) struct Lock(
+    #[expect(dead_code, reason = "the lock lives as long as the file is open")] Flock<std::fs::File>,
+);
 
 /// Takes the data folder; `None` if a platform has it.
 pub(crate) fn lock(paths: &Paths) -> anyhow::Result<Option<Lock>> {
     check_folder(paths)?;
-    let file = std::fs::OpenOptions::new().create(true).truncate(false).write(true).open(paths.lock()).with_context(|| format!("failed to open {}", paths.lock().display()))?;
+    let file = std::fs::OpenOptions::new()
+        .create(true)
+        .truncate(false)
+        .write(true)
+        .open(paths.lock())
+        .with_context(|| format!("failed to open {}", paths.lock().display()))?;
     match Flock::lock(file, FlockArg::LockExclusiveNonblock) {
         Ok(lock) => Ok(Some(Lock(lock))),
         Err((_, nix::errno::Errno::EWOULDBLOCK)) => Ok(None),
@@ -81,13 +91,18 @@ pub(crate) fn is_locked(paths: &Paths) -> anyhow::Result<bool> {
 fn check_folder(paths: &Paths) -> anyhow::Result<()> {
     use std::os::unix::fs::{DirBuilderExt, MetadataExt};
     let root = paths.root();
-    std::fs::DirBuilder::new().recursive(true).mode(0o700).create(root).with_context(|| {
-        format!("failed to create the data folder {}: choose another with --data", root.display())
-    })?;
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(root)
+        .with_context(|| format!("failed to create the data folder {}: choose another with --data", root.display()))?;
     let owner = std::fs::metadata(root).with_context(|| format!("failed to look at {}", root.display()))?.uid();
     let me = nix::unistd::geteuid().as_raw();
     if owner != me {
-        bail!("the data folder {} belongs to user {owner}, and you are user {me}: choose another with --data, or run as its owner", root.display());
+        bail!(
+            "the data folder {} belongs to user {owner}, and you are user {me}: choose another with --data, or run as its owner",
+            root.display()
+        );
     }
     check_version(&paths.version())
 }
@@ -95,13 +110,18 @@ fn check_folder(paths: &Paths) -> anyhow::Result<()> {
 fn check_version(file: &Path) -> anyhow::Result<()> {
     match std::fs::read_to_string(file) {
         Ok(text) => {
-            let found: u32 = text.trim().parse().with_context(|| format!("{} does not hold a version", file.display()))?;
+            let found: u32 =
+                text.trim().parse().with_context(|| format!("{} does not hold a version", file.display()))?;
             if found > LAYOUT {
-                bail!("the data folder has layout {found}, and this roadstead knows up to {LAYOUT}: use the newer roadstead that made it, or another folder with --data");
+                bail!(
+                    "the data folder has layout {found}, and this roadstead knows up to {LAYOUT}: use the newer roadstead that made it, or another folder with --data"
+                );
             }
             Ok(())
         }
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => write_private(file, format!("{LAYOUT}\n").as_bytes()),
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+            write_private(file, format!("{LAYOUT}\n").as_bytes())
+        }
         Err(error) => Err(error).with_context(|| format!("failed to read {}", file.display())),
     }
 }

@@ -6,7 +6,13 @@ use anyhow::{Context, bail};
 use base::clock;
 use nix::{sys::signal::Signal, unistd::Pid};
 
-use crate::{cli::Down, confirm, output, paths::Paths, services, state::{self, Platform}};
+use crate::{
+    cli::Down,
+    confirm, output,
+    paths::Paths,
+    services,
+    state::{self, Platform},
+};
 
 /// How long workloads may take to end.
 const GRACE: Duration = Duration::from_secs(30);
@@ -67,7 +73,11 @@ pub(crate) async fn workloads(paths: &Paths) -> anyhow::Result<()> {
 }
 
 fn contents(paths: &Paths) -> Vec<String> {
-    let count = |folder: std::path::PathBuf| std::fs::read_dir(folder).map_or(0, |entries| entries.flatten().filter(|entry| !entry.file_name().to_string_lossy().starts_with('.')).count());
+    let count = |folder: std::path::PathBuf| {
+        std::fs::read_dir(folder).map_or(0, |entries| {
+            entries.flatten().filter(|entry| !entry.file_name().to_string_lossy().starts_with('.')).count()
+        })
+    };
     vec![
         format!("{} repositories", count(paths.delivery().join("git"))),
         format!("{} pods with their volumes and logs", count(paths.node().join("pods"))),

@@ -91,7 +91,9 @@ async fn bind(paths: &Paths, options: &Up) -> anyhow::Result<Listeners> {
     let wanted = [options.api_port, options.portal_port, options.https_port, options.gateway_port];
     for (at, port) in wanted.iter().enumerate() {
         if *port != 0 && wanted[..at].contains(port) {
-            bail!("port {port} is wanted twice: choose different ports with --api-port, --portal-port, --https-port and --gateway-port");
+            bail!(
+                "port {port} is wanted twice: choose different ports with --api-port, --portal-port, --https-port and --gateway-port"
+            );
         }
     }
     let listeners = Listeners {
@@ -108,8 +110,12 @@ async fn bind(paths: &Paths, options: &Up) -> anyhow::Result<Listeners> {
 
 fn isolation(choice: IsolationChoice) -> anyhow::Result<node::Isolation> {
     match (choice, node::probe()) {
-        (IsolationChoice::Processes, _) => Ok(node::Isolation::Processes { why: vec!["--isolation processes was asked for".into()] }),
-        (IsolationChoice::Full, node::Isolation::Processes { why }) => bail!("containers cannot be run here: {}", why.join("; ")),
+        (IsolationChoice::Processes, _) => {
+            Ok(node::Isolation::Processes { why: vec!["--isolation processes was asked for".into()] })
+        }
+        (IsolationChoice::Full, node::Isolation::Processes { why }) => {
+            bail!("containers cannot be run here: {}", why.join("; "))
+        }
         (_, found) => Ok(found),
     }
 }
@@ -117,7 +123,13 @@ fn isolation(choice: IsolationChoice) -> anyhow::Result<node::Isolation> {
 async fn detach(paths: &Paths, options: &Up) -> anyhow::Result<()> {
     let log = paths.log("platform");
     std::fs::create_dir_all(log.parent().unwrap_or(paths.root())).context("failed to create the log folder")?;
-    let open = |path: &Path| std::fs::OpenOptions::new().create(true).append(true).open(path).with_context(|| format!("failed to open {}", path.display()));
+    let open = |path: &Path| {
+        std::fs::OpenOptions::new()
+            .create(true)
+            .append(true)
+            .open(path)
+            .with_context(|| format!("failed to open {}", path.display()))
+    };
     let (out, err) = (open(&log)?, open(&log)?);
     let steps = paths.root().join("steps");
     for stale in [steps.clone(), services::ready_file(paths)] {
@@ -143,7 +155,12 @@ async fn detach(paths: &Paths, options: &Up) -> anyhow::Result<()> {
     if options.no_sample {
         command.arg("--no-sample");
     }
-    let mut child = command.stdin(Stdio::null()).stdout(out).stderr(err).spawn().context("failed to start the platform's process")?;
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(out)
+        .stderr(err)
+        .spawn()
+        .context("failed to start the platform's process")?;
     let deadline = clock::instant() + START_WITHIN;
     let mut shown = 0;
     loop {
@@ -168,7 +185,12 @@ async fn detach(paths: &Paths, options: &Up) -> anyhow::Result<()> {
 
 fn last_error(log: &Path) -> String {
     let text = std::fs::read_to_string(log).unwrap_or_default();
-    text.lines().rev().find(|line| line.starts_with("error: ")).or_else(|| text.lines().last()).unwrap_or("it said nothing").to_owned()
+    text.lines()
+        .rev()
+        .find(|line| line.starts_with("error: "))
+        .or_else(|| text.lines().last())
+        .unwrap_or("it said nothing")
+        .to_owned()
 }
 
 async fn print_links(paths: &Paths, platform: &Platform) -> anyhow::Result<()> {
@@ -176,7 +198,12 @@ async fn print_links(paths: &Paths, platform: &Platform) -> anyhow::Result<()> {
     let port = platform.gateway.port();
     output::data(&format!("Portal      {link}"));
     output::data(&format!("Sample      https://{}:{port}/", services::SAMPLE_HOST));
-    output::data(&format!("            curl --cacert {} --resolve {}:{port}:127.0.0.1 https://{}:{port}/", paths.gateway_ca().display(), services::SAMPLE_HOST, services::SAMPLE_HOST));
+    output::data(&format!(
+        "            curl --cacert {} --resolve {}:{port}:127.0.0.1 https://{}:{port}/",
+        paths.gateway_ca().display(),
+        services::SAMPLE_HOST,
+        services::SAMPLE_HOST
+    ));
     output::data(&format!("Kubernetes  export KUBECONFIG={}", paths.kubeconfig().display()));
     if !platform.not_isolated.is_empty() {
         output::data(&format!("Isolation   {}: {}", platform.isolation, platform.not_isolated.join("; ")));

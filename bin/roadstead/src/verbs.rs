@@ -23,13 +23,19 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Up(options) => up::run(&paths, &options).await,
         Verb::Down(options) => stop::run(&paths, &options).await,
         Verb::Status { output } => status(&paths, output),
-        Verb::New { name, template, environment, no_wait } => services::new(&paths, &name, &template, &environment, no_wait).await,
-        Verb::Get { name, output } => services::get(&paths, name.as_deref(), output).await,
+        Verb::New { name, template, environment, no_wait } => {
+            services::new(&paths, &name, &template, &environment, no_wait).await
+        }
+        Verb::Get { name, environment, output } => {
+            services::get(&paths, name.as_deref(), environment.as_deref(), output).await
+        }
         Verb::Wait { name, synced, healthy, timeout } => services::wait(&paths, &name, synced, healthy, timeout).await,
         Verb::Logs { name, lines, follow } => services::logs(&paths, &name, lines, follow).await,
         Verb::Scale { name, replicas, no_wait } => services::scale(&paths, &name, replicas, no_wait).await,
         Verb::Delete { name, yes } => services::delete(&paths, &name, yes).await,
-        Verb::Repo(crate::cli::Repo::Clone { name, directory }) => repository::clone(&paths, &name, directory.as_deref()).await,
+        Verb::Repo(crate::cli::Repo::Clone { name, directory }) => {
+            repository::clone(&paths, &name, directory.as_deref()).await
+        }
         Verb::Kubeconfig(PathOf::Path) => {
             output::data(&paths.kubeconfig().display().to_string());
             Ok(())
@@ -83,7 +89,13 @@ fn status(paths: &Paths, format: Output) -> anyhow::Result<()> {
         ("Kubernetes", format!("https://{}", platform.api)),
         ("Git, registry", platform.https_url()),
         ("Services", format!("https://<name>.<domain>:{}", platform.gateway.port())),
-        ("Isolation", std::iter::once(platform.isolation.clone()).chain(platform.not_isolated.iter().cloned()).collect::<Vec<_>>().join("; ")),
+        (
+            "Isolation",
+            std::iter::once(platform.isolation.clone())
+                .chain(platform.not_isolated.iter().cloned())
+                .collect::<Vec<_>>()
+                .join("; "),
+        ),
         ("Data", platform.data.clone()),
         ("Since", platform.started_at.clone()),
     ];
@@ -99,9 +111,10 @@ async fn pack(paths: &Paths, elf: &std::path::Path, tag: Option<String>) -> anyh
     let reference = images::Reference::parse(&format!("registry.cluster.local/{tag}"))?;
     let store = images::Store::open(paths.images())?;
     let (elf, named) = (elf.to_owned(), reference.clone());
-    let digest = tokio::task::spawn_blocking(move || images::pack::pack(&store, &elf, &named, &images::pack::Config::default()))
-        .await
-        .context("packing broke off")??;
+    let digest =
+        tokio::task::spawn_blocking(move || images::pack::pack(&store, &elf, &named, &images::pack::Config::default()))
+            .await
+            .context("packing broke off")??;
     output::data(&format!("registry.cluster.local/{tag}@{digest}"));
     Ok(())
 }

@@ -31,7 +31,8 @@ pub(crate) async fn get(tls: &TlsConnector, gateway: SocketAddr, host: &str, pat
         let (mut sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
         let tasks = base::task::Tasks::new();
         tasks.spawn("probe", base::task::OnError::Log, connection);
-        let request = http::Request::get(path).header("host", format!("{host}:{}", gateway.port())).body(Empty::<Bytes>::new())?;
+        let request =
+            http::Request::get(path).header("host", format!("{host}:{}", gateway.port())).body(Empty::<Bytes>::new())?;
         Ok::<_, anyhow::Error>(sender.send_request(request).await?.status().as_u16())
     };
     tokio::time::timeout(Duration::from_secs(2), ask).await.context("the gateway did not answer within 2 s")?

@@ -11,7 +11,8 @@ use crate::{output, paths::Paths, rest::Rest, services::executable, state::Platf
 pub(crate) async fn clone(paths: &Paths, name: &str, directory: Option<&Path>) -> anyhow::Result<()> {
     let rest = Rest::connect(paths)?;
     let service: Microservice = rest.get(&format!("/microservices/{name}")).await?;
-    let url = service.repository.with_context(|| format!("{name} has no repository yet: wait a moment and try again"))?;
+    let url =
+        service.repository.with_context(|| format!("{name} has no repository yet: wait a moment and try again"))?;
     let mut command = Command::new("git");
     command.arg("clone");
     for setting in settings(paths, &rest.platform)? {
@@ -25,12 +26,15 @@ pub(crate) async fn clone(paths: &Paths, name: &str, directory: Option<&Path>) -
     let folder = directory.map_or_else(|| name.to_owned(), |directory| directory.display().to_string());
     // Commits work without a global user.name.
     for (key, value) in [("user.name", "Roadstead developer"), ("user.email", "developer@roadstead.localhost")] {
-        let known = Command::new("git").args(["-C", &folder, "config", "--get", key]).output().context("failed to run git")?;
+        let known =
+            Command::new("git").args(["-C", &folder, "config", "--get", key]).output().context("failed to run git")?;
         if !known.status.success() {
             run(Command::new("git").args(["-C", &folder, "config", key, value]))?;
         }
     }
-    output::note(&format!("next: cd {folder}, change values.yaml, git commit -a, git push, roadstead wait {name} --synced --healthy"));
+    output::note(&format!(
+        "next: cd {folder}, change values.yaml, git commit -a, git push, roadstead wait {name} --synced --healthy"
+    ));
     Ok(())
 }
 
@@ -89,7 +93,8 @@ pub(crate) fn credential(paths: &Paths, action: &str) -> anyhow::Result<()> {
     if protocol != "https" || host != format!("localhost:{}", platform.https.port()) {
         return Ok(());
     }
-    let token = std::fs::read_to_string(paths.token()).with_context(|| format!("failed to read {}", paths.token().display()))?;
+    let token = std::fs::read_to_string(paths.token())
+        .with_context(|| format!("failed to read {}", paths.token().display()))?;
     output::data(&format!("username=roadstead\npassword={}", token.trim()));
     Ok(())
 }

@@ -13,13 +13,26 @@ use crate::{cli::Output, confirm, output, paths::Paths, rest::Rest, verbs};
 /// How long a new or scaled service may take.
 const PATIENCE: Duration = Duration::from_secs(120);
 
-pub(crate) async fn new(paths: &Paths, name: &str, template: &str, environment: &str, no_wait: bool) -> anyhow::Result<()> {
+pub(crate) async fn new(
+    paths: &Paths,
+    name: &str,
+    template: &str,
+    environment: &str,
+    no_wait: bool,
+) -> anyhow::Result<()> {
     let rest = Rest::connect(paths)?;
-    let wish = CreateMicroservice { name: name.to_owned(), template: template.to_owned(), environment: environment.to_owned() };
+    let wish = CreateMicroservice {
+        name: name.to_owned(),
+        template: template.to_owned(),
+        environment: environment.to_owned(),
+    };
     let service: Microservice = rest.send(Method::POST, "/microservices", Some(&wish)).await?;
     output::note(&format!("{name} is made in {}", service.environment));
     if !no_wait {
-        let service = until(&rest, name, PATIENCE, |service| service.sync == "Synced" && service.health == "Healthy" && all_ready(service)).await?;
+        let service = until(&rest, name, PATIENCE, |service| {
+            service.sync == "Synced" && service.health == "Healthy" && all_ready(service)
+        })
+        .await?;
         if let Some(url) = &service.url {
             output::data(url);
         }
@@ -33,10 +46,17 @@ pub(crate) async fn new(paths: &Paths, name: &str, template: &str, environment: 
 
 fn all_ready(service: &Microservice) -> bool {
     let counts = &service.deployment;
-    counts.desired == counts.ready_replicas && counts.desired == counts.updated_replicas && counts.replicas == counts.desired
+    counts.desired == counts.ready_replicas
+        && counts.desired == counts.updated_replicas
+        && counts.replicas == counts.desired
 }
 
-pub(crate) async fn get(paths: &Paths, name: Option<&str>, format: Output) -> anyhow::Result<()> {
+pub(crate) async fn get(
+    paths: &Paths,
+    name: Option<&str>,
+    environment: Option<&str>,
+    format: Output,
+) -> anyhow::Result<()> {
     let rest = Rest::connect(paths)?;
     let services = match name {
         Some(name) => {
@@ -46,7 +66,7 @@ pub(crate) async fn get(paths: &Paths, name: Option<&str>, format: Output) -> an
             }
             vec![service]
         }
-        None => all(&rest).await?,
+        None => all(&rest, environment).await?,
     };
     if format != Output::Table {
         return verbs::print(&services, format);
@@ -66,7 +86,10 @@ pub(crate) async fn get(paths: &Paths, name: Option<&str>, format: Output) -> an
                 service.sync.clone(),
                 format!("{}/{}", service.deployment.ready_replicas, service.deployment.desired),
                 service.commit.as_deref().map_or_else(|| "-".into(), |commit| short(commit, 8)),
-                service.image_digest.as_deref().map_or_else(|| "-".into(), |digest| short(digest.trim_start_matches("sha256:"), 12)),
+                service
+                    .image_digest
+                    .as_deref()
+                    .map_or_else(|| "-".into(), |digest| short(digest.trim_start_matches("sha256:"), 12)),
                 service.url.clone().unwrap_or_else(|| "-".into()),
             ]
         })
@@ -78,14 +101,15 @@ pub(crate) async fn get(paths: &Paths, name: Option<&str>, format: Output) -> an
     Ok(())
 }
 
-async fn all(rest: &Rest) -> anyhow::Result<Vec<Microservice>> {
+async fn all(rest: &Rest, environment: Option<&str>) -> anyhow::Result<Vec<Microservice>> {
     let mut services = Vec::new();
-    let mut path = "/microservices".to_owned();
+    let filter = environment.map(|environment| format!("environment={environment}")).unwrap_or_default();
+    let mut path = format!("/microservices?{filter}");
     loop {
         let page: Page<Microservice> = rest.get(&path).await?;
         services.extend(page.items);
         match page.next {
-            Some(next) => path = format!("/microservices?continue={next}"),
+            Some(next) => path = format!("/microservices?{filter}&continue={next}"),
             None => return Ok(services),
         }
     }
@@ -100,12 +124,22 @@ pub(crate) async fn wait(paths: &Paths, name: &str, synced: bool, healthy: bool,
         there && (!healthy || service.health == "Healthy" && all_ready(service))
     })
     .await?;
-    output::note(&format!("{name} is {} and {} at {}", service.sync, service.health, service.commit.as_deref().unwrap_or("no commit")));
+    output::note(&format!(
+        "{name} is {} and {} at {}",
+        service.sync,
+        service.health,
+        service.commit.as_deref().unwrap_or("no commit")
+    ));
     Ok(())
 }
 
 /// Asks until the service is as it should be; on the way says what it waits for.
-async fn until(rest: &Rest, name: &str, patience: Duration, done: impl Fn(&Microservice) -> bool) -> anyhow::Result<Microservice> {
+async fn until(
+    rest: &Rest,
+    name: &str,
+    patience: Duration,
+    done: impl Fn(&Microservice) -> bool,
+) -> anyhow::Result<Microservice> {
     let deadline = clock::instant() + patience;
     let mut said = String::new();
     loop {
@@ -114,7 +148,10 @@ async fn until(rest: &Rest, name: &str, patience: Duration, done: impl Fn(&Micro
             return Ok(service);
         }
         let counts = &service.deployment;
-        let mut state = format!("{name}: {}, {}, {} of {} pods ready", service.sync, service.health, counts.ready_replicas, counts.desired);
+        let mut state = format!(
+            "{name}: {}, {}, {} of {} pods ready",
+            service.sync, service.health, counts.ready_replicas, counts.desired
+        );
         if !service.message.is_empty() {
             state = format!("{state}: {}", service.message);
         }
@@ -123,10 +160,21 @@ async fn until(rest: &Rest, name: &str, patience: Duration, done: impl Fn(&Micro
             said.clone_from(&state);
         }
         if clock::instant() > deadline {
-            bail!("{name} did not get there within {} s; last seen: {said}. See 'roadstead logs {name}' and 'kubectl describe pods -n {}'", patience.as_secs(), service.namespace);
+            bail!(
+                "{name} did not get there within {} s; last seen: {said}. See 'roadstead logs {name}' and 'kubectl describe pods -n {}'",
+                patience.as_secs(),
+                service.namespace
+            );
         }
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
+}
+
+/// A line of a log that is followed.
+#[derive(serde::Deserialize)]
+struct LogLine {
+    pod: String,
+    line: String,
 }
 
 pub(crate) async fn logs(paths: &Paths, name: &str, lines: u32, follow: bool) -> anyhow::Result<()> {
@@ -136,10 +184,13 @@ pub(crate) async fn logs(paths: &Paths, name: &str, lines: u32, follow: bool) ->
         output::raw(logs.logs.as_bytes());
         return Ok(());
     }
-    let response = rest.request(Method::GET, &format!("/microservices/{name}/logs?lines={lines}&follow=true"), None::<&()>).await?;
+    let response = rest
+        .request(Method::GET, &format!("/microservices/{name}/logs?lines={lines}&follow=true"), None::<&()>)
+        .await?;
     if !response.status().is_success() {
         let bytes = response.into_body().collect().await?.to_bytes();
-        let problem: platform::rest::Problem = serde_json::from_slice(&bytes).context("the platform's answer makes no sense")?;
+        let problem: platform::rest::Problem =
+            serde_json::from_slice(&bytes).context("the platform's answer makes no sense")?;
         bail!("{} [{}]", problem.detail, problem.code);
     }
     let mut body = response.into_body();
@@ -149,10 +200,10 @@ pub(crate) async fn logs(paths: &Paths, name: &str, lines: u32, follow: bool) ->
         rest_of_line.extend_from_slice(&data);
         while let Some(end) = rest_of_line.iter().position(|byte| *byte == b'\n') {
             let line: Vec<u8> = rest_of_line.drain(..=end).collect();
-            // Server-sent events: the log's lines are their data.
-            if let Some(text) = line.strip_prefix(b"data: ").or_else(|| line.strip_prefix(b"data:")) {
-                output::raw(text);
-            }
+            // Server-sent events: each line of the log is one's data.
+            let Some(data) = line.strip_prefix(b"data:") else { continue };
+            let entry: LogLine = serde_json::from_slice(data).context("the platform's answer makes no sense")?;
+            output::data(&format!("{}: {}", entry.pod, entry.line));
         }
     }
     Ok(())
@@ -161,7 +212,8 @@ pub(crate) async fn logs(paths: &Paths, name: &str, lines: u32, follow: bool) ->
 pub(crate) async fn scale(paths: &Paths, name: &str, replicas: u32, no_wait: bool) -> anyhow::Result<()> {
     let rest = Rest::connect(paths)?;
     let before: Microservice = rest.get(&format!("/microservices/{name}")).await?;
-    let _accepted: serde_json::Value = rest.send(Method::PUT, &format!("/microservices/{name}/scale"), Some(&Scale { replicas })).await?;
+    let _accepted: serde_json::Value =
+        rest.send(Method::PUT, &format!("/microservices/{name}/scale"), Some(&Scale { replicas })).await?;
     output::note(&format!("{name} is to have {replicas} pods; its repository gets a commit that says so"));
     if no_wait {
         return Ok(());
@@ -169,7 +221,11 @@ pub(crate) async fn scale(paths: &Paths, name: &str, replicas: u32, no_wait: boo
     let wanted = i32::try_from(replicas).context("that many pods cannot be counted")?;
     let service = until(&rest, name, PATIENCE, |service| {
         let committed = service.requested_commit != before.requested_commit || before.deployment.desired == wanted;
-        committed && service.deployment.desired == wanted && service.sync == "Synced" && (service.health == "Healthy" || wanted == 0) && all_ready(service)
+        committed
+            && service.deployment.desired == wanted
+            && service.sync == "Synced"
+            && (service.health == "Healthy" || wanted == 0)
+            && all_ready(service)
     })
     .await?;
     output::note(&format!("{name} has {replicas} pods at {}", service.commit.as_deref().unwrap_or("no commit")));
@@ -179,7 +235,14 @@ pub(crate) async fn scale(paths: &Paths, name: &str, replicas: u32, no_wait: boo
 pub(crate) async fn delete(paths: &Paths, name: &str, yes: bool) -> anyhow::Result<()> {
     let rest = Rest::connect(paths)?;
     let service: Microservice = rest.get(&format!("/microservices/{name}")).await?;
-    confirm::ask(&format!("delete {name} in {} with its {} pods? Its repository is archived.", service.environment, service.pods.len()), yes)?;
+    confirm::ask(
+        &format!(
+            "delete {name} in {} with its {} pods? Its repository is archived.",
+            service.environment,
+            service.pods.len()
+        ),
+        yes,
+    )?;
     let response = rest.request(Method::DELETE, &format!("/microservices/{name}"), None::<&()>).await?;
     let status = response.status();
     if !status.is_success() {
@@ -189,7 +252,11 @@ pub(crate) async fn delete(paths: &Paths, name: &str, yes: bool) -> anyhow::Resu
     let deadline = clock::instant() + PATIENCE;
     while rest.get_opt::<Microservice>(&format!("/microservices/{name}")).await?.is_some() {
         if clock::instant() > deadline {
-            bail!("{name} is still there after {} s: see 'kubectl get microservices,applications,pods -n {}'", PATIENCE.as_secs(), service.namespace);
+            bail!(
+                "{name} is still there after {} s: see 'kubectl get microservices,applications,pods -n {}'",
+                PATIENCE.as_secs(),
+                service.namespace
+            );
         }
         tokio::time::sleep(Duration::from_millis(100)).await;
     }

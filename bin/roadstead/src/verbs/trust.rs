@@ -20,7 +20,9 @@ pub(crate) fn install(paths: &Paths) -> anyhow::Result<()> {
     }
     std::fs::copy(&ca, FILE).with_context(|| format!("failed to write {FILE}: this needs root"))?;
     update()?;
-    output::note("this machine trusts the gateway's certificates; 'roadstead untrust' undoes it. Browsers with a list of their own need it imported there");
+    output::note(
+        "this machine trusts the gateway's certificates; 'roadstead untrust' undoes it. Browsers with a list of their own need it imported there",
+    );
     Ok(())
 }
 
@@ -39,7 +41,9 @@ pub(crate) fn remove() -> anyhow::Result<()> {
 }
 
 fn update() -> anyhow::Result<()> {
-    let status = Command::new("update-ca-certificates").status().context("failed to run update-ca-certificates: install ca-certificates")?;
+    let status = Command::new("update-ca-certificates")
+        .status()
+        .context("failed to run update-ca-certificates: install ca-certificates")?;
     if !status.success() {
         bail!("update-ca-certificates failed ({status})");
     }

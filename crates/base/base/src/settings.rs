@@ -18,10 +18,8 @@ fn data_dir_from(own: Option<String>, xdg: Option<String>, home: Option<String>)
     if let Some(dir) = own {
         return PathBuf::from(dir);
     }
-    let base = xdg.map_or_else(
-        || PathBuf::from(home.unwrap_or_else(|| "/root".to_owned())).join(".local/share"),
-        PathBuf::from,
-    );
+    let base = xdg
+        .map_or_else(|| PathBuf::from(home.unwrap_or_else(|| "/root".to_owned())).join(".local/share"), PathBuf::from);
     base.join("roadstead")
 }
 

@@ -34,14 +34,13 @@ impl Tasks {
     }
 
     /// Runs `work` under `name`. A panic counts as an error.
-    #[expect(clippy::disallowed_methods, reason = "this is the one place that spawns")]
-    pub fn spawn<E: fmt::Display>(
+    pub fn spawn<E>(
         &self,
         name: &'static str,
         on_error: OnError,
         work: impl Future<Output = Result<(), E>> + Send + 'static,
     ) where
-        E: Send + 'static,
+        E: fmt::Display + Send + 'static,
     {
         let stop = self.stop.clone();
         self.tracker.spawn(async move {
@@ -84,7 +83,12 @@ mod tests {
     async fn a_logged_failure_or_panic_leaves_the_rest_running() {
         let tasks = Tasks::new();
         tasks.spawn("report", OnError::Log, async { Err("later") });
-        tasks.spawn("panics", OnError::Log, async { if true { std::panic::resume_unwind(Box::new(())) } Ok::<(), String>(()) });
+        tasks.spawn("panics", OnError::Log, async {
+            if true {
+                std::panic::resume_unwind(Box::new(()))
+            }
+            Ok::<(), String>(())
+        });
         tokio::time::sleep(Duration::from_secs(1)).await;
         assert!(!tasks.stop().is_cancelled());
     }

@@ -18,7 +18,8 @@ fn cluster_role(name: &str, rules: &[Value]) -> Seed {
 }
 
 fn cluster_binding(name: &str, role: &str, groups: &[&str]) -> Seed {
-    let subjects: Vec<Value> = groups.iter().map(|group| json!({"kind": "Group", "apiGroup": RBAC, "name": group})).collect();
+    let subjects: Vec<Value> =
+        groups.iter().map(|group| json!({"kind": "Group", "apiGroup": RBAC, "name": group})).collect();
     let object = json!({"metadata": {"name": name, "labels": {"kubernetes.io/bootstrapping": "rbac-defaults"}},
         "roleRef": {"apiGroup": RBAC, "kind": "ClusterRole", "name": role}, "subjects": subjects});
     (RBAC, "v1", "clusterrolebindings", object)

@@ -7,8 +7,9 @@ mod rules;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::registry::{Column, Resource, Review, Rules, Storage, Subresource, Gvk, node_of};
+use crate::registry::{Column, Gvk, Resource, Review, Rules, Storage, Subresource, node_of};
 
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of a kind, as in the specification")]
 struct Row {
     group: &'static str,
     version: &'static str,
@@ -62,7 +63,11 @@ fn scaled() -> BTreeMap<&'static str, Subresource> {
         ("status", Subresource::Status),
         (
             "scale",
-            Subresource::Scale { spec: path("spec.replicas"), status: path("status.replicas"), selector: Some(path("spec.selector")) },
+            Subresource::Scale {
+                spec: path("spec.replicas"),
+                status: path("status.replicas"),
+                selector: Some(path("spec.selector")),
+            },
         ),
     ])
 }
@@ -98,8 +103,14 @@ fn rows() -> Vec<Row> {
             type_name: "io.k8s.api.core.v1.Pod",
             columns: columns::pod,
             selectable: &[
-                "spec.nodeName", "spec.restartPolicy", "spec.schedulerName", "spec.serviceAccountName", "spec.hostNetwork",
-                "status.phase", "status.podIP", "status.nominatedNodeName",
+                "spec.nodeName",
+                "spec.restartPolicy",
+                "spec.schedulerName",
+                "spec.serviceAccountName",
+                "spec.hostNetwork",
+                "status.phase",
+                "status.podIP",
+                "status.nominatedNodeName",
             ],
             rules: Rules { default: defaults::pod, validate: rules::pod, create: defaults::new_pod },
             subresources: of_pods,
@@ -154,9 +165,17 @@ fn rows() -> Vec<Row> {
             type_name: "io.k8s.api.core.v1.Event",
             columns: columns::event,
             selectable: &[
-                "involvedObject.kind", "involvedObject.namespace", "involvedObject.name", "involvedObject.uid",
-                "involvedObject.apiVersion", "involvedObject.resourceVersion", "involvedObject.fieldPath", "reason",
-                "reportingComponent", "source", "type",
+                "involvedObject.kind",
+                "involvedObject.namespace",
+                "involvedObject.name",
+                "involvedObject.uid",
+                "involvedObject.apiVersion",
+                "involvedObject.resourceVersion",
+                "involvedObject.fieldPath",
+                "reason",
+                "reportingComponent",
+                "source",
+                "type",
             ],
             ..PLAIN
         },
@@ -216,7 +235,13 @@ fn rows() -> Vec<Row> {
             ..PLAIN
         },
         Row { kind: "Role", plural: "roles", type_name: "io.k8s.api.rbac.v1.Role", ..RBAC },
-        Row { kind: "ClusterRole", plural: "clusterroles", namespaced: false, type_name: "io.k8s.api.rbac.v1.ClusterRole", ..RBAC },
+        Row {
+            kind: "ClusterRole",
+            plural: "clusterroles",
+            namespaced: false,
+            type_name: "io.k8s.api.rbac.v1.ClusterRole",
+            ..RBAC
+        },
         Row {
             kind: "RoleBinding",
             plural: "rolebindings",

@@ -33,7 +33,11 @@ pub(crate) fn validate(value: &Value, old: Option<&Value>, causes: &mut Vec<Caus
     let names = &spec["names"];
     let wanted = format!("{}.{}", text(names, "plural"), text(spec, "group"));
     if text(&value["metadata"], "name") != wanted {
-        causes.push(Cause::invalid("metadata.name", &value["metadata"]["name"], "must be spec.names.plural+\".\"+spec.group"));
+        causes.push(Cause::invalid(
+            "metadata.name",
+            &value["metadata"]["name"],
+            "must be spec.names.plural+\".\"+spec.group",
+        ));
     }
     if !text(spec, "group").contains('.') {
         causes.push(Cause::invalid("spec.group", &spec["group"], "should be a domain with at least one dot"));
@@ -53,7 +57,11 @@ pub(crate) fn validate(value: &Value, old: Option<&Value>, causes: &mut Vec<Caus
     }
     let versions = spec["versions"].as_array().map_or(&[][..], Vec::as_slice);
     if versions.iter().filter(|version| version["storage"] == true).count() != 1 {
-        causes.push(Cause::invalid("spec.versions", &spec["versions"], "must have exactly one version marked as storage version"));
+        causes.push(Cause::invalid(
+            "spec.versions",
+            &spec["versions"],
+            "must have exactly one version marked as storage version",
+        ));
     }
     for (index, version) in versions.iter().enumerate() {
         let at = format!("spec.versions[{index}]");
@@ -68,7 +76,11 @@ pub(crate) fn validate(value: &Value, old: Option<&Value>, causes: &mut Vec<Caus
         }
         for (index, column) in version["additionalPrinterColumns"].as_array().into_iter().flatten().enumerate() {
             if let Err(error) = path_column("", "", 0, text(column, "jsonPath")) {
-                causes.push(Cause::invalid(format!("{at}.additionalPrinterColumns[{index}].jsonPath"), &column["jsonPath"], &error.reason));
+                causes.push(Cause::invalid(
+                    format!("{at}.additionalPrinterColumns[{index}].jsonPath"),
+                    &column["jsonPath"],
+                    &error.reason,
+                ));
             }
         }
     }
@@ -83,8 +95,15 @@ pub(crate) fn status(definition: &Value, others: &[Value], now: &str) -> Value {
             && other["status"]["acceptedNames"]["kind"] == spec["names"]["kind"]
     });
     let condition = |kind: &str, status: &str, reason: &str, message: &str| {
-        let before = definition["status"]["conditions"].as_array().into_iter().flatten().find(|condition| condition["type"] == kind);
-        let since = before.filter(|before| before["status"] == status).and_then(|before| before["lastTransitionTime"].as_str()).unwrap_or(now);
+        let before = definition["status"]["conditions"]
+            .as_array()
+            .into_iter()
+            .flatten()
+            .find(|condition| condition["type"] == kind);
+        let since = before
+            .filter(|before| before["status"] == status)
+            .and_then(|before| before["lastTransitionTime"].as_str())
+            .unwrap_or(now);
         json!({"type": kind, "status": status, "reason": reason, "message": message, "lastTransitionTime": since})
     };
     let stored = spec["versions"].as_array().into_iter().flatten().find(|version| version["storage"] == true);
@@ -104,7 +123,8 @@ pub(crate) fn status(definition: &Value, others: &[Value], now: &str) -> Value {
             ],
         }),
         Some(other) => {
-            let message = format!("{:?} is already in use by {}", text(&spec["names"], "kind"), text(&other["metadata"], "name"));
+            let message =
+                format!("{:?} is already in use by {}", text(&spec["names"], "kind"), text(&other["metadata"], "name"));
             json!({
                 "acceptedNames": {"kind": "", "plural": ""},
                 "storedVersions": stored_versions,

@@ -28,7 +28,10 @@ pub(crate) fn version() -> Value {
 /// Returns whether the client asks for aggregated discovery.
 pub(crate) fn wants_aggregated(headers: &HeaderMap) -> bool {
     headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok()).is_some_and(|accept| {
-        accept.split(',').any(|media| media.contains("as=APIGroupDiscoveryList") && media.contains("v=v2;") || media.ends_with("v=v2") && media.contains("as=APIGroupDiscoveryList"))
+        accept.split(',').any(|media| {
+            media.contains("as=APIGroupDiscoveryList") && media.contains("v=v2;")
+                || media.ends_with("v=v2") && media.contains("as=APIGroupDiscoveryList")
+        })
     })
 }
 
@@ -45,7 +48,8 @@ pub(crate) fn aggregated(registry: &Registry, core: bool) -> Value {
             let versions: Vec<Value> = versions
                 .into_iter()
                 .map(|(version, resources)| {
-                    let resources: Vec<Value> = resources.into_iter().map(|resource| aggregated_resource(resource)).collect();
+                    let resources: Vec<Value> =
+                        resources.into_iter().map(|resource| aggregated_resource(resource)).collect();
                     json!({"version": version, "resources": resources, "freshness": "Current"})
                 })
                 .collect();
@@ -80,7 +84,10 @@ fn aggregated_resource(resource: &Resource) -> Value {
     entry
 }
 
-fn of_subresource<'a>(resource: &'a Resource, subresource: &Subresource) -> (&'a str, &'a str, &'a str, &'static [&'static str]) {
+fn of_subresource<'a>(
+    resource: &'a Resource,
+    subresource: &Subresource,
+) -> (&'a str, &'a str, &'a str, &'static [&'static str]) {
     let own = (resource.gvk.group.as_str(), resource.gvk.version.as_str(), resource.gvk.kind.as_str());
     match subresource {
         Subresource::Status => (own.0, own.1, own.2, &["get", "patch", "update"]),
@@ -98,22 +105,30 @@ pub(crate) fn plain(registry: &Registry, path: &str) -> Option<Result<Value, Fai
     let parts: Vec<&str> = path.trim_matches('/').split('/').collect();
     let groups = registry.groups();
     let describe = |group: &str, versions: &[(&str, Vec<&std::sync::Arc<Resource>>)]| {
-        let versions: Vec<Value> =
-            versions.iter().map(|(version, _)| json!({"groupVersion": format!("{group}/{version}"), "version": version})).collect();
+        let versions: Vec<Value> = versions
+            .iter()
+            .map(|(version, _)| json!({"groupVersion": format!("{group}/{version}"), "version": version}))
+            .collect();
         json!({"name": group, "versions": versions, "preferredVersion": versions.first()})
     };
     Some(match parts.as_slice() {
         ["api"] => Ok(json!({"kind": "APIVersions", "versions": ["v1"], "serverAddressByClientCIDRs": []})),
         ["apis"] => {
-            let list: Vec<Value> = groups.iter().filter(|(group, _)| !group.is_empty()).map(|(group, versions)| describe(group, versions)).collect();
+            let list: Vec<Value> = groups
+                .iter()
+                .filter(|(group, _)| !group.is_empty())
+                .map(|(group, versions)| describe(group, versions))
+                .collect();
             Ok(json!({"kind": "APIGroupList", "apiVersion": "v1", "groups": list}))
         }
-        ["apis", group] => groups.get(group).filter(|_| !group.is_empty()).ok_or_else(Failure::no_such_path).map(|versions| {
-            let mut answer = describe(group, versions);
-            answer["kind"] = "APIGroup".into();
-            answer["apiVersion"] = "v1".into();
-            answer
-        }),
+        ["apis", group] => {
+            groups.get(group).filter(|_| !group.is_empty()).ok_or_else(Failure::no_such_path).map(|versions| {
+                let mut answer = describe(group, versions);
+                answer["kind"] = "APIGroup".into();
+                answer["apiVersion"] = "v1".into();
+                answer
+            })
+        }
         ["api", version] => resources(registry, "", version),
         ["apis", group, version] => resources(registry, group, version),
         _ => return None,
@@ -125,7 +140,8 @@ fn resources(registry: &Registry, group: &str, version: &str) -> Result<Value, F
         return Err(Failure::no_such_path());
     }
     let mut list = Vec::new();
-    let mut own: Vec<_> = registry.all().filter(|resource| resource.gvk.group == group && resource.gvk.version == version).collect();
+    let mut own: Vec<_> =
+        registry.all().filter(|resource| resource.gvk.group == group && resource.gvk.version == version).collect();
     own.sort_by(|a, b| a.plural.cmp(&b.plural));
     for resource in own {
         let mut entry = json!({
@@ -179,7 +195,9 @@ impl Documents {
         let paths: Map<String, Value> = self
             .documents
             .iter()
-            .map(|(path, (_, hash))| (path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")})))
+            .map(|(path, (_, hash))| {
+                (path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}))
+            })
             .collect();
         json!({"paths": paths})
     }
@@ -219,7 +237,8 @@ fn document(path: &str, resources: &[&std::sync::Arc<Resource>]) -> Value {
             .map(|option| json!({"name": option, "in": "query", "schema": {"type": "string", "uniqueItems": true}}))
             .collect();
         let operation = |action: &str, writes: bool| {
-            let mut operation = json!({"responses": answer, "x-kubernetes-action": action, "x-kubernetes-group-version-kind": gvk});
+            let mut operation =
+                json!({"responses": answer, "x-kubernetes-action": action, "x-kubernetes-group-version-kind": gvk});
             if writes {
                 operation["parameters"] = options.clone().into();
             }

@@ -5,8 +5,8 @@
 //! acts on what objects ask for; controllers do, as clients. [`Server::client`]
 //! mounts it behind a [`kube::Client`] without a port, [`listen`] serves it over TLS.
 
-mod builtin;
 mod bootstrap;
+mod builtin;
 mod custom;
 mod discovery;
 mod listen;

@@ -67,7 +67,8 @@ pub(crate) struct Roles<'a> {
 
 /// Returns whether some rule lets `user` do what they wish. The group `system:masters` may do everything.
 pub(crate) fn allowed(user: &User, wish: &Wish, roles: &Roles<'_>) -> bool {
-    user.groups.iter().any(|group| group == "system:masters") || rules_of(user, wish, roles).iter().any(|rule| permits(rule, wish))
+    user.groups.iter().any(|group| group == "system:masters")
+        || rules_of(user, wish, roles).iter().any(|rule| permits(rule, wish))
 }
 
 /// Returns the rules that hold for `user` in the wish's namespace.
@@ -140,7 +141,9 @@ mod tests {
 
     fn may(user: &User, verb: &str, resource: &str, namespace: &str, name: &str) -> bool {
         let cluster_role = |name: &str| match name {
-            "view" => Some(json!({"rules": [{"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"]}]})),
+            "view" => Some(
+                json!({"rules": [{"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"]}]}),
+            ),
             "info" => Some(json!({"rules": [{"nonResourceURLs": ["/version", "/live*"], "verbs": ["get"]}]})),
             _ => None,
         };
@@ -151,12 +154,19 @@ mod tests {
             json!({"roleRef": {"kind": "ClusterRole", "name": "view"}, "subjects": [{"kind": "Group", "name": "devs"}]}),
             json!({"roleRef": {"kind": "Role", "name": "one"}, "subjects": [{"kind": "ServiceAccount", "name": "bot", "namespace": "b"}]}),
         ];
-        let cluster_bindings = [json!({"roleRef": {"name": "info"}, "subjects": [{"kind": "Group", "name": "system:authenticated"}]})];
+        let cluster_bindings =
+            [json!({"roleRef": {"name": "info"}, "subjects": [{"kind": "Group", "name": "system:authenticated"}]})];
         let bindings: &[Value] = if namespace == "a" { &bindings } else { &[] };
         let roles = Roles { cluster_role: &cluster_role, role: &role, cluster_bindings: &cluster_bindings, bindings };
-        let (resource, path) = if let Some(path) = resource.strip_prefix("path:") { ("", path) } else { (resource, "") };
+        let (resource, path) =
+            if let Some(path) = resource.strip_prefix("path:") { ("", path) } else { (resource, "") };
         let wish = Wish {
-            verb: verb.into(), resource: resource.into(), namespace: namespace.into(), name: name.into(), path: path.into(), ..Wish::default()
+            verb: verb.into(),
+            resource: resource.into(),
+            namespace: namespace.into(),
+            name: name.into(),
+            path: path.into(),
+            ..Wish::default()
         };
         allowed(user, &wish, &roles)
     }
@@ -165,7 +175,11 @@ mod tests {
     fn only_what_a_rule_names_is_allowed() {
         let dev = User::new("ann", &["devs"]);
         assert!(may(&dev, "get", "pods", "a", "x") && may(&dev, "get", "pods/log", "a", "x"));
-        assert!(!may(&dev, "delete", "pods", "a", "x") && !may(&dev, "get", "pods", "b", "x") && !may(&dev, "get", "secrets", "a", "s"));
+        assert!(
+            !may(&dev, "delete", "pods", "a", "x")
+                && !may(&dev, "get", "pods", "b", "x")
+                && !may(&dev, "get", "secrets", "a", "s")
+        );
         let bot = User::new("system:serviceaccount:b:bot", &[]);
         assert!(may(&bot, "update", "secrets", "a", "s") && !may(&bot, "update", "secrets", "a", "t"));
         assert!(may(&bot, "get", "path:/livez", "", "") && !may(&bot, "get", "path:/metrics", "", ""));

@@ -45,7 +45,8 @@ impl Selection {
         }
         let fields = Fields::parse(&text).map_err(bad)?;
         for path in fields.paths() {
-            let known = matches!(path, "metadata.name" | "metadata.namespace") || resource.selectable.iter().any(|known| known == path);
+            let known = matches!(path, "metadata.name" | "metadata.namespace")
+                || resource.selectable.iter().any(|known| known == path);
             if !known {
                 return Err(Failure::bad_request(format!("field label not supported: {path}")));
             }
@@ -97,7 +98,13 @@ impl Server {
     }
 
     /// Returns the objects that are selected, a page of them if `limit` says so.
-    pub(crate) fn list(&self, resource: &Resource, info: &Info, query: &Query, form: Form) -> Result<Response<Body>, Failure> {
+    pub(crate) fn list(
+        &self,
+        resource: &Resource,
+        info: &Info,
+        query: &Query,
+        form: Form,
+    ) -> Result<Response<Body>, Failure> {
         let selection = Selection::parse(resource, info, query)?;
         let limit = query.number("limit")?.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
         let (snapshot, after) = match query.get("continue") {
@@ -138,8 +145,8 @@ impl Server {
         let body = if form == Form::Whole && resource.storage.version == resource.gvk.version {
             whole_list(resource, &metadata, &items)
         } else {
-            let objects = items.iter().map(|entry| at_version(resource, entry.value())).collect();
-            table::many(form, resource, objects, metadata.clone(), base::clock::now()).to_string().into()
+            let objects: Vec<Value> = items.iter().map(|entry| at_version(resource, entry.value())).collect();
+            table::many(form, resource, &objects, &metadata, base::clock::now()).to_string().into()
         };
         if left > 0 {
             self.pages().keep(snapshot);
@@ -148,21 +155,38 @@ impl Server {
     }
 
     /// Returns a stream of changes.
-    pub(crate) fn watch(&self, resource: &Arc<Resource>, info: &Info, query: &Query, form: Form) -> Result<Response<Body>, Failure> {
+    pub(crate) fn watch(
+        &self,
+        resource: &Arc<Resource>,
+        info: &Info,
+        query: &Query,
+        form: Form,
+    ) -> Result<Response<Body>, Failure> {
         let selection = Selection::parse(resource, info, query)?;
         let bookmarks = query.flag("allowWatchBookmarks");
         let initial = query.flag("sendInitialEvents");
         if initial && query.get("resourceVersionMatch") != Some("NotOlderThan") {
-            return Err(Failure::bad_request("sendInitialEvents: Forbidden: resourceVersionMatch must be NotOlderThan when sendInitialEvents is set"));
+            return Err(Failure::bad_request(
+                "sendInitialEvents: Forbidden: resourceVersionMatch must be NotOlderThan when sendInitialEvents is set",
+            ));
         }
         let given = query.get("resourceVersion").unwrap_or("0");
-        let given: u64 = given.parse().map_err(|_| Failure::bad_request(format!("resourceVersion: Invalid value: {given:?}")))?;
-        let lasts = query.number("timeoutSeconds")?.and_then(|s| u64::try_from(s).ok()).filter(|s| *s > 0).map_or(WATCH_FOR, Duration::from_secs);
+        let given: u64 =
+            given.parse().map_err(|_| Failure::bad_request(format!("resourceVersion: Invalid value: {given:?}")))?;
+        let lasts = query
+            .number("timeoutSeconds")?
+            .and_then(|s| u64::try_from(s).ok())
+            .filter(|s| *s > 0)
+            .map_or(WATCH_FOR, Duration::from_secs);
         let snapshot = self.store().snapshot();
         if given > snapshot.revision {
             return Err(Failure {
                 retry_after: Some(1),
-                ..Failure::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", format!("Too large resource version: {given}, current: {}", snapshot.revision))
+                ..Failure::new(
+                    StatusCode::GATEWAY_TIMEOUT,
+                    "Timeout",
+                    format!("Too large resource version: {given}, current: {}", snapshot.revision),
+                )
             });
         }
         let mut watch = Watch {
@@ -194,9 +218,10 @@ impl Server {
         };
         let notices = self.store().notices(&resource.ring());
         let stop = self.stop();
-        let state = Cursor { watch, cursor, queue, notices, ends: base::clock::instant() + lasts, failed: false };
+        let state = Cursor { watch, told: cursor, queue, notices, ends: base::clock::instant() + lasts, failed: false };
         let events = stream::unfold(state, |mut state| async move { state.next().await.map(|bytes| (bytes, state)) });
-        let events: std::pin::Pin<Box<dyn Stream<Item = Bytes> + Send>> = Box::pin(events.take_until(async move { stop.cancelled().await }));
+        let events: std::pin::Pin<Box<dyn Stream<Item = Bytes> + Send>> =
+            Box::pin(events.take_until(async move { stop.cancelled().await }));
         let mut response = Response::new(Body::from_stream(events.map(Ok::<_, std::convert::Infallible>)));
         response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
         Ok(response)
@@ -217,7 +242,7 @@ struct Watch {
 struct Cursor {
     watch: Watch,
     /// All changes up to this revision were told.
-    cursor: u64,
+    told: u64,
     queue: VecDeque<Bytes>,
     notices: tokio::sync::watch::Receiver<u64>,
     ends: tokio::time::Instant,
@@ -235,15 +260,15 @@ impl Cursor {
             }
             self.notices.borrow_and_update();
             let published = self.watch.store.published();
-            match self.watch.store.changes(&self.watch.resource.ring(), self.cursor) {
+            match self.watch.store.changes(&self.watch.resource.ring(), self.told) {
                 None => {
                     self.failed = true;
-                    let failure = Failure::expired(format!("too old resource version: {} ({published})", self.cursor));
+                    let failure = Failure::expired(format!("too old resource version: {} ({published})", self.told));
                     return Some(line(&json!({"type": "ERROR", "object": failure.to_json()})));
                 }
                 Some(changes) if !changes.is_empty() => {
                     for change in changes {
-                        self.cursor = change.revision;
+                        self.told = change.revision;
                         if let Some(event) = self.watch.of_change(&change) {
                             self.queue.push_back(event);
                         }
@@ -251,7 +276,7 @@ impl Cursor {
                     continue;
                 }
                 // `published` was read before the changes, so none up to it is missing.
-                Some(_) => self.cursor = self.cursor.max(published),
+                Some(_) => self.told = self.told.max(published),
             }
             tokio::select! {
                 changed = self.notices.changed() => {
@@ -261,7 +286,7 @@ impl Cursor {
                 }
                 () = tokio::time::sleep_until(self.ends) => return None,
                 () = tokio::time::sleep(BOOKMARK_EVERY), if self.watch.bookmarks => {
-                    return Some(self.watch.bookmark(self.cursor, false));
+                    return Some(self.watch.bookmark(self.told, false));
                 }
             }
         }
@@ -314,10 +339,16 @@ impl Watch {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
         let object = match self.form {
-            Form::Whole => json!({"kind": self.resource.gvk.kind, "apiVersion": self.resource.api_version, "metadata": metadata}),
-            Form::Metadata => json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}),
-            Form::Table(_) => json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "columnDefinitions": null, "rows": [
-                {"cells": [], "object": {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}}]}),
+            Form::Whole => {
+                json!({"kind": self.resource.gvk.kind, "apiVersion": self.resource.api_version, "metadata": metadata})
+            }
+            Form::Metadata => {
+                json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
+            }
+            Form::Table(_) => {
+                json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "columnDefinitions": null, "rows": [
+                {"cells": [], "object": {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}}]})
+            }
         };
         line(&json!({"type": "BOOKMARK", "object": object}))
     }
@@ -344,7 +375,10 @@ fn raw_line(kind: &str, object: &[u8]) -> Bytes {
 }
 
 fn whole_list(resource: &Resource, metadata: &Value, items: &[&Arc<Entry>]) -> Bytes {
-    let head = format!("{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":{metadata},\"items\":[", resource.list_kind, resource.api_version);
+    let head = format!(
+        "{{\"kind\":\"{}\",\"apiVersion\":\"{}\",\"metadata\":{metadata},\"items\":[",
+        resource.list_kind, resource.api_version
+    );
     let mut bytes = Vec::with_capacity(head.len() + 2 + items.iter().map(|entry| entry.bytes.len() + 1).sum::<usize>());
     bytes.extend_from_slice(head.as_bytes());
     for (index, entry) in items.iter().enumerate() {
@@ -367,17 +401,26 @@ fn decode_continue(token: &str) -> Result<(u64, String), Failure> {
 
 fn check_revision(query: &Query, current: u64) -> Result<(), Failure> {
     let Some(given) = query.get("resourceVersion") else { return Ok(()) };
-    let given: u64 = given.parse().map_err(|_| Failure::bad_request(format!("resourceVersion: Invalid value: {given:?}")))?;
+    let given: u64 =
+        given.parse().map_err(|_| Failure::bad_request(format!("resourceVersion: Invalid value: {given:?}")))?;
     if given > current {
         return Err(Failure {
             retry_after: Some(1),
-            ..Failure::new(StatusCode::GATEWAY_TIMEOUT, "Timeout", format!("Too large resource version: {given}, current: {current}"))
+            ..Failure::new(
+                StatusCode::GATEWAY_TIMEOUT,
+                "Timeout",
+                format!("Too large resource version: {given}, current: {current}"),
+            )
         });
     }
     match query.get("resourceVersionMatch") {
-        Some("Exact") if given != current => Err(Failure::expired(format!("The resourceVersion for the provided list is too old: {given}"))),
+        Some("Exact") if given != current => {
+            Err(Failure::expired(format!("The resourceVersion for the provided list is too old: {given}")))
+        }
         None | Some("Exact" | "NotOlderThan") => Ok(()),
-        Some(other) => Err(Failure::bad_request(format!("resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\""))),
+        Some(other) => Err(Failure::bad_request(format!(
+            "resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\""
+        ))),
     }
 }
 

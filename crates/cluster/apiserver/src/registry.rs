@@ -117,6 +117,7 @@ impl Default for Rules {
 
 /// One kind in one version.
 #[derive(Clone)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of a kind, as in the specification")]
 pub(crate) struct Resource {
     /// What it is.
     pub gvk: Gvk,
@@ -240,6 +241,7 @@ impl Registry {
     }
 
     /// Returns the groups with their versions (preferred first) and kinds, in a steady order.
+    #[expect(clippy::type_complexity, reason = "a list of lists is what discovery is")]
     pub(crate) fn groups(&self) -> BTreeMap<&str, Vec<(&str, Vec<&Arc<Resource>>)>> {
         let mut groups: BTreeMap<&str, BTreeMap<&str, Vec<&Arc<Resource>>>> = BTreeMap::new();
         for resource in self.resources.values() {

@@ -19,12 +19,22 @@ impl Server {
     fn with_roles<T>(&self, namespace: &str, decide: impl FnOnce(&Roles<'_>) -> T) -> T {
         const GROUP: &str = "rbac.authorization.k8s.io";
         let snapshot = self.store().snapshot();
-        let all = |prefix: String| -> Vec<Value> { snapshot.range(&prefix, None).map(|(_, entry)| entry.value()).collect() };
+        let all =
+            |prefix: String| -> Vec<Value> { snapshot.range(&prefix, None).map(|(_, entry)| entry.value()).collect() };
         let cluster_bindings = all(format!("{GROUP}/clusterrolebindings/"));
-        let bindings = if namespace.is_empty() { Vec::new() } else { all(format!("{GROUP}/rolebindings/{namespace}/")) };
-        let cluster_role = |name: &str| snapshot.get(&format!("{GROUP}/clusterroles//{name}")).map(|entry| entry.value());
-        let role = |namespace: &str, name: &str| snapshot.get(&format!("{GROUP}/roles/{namespace}/{name}")).map(|entry| entry.value());
-        decide(&Roles { cluster_role: &cluster_role, role: &role, cluster_bindings: &cluster_bindings, bindings: &bindings })
+        let bindings =
+            if namespace.is_empty() { Vec::new() } else { all(format!("{GROUP}/rolebindings/{namespace}/")) };
+        let cluster_role =
+            |name: &str| snapshot.get(&format!("{GROUP}/clusterroles//{name}")).map(|entry| entry.value());
+        let role = |namespace: &str, name: &str| {
+            snapshot.get(&format!("{GROUP}/roles/{namespace}/{name}")).map(|entry| entry.value())
+        };
+        decide(&Roles {
+            cluster_role: &cluster_role,
+            role: &role,
+            cluster_bindings: &cluster_bindings,
+            bindings: &bindings,
+        })
     }
 
     /// Answers a review.
@@ -34,26 +44,37 @@ impl Server {
             Review::Token => {
                 let token = spec["token"].as_str().unwrap_or_default();
                 match self.tokens().user(token, &self.store().snapshot()) {
-                    Some(user) => json!({"authenticated": true, "user": user.to_json(), "audiences": spec["audiences"]}),
+                    Some(user) => {
+                        json!({"authenticated": true, "user": user.to_json(), "audiences": spec["audiences"]})
+                    }
                     None => json!({"authenticated": false, "user": {}, "error": "invalid bearer token"}),
                 }
             }
             Review::OwnSelf => json!({"userInfo": user.to_json()}),
             Review::OwnAccess => self.access(user, &spec)?,
             Review::Subject | Review::LocalSubject => {
-                if review == Review::LocalSubject && spec["resourceAttributes"]["namespace"] != info.namespace.as_str() {
-                    return Err(Failure::bad_request("spec.resourceAttributes.namespace: must match metadata.namespace"));
+                if review == Review::LocalSubject && spec["resourceAttributes"]["namespace"] != info.namespace.as_str()
+                {
+                    return Err(Failure::bad_request(
+                        "spec.resourceAttributes.namespace: must match metadata.namespace",
+                    ));
                 }
                 let name = spec["user"].as_str().unwrap_or_default();
-                let groups: Vec<String> =
-                    spec["groups"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+                let groups: Vec<String> = spec["groups"]
+                    .as_array()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(Value::as_str)
+                    .map(str::to_owned)
+                    .collect();
                 if name.is_empty() && groups.is_empty() {
                     return Err(Failure::bad_request("spec.user: at least one of user or group must be specified"));
                 }
                 self.access(&User { name: name.to_owned(), groups, uid: String::new() }, &spec)?
             }
             Review::OwnRules => {
-                let wish = Wish { namespace: spec["namespace"].as_str().unwrap_or_default().to_owned(), ..Wish::default() };
+                let wish =
+                    Wish { namespace: spec["namespace"].as_str().unwrap_or_default().to_owned(), ..Wish::default() };
                 let rules = if user.groups.iter().any(|group| group == "system:masters") {
                     vec![
                         json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}),
@@ -62,7 +83,8 @@ impl Server {
                 } else {
                     self.with_roles(&wish.namespace, |roles| rbac::rules_of(user, &wish, roles))
                 };
-                let (paths, resources): (Vec<Value>, Vec<Value>) = rules.into_iter().partition(|rule| rule["nonResourceURLs"].is_array());
+                let (paths, resources): (Vec<Value>, Vec<Value>) =
+                    rules.into_iter().partition(|rule| rule["nonResourceURLs"].is_array());
                 json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false})
             }
         };
@@ -98,9 +120,15 @@ impl Server {
         } else if path.is_object() {
             Wish { verb: text(path, "verb"), path: text(path, "path"), ..Wish::default() }
         } else {
-            return Err(Failure::bad_request("spec.resourceAttributes: exactly one of nonResourceAttributes or resourceAttributes must be specified"));
+            return Err(Failure::bad_request(
+                "spec.resourceAttributes: exactly one of nonResourceAttributes or resourceAttributes must be specified",
+            ));
         };
         let allowed = self.allowed(user, &wish);
-        Ok(if allowed { json!({"allowed": true}) } else { json!({"allowed": false, "reason": "no RBAC rule allows it"}) })
+        Ok(if allowed {
+            json!({"allowed": true})
+        } else {
+            json!({"allowed": false, "reason": "no RBAC rule allows it"})
+        })
     }
 }

@@ -93,7 +93,10 @@ impl Server {
             addresses: Arc::new(Mutex::new(())),
             stop: CancellationToken::new(),
         }));
-        server.load_kinds().await.map_err(|failure| Error::Bootstrap { what: "the custom kinds".into(), reason: failure.message })?;
+        server
+            .load_kinds()
+            .await
+            .map_err(|failure| Error::Bootstrap { what: "the custom kinds".into(), reason: failure.message })?;
         for (group, version, plural, object) in bootstrap::seeds() {
             server.ensure(group, version, plural, "", object).await?;
         }
@@ -106,7 +109,12 @@ impl Server {
     /// Returns a server whose objects live in memory alone, for tests.
     pub async fn in_memory() -> Result<Server, Box<dyn std::error::Error + Send + Sync>> {
         let tokens = Tokens::new(&Tokens::generate_key(), [])?;
-        let config = Config { store: Store::in_memory()?, tokens, service_range: (Ipv4Addr::new(10, 96, 0, 0), 16), advertise: None };
+        let config = Config {
+            store: Store::in_memory()?,
+            tokens,
+            service_range: (Ipv4Addr::new(10, 96, 0, 0), 16),
+            advertise: None,
+        };
         Ok(Server::build(config).await?)
     }
 
@@ -187,7 +195,10 @@ impl Server {
             Target::Objects(info) => {
                 self.authorize(&user, &wish_of(&info))?;
                 let served = self.served();
-                let resource = served.registry.get(&info.group, &info.version, &info.resource).ok_or_else(Failure::no_such_path)?;
+                let resource = served
+                    .registry
+                    .get(&info.group, &info.version, &info.resource)
+                    .ok_or_else(Failure::no_such_path)?;
                 let subresource = subresource(resource, &info)?;
                 if resource.namespaced && info.namespace.is_empty() && !matches!(info.verb, "list" | "watch") {
                     return Err(Failure::method_not_allowed());
@@ -195,7 +206,10 @@ impl Server {
                 if !resource.namespaced && !info.namespace.is_empty() && info.resource != "namespaces" {
                     return Err(Failure::no_such_path());
                 }
-                let info = Info { namespace: if resource.namespaced { info.namespace.clone() } else { String::new() }, ..info };
+                let info = Info {
+                    namespace: if resource.namespaced { info.namespace.clone() } else { String::new() },
+                    ..info
+                };
                 self.objects(&user, resource, subresource, &info, &query, &parts.headers, body).await
             }
         }
@@ -232,7 +246,9 @@ impl Server {
             ("create", Some(Subresource::Binding)) => {
                 self.bind(resource, info, &read_body(headers, body).await?, &Options::parse(query, agent)?).await?
             }
-            ("create", Some(Subresource::Eviction)) => self.evict(resource, info, &read_body(headers, body).await?, query).await?,
+            ("create", Some(Subresource::Eviction)) => {
+                self.evict(resource, info, &read_body(headers, body).await?, query).await?
+            }
             ("create", Some(Subresource::Token)) => self.token(resource, info, &read_body(headers, body).await?)?,
             ("create", None) if info.name.is_empty() => {
                 self.create(resource, info, read_body(headers, body).await?, &Options::parse(query, agent)?).await?
@@ -248,22 +264,28 @@ impl Server {
                 let kind = patch_kind(headers)?;
                 let options = Options::parse(query, agent)?;
                 if kind == PatchKind::Apply && query.get("fieldManager").is_none() {
-                    return Err(Failure::bad_request("PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch"));
+                    return Err(Failure::bad_request(
+                        "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
+                    ));
                 }
                 let body = read_body(headers, body).await?;
                 match part {
-                    Some(scale @ Subresource::Scale { .. }) => self.scale(resource, scale, info, Some((body, Some(kind))), &options).await?,
+                    Some(scale @ Subresource::Scale { .. }) => {
+                        self.scale(resource, scale, info, Some((body, Some(kind))), &options).await?
+                    }
                     _ => self.patch(resource, info, kind, &body, &options).await?,
                 }
             }
             ("delete", None) => self.delete(resource, info, &read_body(headers, body).await?, query).await?,
-            ("deletecollection", None) => return self.delete_collection(resource, info, query, &read_body(headers, body).await?).await,
+            ("deletecollection", None) => {
+                return self.delete_collection(resource, info, query, &read_body(headers, body).await?).await;
+            }
             _ => return Err(Failure::method_not_allowed()),
         };
-        Ok(self.written(resource, form, written))
+        Ok(Self::written(resource, form, written))
     }
 
-    fn written(&self, resource: &Resource, form: crate::table::Form, written: Written) -> Response<Body> {
+    fn written(resource: &Resource, form: crate::table::Form, written: Written) -> Response<Body> {
         let object = match written.object["kind"].as_str() {
             Some("Status" | "Scale" | "TokenRequest") => written.object,
             _ => crate::table::one(form, resource, written.object, base::clock::now()),
@@ -271,16 +293,26 @@ impl Server {
         let mut response = respond(written.code, object.to_string());
         for warning in written.warnings {
             let text: String = warning.chars().filter(|c| c.is_ascii() && !c.is_ascii_control()).collect();
-            if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{}\"", text.replace('\\', "\\\\").replace('"', "\\\""))) {
+            if let Ok(value) =
+                HeaderValue::from_str(&format!("299 - \"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"")))
+            {
                 response.headers_mut().append(header::WARNING, value);
             }
         }
         response
     }
 
-    async fn delete_collection(&self, resource: &Arc<Resource>, info: &Info, query: &Query, body: &Value) -> Result<Response<Body>, Failure> {
+    async fn delete_collection(
+        &self,
+        resource: &Arc<Resource>,
+        info: &Info,
+        query: &Query,
+        body: &Value,
+    ) -> Result<Response<Body>, Failure> {
         let list = self.list(resource, info, query, crate::table::Form::Whole)?;
-        let bytes = axum::body::to_bytes(list.into_body(), usize::MAX).await.map_err(|error| Failure::internal(error.to_string()))?;
+        let bytes = axum::body::to_bytes(list.into_body(), usize::MAX)
+            .await
+            .map_err(|error| Failure::internal(error.to_string()))?;
         let list: Value = serde_json::from_slice(&bytes).map_err(|error| Failure::internal(error.to_string()))?;
         for item in list["items"].as_array().into_iter().flatten() {
             let metadata = &item["metadata"];
@@ -302,7 +334,8 @@ impl Server {
         let served = self.served();
         let trimmed = path.trim_end_matches('/');
         if matches!(trimmed, "/api" | "/apis") && discovery::wants_aggregated(headers) {
-            let mut response = respond(StatusCode::OK, discovery::aggregated(&served.registry, trimmed == "/api").to_string());
+            let mut response =
+                respond(StatusCode::OK, discovery::aggregated(&served.registry, trimmed == "/api").to_string());
             response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(discovery::AGGREGATED));
             return Ok(response);
         }
@@ -312,9 +345,15 @@ impl Server {
         match trimmed {
             "/version" => Ok(respond(StatusCode::OK, discovery::version().to_string())),
             "/livez" | "/readyz" | "/healthz" => {
-                let text = if query.flag("verbose") { format!("[+]ping ok\n[+]store ok\n{} check passed\n", &trimmed[1..]) } else { "ok".to_owned() };
+                let text = if query.flag("verbose") {
+                    format!("[+]ping ok\n[+]store ok\n{} check passed\n", &trimmed[1..])
+                } else {
+                    "ok".to_owned()
+                };
                 let mut response = Response::new(Body::from(text));
-                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+                response
+                    .headers_mut()
+                    .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
                 Ok(response)
             }
             "/openapi/v3" => Ok(respond(StatusCode::OK, served.documents.index().to_string())),
@@ -357,8 +396,15 @@ impl Server {
             let (plural, name) = (wish.resource.split('/').next().unwrap_or_default(), &wish.name);
             let qualified = if wish.group.is_empty() { plural.to_owned() } else { format!("{plural}.{}", wish.group) };
             let named = if name.is_empty() { String::new() } else { format!(" {name:?}") };
-            let scope = if wish.namespace.is_empty() { "at the cluster scope".to_owned() } else { format!("in the namespace {:?}", wish.namespace) };
-            format!("{qualified}{named} is forbidden: User {:?} cannot {} resource {:?} in API group {:?} {scope}", user.name, wish.verb, wish.resource, wish.group)
+            let scope = if wish.namespace.is_empty() {
+                "at the cluster scope".to_owned()
+            } else {
+                format!("in the namespace {:?}", wish.namespace)
+            };
+            format!(
+                "{qualified}{named} is forbidden: User {:?} cannot {} resource {:?} in API group {:?} {scope}",
+                user.name, wish.verb, wish.resource, wish.group
+            )
         };
         let mut failure = Failure::new(StatusCode::FORBIDDEN, "Forbidden", message);
         failure.details = json!({"name": wish.name, "group": wish.group, "kind": wish.resource});
@@ -366,21 +412,29 @@ impl Server {
     }
 
     /// Chooses a free address for a Service that asks for one; the guard keeps others from choosing the same.
-    pub(crate) async fn allocate(&self, resource: &Resource, object: &mut Value) -> Result<Option<OwnedMutexGuard<()>>, Failure> {
+    pub(crate) async fn allocate(
+        &self,
+        resource: &Resource,
+        object: &mut Value,
+    ) -> Result<Option<OwnedMutexGuard<()>>, Failure> {
         let spec = &object["spec"];
         if !resource.addressed || spec["clusterIP"] == "None" || spec["type"] == "ExternalName" {
             return Ok(None);
         }
         let guard = self.0.addresses.clone().lock_owned().await;
         let snapshot = self.0.store.snapshot();
-        let taken: std::collections::HashSet<String> =
-            snapshot.range(&resource.prefix(), None).filter_map(|(_, entry)| entry.value()["spec"]["clusterIP"].as_str().map(str::to_owned)).collect();
+        let taken: std::collections::HashSet<String> = snapshot
+            .range(&resource.prefix(), None)
+            .filter_map(|(_, entry)| entry.value()["spec"]["clusterIP"].as_str().map(str::to_owned))
+            .collect();
         let (base, bits) = self.0.service_range;
         let size = 1_u32 << (32 - u32::from(bits.clamp(8, 30)));
         let first = u32::from(base) & !(size - 1);
         let chosen = match spec["clusterIP"].as_str().filter(|address| !address.is_empty()) {
             Some(wanted) => {
-                let inside = wanted.parse::<Ipv4Addr>().is_ok_and(|address| (first + 1..first + size - 1).contains(&u32::from(address)));
+                let inside = wanted
+                    .parse::<Ipv4Addr>()
+                    .is_ok_and(|address| (first + 1..first + size - 1).contains(&u32::from(address)));
                 let why = if !inside {
                     "failed to allocate IP: the provided IP is not in the valid range"
                 } else if taken.contains(wanted) {
@@ -390,7 +444,11 @@ impl Server {
                 };
                 if !why.is_empty() {
                     let cause = schema::validate::Cause::invalid("spec.clusterIPs", &json!([wanted]), why);
-                    return Err(Failure::invalid(resource, object["metadata"]["name"].as_str().unwrap_or_default(), &[cause]));
+                    return Err(Failure::invalid(
+                        resource,
+                        object["metadata"]["name"].as_str().unwrap_or_default(),
+                        &[cause],
+                    ));
                 }
                 wanted.to_owned()
             }
@@ -406,10 +464,26 @@ impl Server {
     }
 
     /// Stores a pod that was bound.
-    pub(crate) async fn put_bound(&self, resource: &Resource, info: &Info, revision: u64, pod: Value, _options: &Options) -> Result<(), Failure> {
-        match self.0.store.write(&resource.key(&info.namespace, &info.name), Expect::Revision(revision), Write::Put(pod)).await? {
+    pub(crate) async fn put_bound(
+        &self,
+        resource: &Resource,
+        info: &Info,
+        revision: u64,
+        pod: Value,
+        _options: &Options,
+    ) -> Result<(), Failure> {
+        match self
+            .0
+            .store
+            .write(&resource.key(&info.namespace, &info.name), Expect::Revision(revision), Write::Put(pod))
+            .await?
+        {
             Outcome::Done(_) => Ok(()),
-            Outcome::Mismatch(_) => Err(Failure::conflict(resource, &info.name, "the object has been modified; please apply your changes to the latest version and try again")),
+            Outcome::Mismatch(_) => Err(Failure::conflict(
+                resource,
+                &info.name,
+                "the object has been modified; please apply your changes to the latest version and try again",
+            )),
         }
     }
 
@@ -418,11 +492,21 @@ impl Server {
         if !resource.defines_kinds {
             return;
         }
-        let gone = self.0.store.snapshot().get(&resource.key("", entry.value()["metadata"]["name"].as_str().unwrap_or_default())).is_none();
+        let gone = self
+            .0
+            .store
+            .snapshot()
+            .get(&resource.key("", entry.value()["metadata"]["name"].as_str().unwrap_or_default()))
+            .is_none();
         if let Some(old) = old.filter(|_| gone) {
-            let prefix = format!("{}/{}/", old["spec"]["group"].as_str().unwrap_or_default(), old["spec"]["names"]["plural"].as_str().unwrap_or_default());
+            let prefix = format!(
+                "{}/{}/",
+                old["spec"]["group"].as_str().unwrap_or_default(),
+                old["spec"]["names"]["plural"].as_str().unwrap_or_default()
+            );
             for (key, entry) in self.0.store.snapshot().range(&prefix, None) {
-                let outcome = self.0.store.write(key, Expect::Revision(entry.revision), Write::Delete(entry.value())).await;
+                let outcome =
+                    self.0.store.write(key, Expect::Revision(entry.revision), Write::Delete(entry.value())).await;
                 if let Err(error) = outcome {
                     tracing::warn!(key, %error, "an object of a kind that went could not be removed");
                 }
@@ -454,15 +538,30 @@ impl Server {
         Ok(())
     }
 
-    async fn ensure(&self, group: &str, version: &str, plural: &str, namespace: &str, object: Value) -> Result<(), Error> {
+    async fn ensure(
+        &self,
+        group: &str,
+        version: &str,
+        plural: &str,
+        namespace: &str,
+        object: Value,
+    ) -> Result<(), Error> {
         let served = self.served();
         let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let Some(resource) = served.registry.get(group, version, plural) else { return Ok(()) };
         if self.0.store.snapshot().get(&resource.key(namespace, &name)).is_some() {
             return Ok(());
         }
-        let info = Info { verb: "create", group: group.into(), version: version.into(), resource: plural.into(), namespace: namespace.into(), ..Info::default() };
-        let options = Options::parse(&Query::default(), "roadstead").map_err(|failure| Error::Bootstrap { what: name.clone(), reason: failure.message })?;
+        let info = Info {
+            verb: "create",
+            group: group.into(),
+            version: version.into(),
+            resource: plural.into(),
+            namespace: namespace.into(),
+            ..Info::default()
+        };
+        let options = Options::parse(&Query::default(), "roadstead")
+            .map_err(|failure| Error::Bootstrap { what: name.clone(), reason: failure.message })?;
         match self.create(resource, &info, object, &options).await {
             Ok(_) => Ok(()),
             Err(failure) if failure.reason == "AlreadyExists" => Ok(()),
@@ -483,7 +582,11 @@ impl Server {
 }
 
 fn wish_of(info: &Info) -> Wish {
-    let resource = if info.subresource.is_empty() { info.resource.clone() } else { format!("{}/{}", info.resource, info.subresource) };
+    let resource = if info.subresource.is_empty() {
+        info.resource.clone()
+    } else {
+        format!("{}/{}", info.resource, info.subresource)
+    };
     Wish {
         verb: info.verb.to_owned(),
         group: info.group.clone(),
@@ -527,18 +630,28 @@ async fn read_body(headers: &HeaderMap, body: Body) -> Result<Value, Failure> {
     let bytes = read
         .await
         .map_err(|_| Failure::new(StatusCode::REQUEST_TIMEOUT, "Timeout", "the body did not arrive within 60 s"))?
-        .map_err(|_| Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", format!("Request entity too large: limit is {MAX_BODY}")))?;
+        .map_err(|_| {
+            Failure::new(
+                StatusCode::PAYLOAD_TOO_LARGE,
+                "RequestEntityTooLarge",
+                format!("Request entity too large: limit is {MAX_BODY}"),
+            )
+        })?;
     if bytes.is_empty() {
         return Ok(json!({}));
     }
     match media.as_str() {
         "application/yaml" | "application/apply-patch+yaml" => serde_json::from_slice(&bytes).or_else(|_| {
             let text = std::str::from_utf8(&bytes).map_err(|error| Failure::bad_request(error.to_string()))?;
-            serde_saphyr::from_str(text).map_err(|error| Failure::bad_request(format!("error converting YAML to JSON: {error}")))
+            serde_saphyr::from_str(text)
+                .map_err(|error| Failure::bad_request(format!("error converting YAML to JSON: {error}")))
         }),
-        "" | "application/json" | "application/json-patch+json" | "application/merge-patch+json" | "application/strategic-merge-patch+json" => {
-            serde_json::from_slice(&bytes).map_err(|error| Failure::bad_request(format!("couldn't get version/kind; json parse error: {error}")))
-        }
+        ""
+        | "application/json"
+        | "application/json-patch+json"
+        | "application/merge-patch+json"
+        | "application/strategic-merge-patch+json" => serde_json::from_slice(&bytes)
+            .map_err(|error| Failure::bad_request(format!("couldn't get version/kind; json parse error: {error}"))),
         other => Err(Failure::unsupported_media(other, "application/json, application/yaml")),
     }
 }

@@ -50,7 +50,11 @@ impl Failure {
     pub(crate) fn already_exists(resource: &Resource, name: &str) -> Failure {
         Failure {
             details: json!({"name": name, "group": resource.gvk.group, "kind": resource.plural}),
-            ..Failure::new(StatusCode::CONFLICT, "AlreadyExists", format!("{} {name:?} already exists", resource.qualified()))
+            ..Failure::new(
+                StatusCode::CONFLICT,
+                "AlreadyExists",
+                format!("{} {name:?} already exists", resource.qualified()),
+            )
         }
     }
 
@@ -58,7 +62,11 @@ impl Failure {
     pub(crate) fn conflict(resource: &Resource, name: &str, why: &str) -> Failure {
         Failure {
             details: json!({"name": name, "group": resource.gvk.group, "kind": resource.plural}),
-            ..Failure::new(StatusCode::CONFLICT, "Conflict", format!("Operation cannot be fulfilled on {} {name:?}: {why}", resource.qualified()))
+            ..Failure::new(
+                StatusCode::CONFLICT,
+                "Conflict",
+                format!("Operation cannot be fulfilled on {} {name:?}: {why}", resource.qualified()),
+            )
         }
     }
 
@@ -84,13 +92,21 @@ impl Failure {
     pub(crate) fn forbidden(resource: &Resource, name: &str, why: &str) -> Failure {
         Failure {
             details: json!({"name": name, "group": resource.gvk.group, "kind": resource.plural}),
-            ..Failure::new(StatusCode::FORBIDDEN, "Forbidden", format!("{} {name:?} is forbidden: {why}", resource.qualified()))
+            ..Failure::new(
+                StatusCode::FORBIDDEN,
+                "Forbidden",
+                format!("{} {name:?} is forbidden: {why}", resource.qualified()),
+            )
         }
     }
 
     /// The path does not take this method.
     pub(crate) fn method_not_allowed() -> Failure {
-        Failure::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", "the server does not allow this method on the requested resource")
+        Failure::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "MethodNotAllowed",
+            "the server does not allow this method on the requested resource",
+        )
     }
 
     /// The body is in a form that is not read.
@@ -98,7 +114,9 @@ impl Failure {
         Failure::new(
             StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "UnsupportedMediaType",
-            format!("the body of the request was in an unknown format - accepted media types include: {supported} (got {got:?})"),
+            format!(
+                "the body of the request was in an unknown format - accepted media types include: {supported} (got {got:?})"
+            ),
         )
     }
 

@@ -26,8 +26,8 @@ use parking_lot::RwLock;
 use serde_json::{Map, Value};
 use tokio::sync::{oneshot, watch};
 
-pub use ring::{Change, ChangeKind};
 use ring::Ring;
+pub use ring::{Change, ChangeKind};
 
 /// How many writes share one sync at most.
 const GROUP: usize = 512;
@@ -126,14 +126,16 @@ impl Snapshot {
     }
 
     /// Returns the objects whose keys begin with `prefix`, in the order of their keys, from after `after`.
-    pub fn range<'a>(&'a self, prefix: &'a str, after: Option<&str>) -> impl Iterator<Item = (&'a String, &'a Arc<Entry>)> {
+    pub fn range<'a>(
+        &'a self,
+        prefix: &'a str,
+        after: Option<&str>,
+    ) -> impl Iterator<Item = (&'a String, &'a Arc<Entry>)> {
         let start = match after {
             Some(after) => std::ops::Bound::Excluded(after.to_owned()),
             None => std::ops::Bound::Included(prefix.to_owned()),
         };
-        self.objects
-            .range((start, std::ops::Bound::Unbounded))
-            .take_while(move |(key, _)| key.starts_with(prefix))
+        self.objects.range((start, std::ops::Bound::Unbounded)).take_while(move |(key, _)| key.starts_with(prefix))
     }
 }
 
@@ -319,7 +321,13 @@ impl Committer {
                 next.objects.insert(request.key.clone(), entry.clone());
                 if current.is_some() { ChangeKind::Modified } else { ChangeKind::Added }
             };
-            changes.push(Arc::new(Change { revision: next.revision, kind, key: request.key, entry: entry.clone(), previous: current }));
+            changes.push(Arc::new(Change {
+                revision: next.revision,
+                kind,
+                key: request.key,
+                entry: entry.clone(),
+                previous: current,
+            }));
             replies.push((request.reply, Outcome::Done(entry)));
         }
         if !changes.is_empty()

@@ -67,13 +67,19 @@ pub(crate) fn one(form: Form, resource: &Resource, object: Value, now: jiff::Tim
         Form::Metadata => metadata(&object),
         Form::Table(include) => {
             let version = object["metadata"]["resourceVersion"].clone();
-            table(resource, &[object], include, json!({"resourceVersion": version}), now)
+            table(resource, &[object], include, &json!({"resourceVersion": version}), now)
         }
     }
 }
 
 /// Returns a list in the form asked for. `list_metadata` is the list's own metadata.
-pub(crate) fn many(form: Form, resource: &Resource, items: Vec<Value>, list_metadata: Value, now: jiff::Timestamp) -> Value {
+pub(crate) fn many(
+    form: Form,
+    resource: &Resource,
+    items: &[Value],
+    list_metadata: &Value,
+    now: jiff::Timestamp,
+) -> Value {
     match form {
         Form::Whole => json!({
             "kind": resource.list_kind, "apiVersion": resource.gvk.api_version(), "metadata": list_metadata, "items": items,
@@ -82,7 +88,7 @@ pub(crate) fn many(form: Form, resource: &Resource, items: Vec<Value>, list_meta
             "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": list_metadata,
             "items": items.iter().map(metadata).collect::<Vec<_>>(),
         }),
-        Form::Table(include) => table(resource, &items, include, list_metadata, now),
+        Form::Table(include) => table(resource, items, include, list_metadata, now),
     }
 }
 
@@ -90,7 +96,7 @@ fn metadata(object: &Value) -> Value {
     json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": object["metadata"]})
 }
 
-fn table(resource: &Resource, items: &[Value], include: Include, list_metadata: Value, now: jiff::Timestamp) -> Value {
+fn table(resource: &Resource, items: &[Value], include: Include, list_metadata: &Value, now: jiff::Timestamp) -> Value {
     let mut columns = vec![json!({"name": "Name", "type": "string", "format": "name", "priority": 0,
         "description": "Name must be unique within a namespace."})];
     columns.extend(resource.columns.iter().map(|column| {
@@ -117,10 +123,12 @@ fn cell(cell: &Cell, kind: &str, item: &Value, now: jiff::Timestamp) -> Value {
     match cell {
         Cell::Of(show) => show(item),
         Cell::Age(path) if kind == "date" => path.find(item).first().map_or(Value::Null, |time| (*time).clone()),
-        Cell::Age(path) => match path.find(item).first().and_then(|time| time.as_str()?.parse::<jiff::Timestamp>().ok()) {
-            Some(time) => age(now.as_second() - time.as_second()).into(),
-            None => "<unknown>".into(),
-        },
+        Cell::Age(path) => {
+            match path.find(item).first().and_then(|time| time.as_str()?.parse::<jiff::Timestamp>().ok()) {
+                Some(time) => age(now.as_second() - time.as_second()).into(),
+                None => "<unknown>".into(),
+            }
+        }
         Cell::Path(path) => {
             let found = path.find(item);
             match (kind, found.as_slice()) {
@@ -158,7 +166,16 @@ mod tests {
 
     #[test]
     fn ages_read_as_kubectl_prints_them() {
-        for (seconds, shown) in [(0, "0s"), (119, "119s"), (120, "2m"), (200, "3m20s"), (3600, "60m"), (4 * 3600, "4h"), (3 * 86_400 + 3600, "3d1h"), (30 * 86_400, "30d")] {
+        for (seconds, shown) in [
+            (0, "0s"),
+            (119, "119s"),
+            (120, "2m"),
+            (200, "3m20s"),
+            (3600, "60m"),
+            (4 * 3600, "4h"),
+            (3 * 86_400 + 3600, "3d1h"),
+            (30 * 86_400, "30d"),
+        ] {
             assert_eq!(age(seconds), shown);
         }
     }
@@ -170,7 +187,10 @@ mod tests {
             headers.insert(http::header::ACCEPT, accept.parse().unwrap());
             form(&headers, None)
         };
-        assert_eq!(of("application/json;as=Table;v=v1;g=meta.k8s.io,application/json"), Some(Form::Table(Include::Metadata)));
+        assert_eq!(
+            of("application/json;as=Table;v=v1;g=meta.k8s.io,application/json"),
+            Some(Form::Table(Include::Metadata))
+        );
         assert_eq!(of("application/vnd.kubernetes.protobuf,application/json"), Some(Form::Whole));
         assert_eq!(of("application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1"), Some(Form::Metadata));
         assert_eq!(of("application/vnd.kubernetes.protobuf"), None);

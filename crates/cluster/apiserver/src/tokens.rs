@@ -31,7 +31,8 @@ impl Tokens {
     /// Returns tokens signed by `key` (PKCS #8, P-256), and `fixed` ones beside them.
     pub fn new(key: &[u8], fixed: impl IntoIterator<Item = (String, User)>) -> Result<Tokens, InvalidKey> {
         let random = SystemRandom::new();
-        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key, &random).map_err(|error| InvalidKey(error.to_string()))?;
+        let key = EcdsaKeyPair::from_pkcs8(&ECDSA_P256_SHA256_FIXED_SIGNING, key, &random)
+            .map_err(|error| InvalidKey(error.to_string()))?;
         let fixed = fixed.into_iter().map(|(token, user)| (hash(&token), user)).collect();
         Ok(Tokens { fixed, key, random })
     }
@@ -69,14 +70,20 @@ impl Tokens {
     fn account(&self, token: &str, objects: &Snapshot) -> Option<User> {
         let (signed, signature) = token.rsplit_once('.')?;
         let signature = URL_SAFE_NO_PAD.decode(signature).ok()?;
-        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.key.public_key().as_ref()).verify(signed.as_bytes(), &signature).ok()?;
+        UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.key.public_key().as_ref())
+            .verify(signed.as_bytes(), &signature)
+            .ok()?;
         let claims: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(signed.split_once('.')?.1).ok()?).ok()?;
         let now = base::clock::now().as_second();
         if claims["exp"].as_i64()? <= now || claims["nbf"].as_i64()? > now || claims["iss"] != ISSUER {
             return None;
         }
         let bound = &claims["kubernetes.io"];
-        let (namespace, name, uid) = (bound["namespace"].as_str()?, bound["serviceaccount"]["name"].as_str()?, bound["serviceaccount"]["uid"].as_str()?);
+        let (namespace, name, uid) = (
+            bound["namespace"].as_str()?,
+            bound["serviceaccount"]["name"].as_str()?,
+            bound["serviceaccount"]["uid"].as_str()?,
+        );
         let account = objects.get(&format!("core/serviceaccounts/{namespace}/{name}"))?.value();
         if account["metadata"]["uid"] != uid {
             return None;
@@ -104,7 +111,9 @@ mod tests {
         let store = Store::in_memory().unwrap();
         let account = json!({"metadata": {"name": "bot", "uid": "u1"}});
         store.write("core/serviceaccounts/a/bot", Expect::Absent, Write::Put(account)).await.unwrap();
-        let tokens = Tokens::new(&Tokens::generate_key(), [("fixed".to_owned(), User::new("root", &["system:masters"]))]).unwrap();
+        let tokens =
+            Tokens::new(&Tokens::generate_key(), [("fixed".to_owned(), User::new("root", &["system:masters"]))])
+                .unwrap();
         let (token, _) = tokens.issue("a", "bot", "u1", 600);
         let snapshot = store.snapshot();
         assert_eq!(tokens.user(&token, &snapshot).unwrap().name, "system:serviceaccount:a:bot");

@@ -1,8 +1,18 @@
 //! The server as a client sees it, mounted in process behind a Kubernetes client.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test stops at what it did not expect, and runs beside the product"
+)]
 
 use apiserver::{Server, User};
 use futures::StreamExt;
-use k8s_openapi::api::{apps::v1::Deployment, core::v1::{ConfigMap, Pod, Service}};
+use k8s_openapi::api::{
+    apps::v1::Deployment,
+    core::v1::{ConfigMap, Pod, Service},
+};
 use kube::{
     Api, Client, ResourceExt,
     api::{DeleteParams, DynamicObject, ListParams, Patch, PatchParams, PostParams, WatchEvent, WatchParams},
@@ -62,7 +72,12 @@ async fn a_list_is_selected_and_paged_consistently() {
     let (_server, client) = admin().await;
     let maps: Api<ConfigMap> = Api::namespaced(client, "default");
     for index in 0..7 {
-        maps.create(&PostParams::default(), &config_map(&format!("m{index}"), if index % 2 == 0 { "even" } else { "odd" })).await.unwrap();
+        maps.create(
+            &PostParams::default(),
+            &config_map(&format!("m{index}"), if index % 2 == 0 { "even" } else { "odd" }),
+        )
+        .await
+        .unwrap();
     }
     assert_eq!(maps.list(&ListParams::default().labels("v=odd")).await.unwrap().items.len(), 3);
     assert_eq!(maps.list(&ListParams::default().fields("metadata.name=m3")).await.unwrap().items.len(), 1);
@@ -86,7 +101,9 @@ async fn a_watch_tells_what_enters_changes_and_leaves_its_selection() {
         maps.create(&PostParams::default(), &config_map(name, value)).await.unwrap();
     }
     for (name, value) in [("y", "a"), ("x", "b")] {
-        maps.patch(name, &PatchParams::default(), &Patch::Merge(json!({"metadata": {"labels": {"v": value}}}))).await.unwrap();
+        maps.patch(name, &PatchParams::default(), &Patch::Merge(json!({"metadata": {"labels": {"v": value}}})))
+            .await
+            .unwrap();
     }
     let mut seen = Vec::new();
     while seen.len() < 3 {
@@ -105,12 +122,18 @@ async fn a_streamed_list_ends_with_its_bookmark() {
     let (server, client) = admin().await;
     let maps: Api<ConfigMap> = Api::namespaced(client, "default");
     maps.create(&PostParams::default(), &config_map("x", "a")).await.unwrap();
-    let request = http::Request::get("/api/v1/namespaces/default/configmaps?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=1");
+    let request = http::Request::get(
+        "/api/v1/namespaces/default/configmaps?watch=1&sendInitialEvents=true&resourceVersionMatch=NotOlderThan&allowWatchBookmarks=true&timeoutSeconds=1",
+    );
     let mut request = request.body(axum::body::Body::empty()).unwrap();
     request.extensions_mut().insert(User::new("admin", &["system:masters"]));
     let answer = server.handle(request).await;
     let text = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
-    let lines: Vec<Value> = text.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()).map(|line| serde_json::from_slice(line).unwrap()).collect();
+    let lines: Vec<Value> = text
+        .split(|byte| *byte == b'\n')
+        .filter(|line| !line.is_empty())
+        .map(|line| serde_json::from_slice(line).unwrap())
+        .collect();
     assert_eq!(lines[0]["type"], "ADDED");
     assert_eq!(lines[1]["object"]["metadata"]["annotations"]["k8s.io/initial-events-end"], "true");
 }
@@ -120,8 +143,10 @@ async fn server_side_apply_creates_merges_and_names_who_conflicts() {
     let (_server, client) = admin().await;
     let deployments: Api<Deployment> = Api::namespaced(client, "default");
     let name = random("web");
-    let config = |image: &str| json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": {
-        "selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": image}]}}}});
+    let config = |image: &str| {
+        json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": name}, "spec": {
+        "selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": image}]}}}})
+    };
     let one = deployments.patch(&name, &PatchParams::apply("one"), &Patch::Apply(config("x:1"))).await.unwrap();
     assert_eq!(one.spec.as_ref().unwrap().replicas, Some(1), "defaults are filled in");
     let error = deployments.patch(&name, &PatchParams::apply("two"), &Patch::Apply(config("x:2"))).await.unwrap_err();
@@ -142,7 +167,8 @@ async fn strategic_merge_keeps_the_items_it_does_not_name() {
     deployments.create(&PostParams::default(), &from(body)).await.unwrap();
     let patch = json!({"spec": {"template": {"spec": {"containers": [{"name": "two", "image": "b:2"}]}}}});
     let changed = deployments.patch("d", &PatchParams::default(), &Patch::Strategic(patch)).await.unwrap();
-    let images: Vec<_> = changed.spec.unwrap().template.spec.unwrap().containers.into_iter().map(|c| c.image.unwrap()).collect();
+    let images: Vec<_> =
+        changed.spec.unwrap().template.spec.unwrap().containers.into_iter().map(|c| c.image.unwrap()).collect();
     assert_eq!(images, ["a:1", "b:2"]);
 }
 
@@ -150,13 +176,25 @@ async fn strategic_merge_keeps_the_items_it_does_not_name() {
 async fn what_is_wrong_is_named_with_its_field() {
     let (_server, client) = admin().await;
     let services: Api<Service> = Api::namespaced(client.clone(), "default");
-    let error = services.create(&PostParams::default(), &from(json!({"metadata": {"name": "s"}, "spec": {"type": "NodePort", "ports": [{"port": 0}]}}))).await.unwrap_err();
+    let error = services
+        .create(
+            &PostParams::default(),
+            &from(json!({"metadata": {"name": "s"}, "spec": {"type": "NodePort", "ports": [{"port": 0}]}})),
+        )
+        .await
+        .unwrap_err();
     let kube::Error::Api(status) = error else { panic!() };
     assert_eq!((status.code, status.reason.as_str()), (422, "Invalid"));
     let causes: Vec<_> = status.details.unwrap().causes.into_iter().map(|cause| cause.field).collect();
     assert_eq!(causes, ["spec.type", "spec.ports[0].port"]);
     let pods: Api<Pod> = Api::namespaced(client, "nowhere");
-    let error = pods.create(&PostParams::default(), &from(json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}))).await.unwrap_err();
+    let error = pods
+        .create(
+            &PostParams::default(),
+            &from(json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}})),
+        )
+        .await
+        .unwrap_err();
     assert_eq!(code(&error).0, 404);
 }
 
@@ -167,8 +205,18 @@ async fn services_get_addresses_of_their_own() {
     let make = |name: String| from::<Service>(json!({"metadata": {"name": name}, "spec": {"ports": [{"port": 80}]}}));
     let all = futures::future::join_all((0..20).map(|index| {
         let services = services.clone();
-        async move { services.create(&PostParams::default(), &make(format!("s{index}"))).await.unwrap().spec.unwrap().cluster_ip.unwrap() }
-    })).await;
+        async move {
+            services
+                .create(&PostParams::default(), &make(format!("s{index}")))
+                .await
+                .unwrap()
+                .spec
+                .unwrap()
+                .cluster_ip
+                .unwrap()
+        }
+    }))
+    .await;
     let distinct: std::collections::HashSet<_> = all.iter().collect();
     assert_eq!(distinct.len(), 20);
 }
@@ -185,17 +233,31 @@ fn boats(kind: &str, plural: &str, group: &str) -> Value {
 async fn a_kind_unknown_until_now_is_served_at_once() {
     let (_server, client) = admin().await;
     let (kind, group) = ("Boat", format!("{}.example", random("sea")));
-    let definitions: Api<DynamicObject> = Api::all_with(client.clone(), &ApiResource::from_gvk(&GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition")));
+    let definitions: Api<DynamicObject> = Api::all_with(
+        client.clone(),
+        &ApiResource::from_gvk(&GroupVersionKind::gvk("apiextensions.k8s.io", "v1", "CustomResourceDefinition")),
+    );
     definitions.create(&PostParams::default(), &from(boats(kind, "boats", &group))).await.unwrap();
     let api = ApiResource::from_gvk(&GroupVersionKind::gvk(&group, "v1", kind));
     let all: Api<DynamicObject> = Api::namespaced_with(client.clone(), "default", &api);
-    let boat = |spec: Value| from::<DynamicObject>(json!({"apiVersion": format!("{group}/v1"), "kind": kind, "metadata": {"name": "b"}, "spec": spec, "status": {"afloat": true}}));
+    let boat = |spec: Value| {
+        from::<DynamicObject>(
+            json!({"apiVersion": format!("{group}/v1"), "kind": kind, "metadata": {"name": "b"}, "spec": spec, "status": {"afloat": true}}),
+        )
+    };
     let created = all.create(&PostParams::default(), &boat(json!({"size": 2, "unknown": 1}))).await.unwrap();
     assert_eq!(created.data["spec"], json!({"size": 2, "colour": "white"}), "pruned and defaulted");
     assert!(created.data.get("status").is_none(), "status is written by its subresource alone");
     let error = all.patch("b", &PatchParams::default(), &Patch::Merge(json!({"spec": {"size": 0}}))).await.unwrap_err();
     assert_eq!(code(&error).0, 422);
-    let status = all.patch_status("b", &PatchParams::default(), &Patch::Merge(json!({"status": {"afloat": true}, "spec": {"size": 9}}))).await.unwrap();
+    let status = all
+        .patch_status(
+            "b",
+            &PatchParams::default(),
+            &Patch::Merge(json!({"status": {"afloat": true}, "spec": {"size": 9}})),
+        )
+        .await
+        .unwrap();
     assert_eq!((status.data["status"]["afloat"].clone(), status.data["spec"]["size"].clone()), (json!(true), json!(2)));
     definitions.delete(&format!("boats.{group}"), &DeleteParams::default()).await.unwrap();
     assert_eq!(code(&all.list(&ListParams::default()).await.unwrap_err()).0, 404);
@@ -205,10 +267,14 @@ async fn a_kind_unknown_until_now_is_served_at_once() {
 async fn a_finalizer_holds_an_object_until_it_is_taken_away() {
     let (_server, client) = admin().await;
     let maps: Api<ConfigMap> = Api::namespaced(client, "default");
-    maps.create(&PostParams::default(), &from(json!({"metadata": {"name": "held", "finalizers": ["x.example/y"]}}))).await.unwrap();
+    maps.create(&PostParams::default(), &from(json!({"metadata": {"name": "held", "finalizers": ["x.example/y"]}})))
+        .await
+        .unwrap();
     maps.delete("held", &DeleteParams::default()).await.unwrap();
     assert!(maps.get("held").await.unwrap().metadata.deletion_timestamp.is_some());
-    maps.patch("held", &PatchParams::default(), &Patch::Merge(json!({"metadata": {"finalizers": null}}))).await.unwrap();
+    maps.patch("held", &PatchParams::default(), &Patch::Merge(json!({"metadata": {"finalizers": null}})))
+        .await
+        .unwrap();
     assert_eq!(code(&maps.get("held").await.unwrap_err()).0, 404);
 }
 
@@ -216,7 +282,14 @@ async fn a_finalizer_holds_an_object_until_it_is_taken_away() {
 async fn a_pod_on_a_node_is_deleted_when_its_node_says_so() {
     let (_server, client) = admin().await;
     let pods: Api<Pod> = Api::namespaced(client, "default");
-    pods.create(&PostParams::default(), &from(json!({"metadata": {"name": "p"}, "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]}}))).await.unwrap();
+    pods.create(
+        &PostParams::default(),
+        &from(
+            json!({"metadata": {"name": "p"}, "spec": {"nodeName": "n", "containers": [{"name": "c", "image": "i"}]}}),
+        ),
+    )
+    .await
+    .unwrap();
     pods.delete("p", &DeleteParams::default()).await.unwrap();
     assert_eq!(pods.get("p").await.unwrap().metadata.deletion_grace_period_seconds, Some(30));
     pods.delete("p", &DeleteParams { grace_period_seconds: Some(0), ..DeleteParams::default() }).await.unwrap();
@@ -230,8 +303,14 @@ async fn strangers_are_refused_as_kubernetes_refuses_them() {
     let error = Api::<ConfigMap>::namespaced(bob, "default").get("x").await.unwrap_err();
     let kube::Error::Api(status) = error else { panic!() };
     assert_eq!(status.code, 403);
-    assert_eq!(status.message, "configmaps \"x\" is forbidden: User \"bob\" cannot get resource \"configmaps\" in API group \"\" in the namespace \"default\"");
-    let request = http::Request::get("/api/v1/namespaces").header("authorization", "Bearer wrong").body(axum::body::Body::empty()).unwrap();
+    assert_eq!(
+        status.message,
+        "configmaps \"x\" is forbidden: User \"bob\" cannot get resource \"configmaps\" in API group \"\" in the namespace \"default\""
+    );
+    let request = http::Request::get("/api/v1/namespaces")
+        .header("authorization", "Bearer wrong")
+        .body(axum::body::Body::empty())
+        .unwrap();
     assert_eq!(server.handle(request).await.status(), 401);
     let request = http::Request::get("/api/v1/namespaces").body(axum::body::Body::empty()).unwrap();
     assert_eq!(server.handle(request).await.status(), 403);
@@ -245,7 +324,8 @@ async fn discovery_names_every_kind_in_both_forms() {
     let plain = kube::discovery::Discovery::new(client.clone()).run().await.unwrap();
     let aggregated = kube::discovery::Discovery::new(client).run_aggregated().await.unwrap();
     for discovery in [plain, aggregated] {
-        for (group, kind) in [("", "Pod"), ("apps", "Deployment"), ("apiextensions.k8s.io", "CustomResourceDefinition")] {
+        for (group, kind) in [("", "Pod"), ("apps", "Deployment"), ("apiextensions.k8s.io", "CustomResourceDefinition")]
+        {
             assert!(discovery.resolve_gvk(&GroupVersionKind::gvk(group, "v1", kind)).is_some(), "{kind}");
         }
     }
@@ -257,7 +337,10 @@ async fn scale_changes_the_count_and_nothing_else() {
     let deployments: Api<Deployment> = Api::namespaced(client, "default");
     let body = json!({"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
     deployments.create(&PostParams::default(), &from(body)).await.unwrap();
-    let scale = deployments.patch_scale("d", &PatchParams::default(), &Patch::Merge(json!({"spec": {"replicas": 4}}))).await.unwrap();
+    let scale = deployments
+        .patch_scale("d", &PatchParams::default(), &Patch::Merge(json!({"spec": {"replicas": 4}})))
+        .await
+        .unwrap();
     assert_eq!(scale.spec.unwrap().replicas, Some(4));
     assert_eq!(deployments.get("d").await.unwrap().spec.unwrap().replicas, Some(4));
 }

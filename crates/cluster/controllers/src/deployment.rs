@@ -36,7 +36,8 @@ pub async fn reconcile(deployment: Arc<Deployment>, context: Arc<Context>) -> Re
         move |source| Error::new(what, source)
     };
     let list = sets.list(&ListParams::default()).await.map_err(fail("list the ReplicaSets"))?;
-    let mut owned: Vec<ReplicaSet> = list.items.into_iter().filter(|set| owner::controls(deployment.as_ref(), set)).collect();
+    let mut owned: Vec<ReplicaSet> =
+        list.items.into_iter().filter(|set| owner::controls(deployment.as_ref(), set)).collect();
     owned.sort_by_key(revision_of);
     let spec = deployment.spec.clone().unwrap_or_default();
     let mut newest = owned.iter().position(|set| is_of(set, &spec.template));
@@ -51,12 +52,18 @@ pub async fn reconcile(deployment: Arc<Deployment>, context: Arc<Context>) -> Re
             if revision_of(&owned[at]) < last {
                 // A rollback: the set of before is the newest again.
                 let patch = json!({"metadata": {"annotations": {REVISION: (last + 1).to_string()}}});
-                owned[at] = sets.patch(&owned[at].name_any(), &PatchParams::default(), &Patch::Merge(patch)).await.map_err(fail("number a ReplicaSet"))?;
+                owned[at] = sets
+                    .patch(&owned[at].name_any(), &PatchParams::default(), &Patch::Merge(patch))
+                    .await
+                    .map_err(fail("number a ReplicaSet"))?;
             }
             let view: Vec<Set> = owned.iter().map(view_of).collect();
             for (at, replicas) in step(&rolling::Wanted::of(&spec), &view, at) {
                 let patch = json!({"spec": {"replicas": replicas}});
-                owned[at] = sets.patch(&owned[at].name_any(), &PatchParams::default(), &Patch::Merge(patch)).await.map_err(fail("scale a ReplicaSet"))?;
+                owned[at] = sets
+                    .patch(&owned[at].name_any(), &PatchParams::default(), &Patch::Merge(patch))
+                    .await
+                    .map_err(fail("scale a ReplicaSet"))?;
             }
             for old in expired(&owned, at, spec.revision_history_limit.unwrap_or(10)) {
                 match sets.delete(&old, &DeleteParams::background()).await {
@@ -69,14 +76,18 @@ pub async fn reconcile(deployment: Arc<Deployment>, context: Arc<Context>) -> Re
             if deployment.annotations().get(REVISION) != Some(&revision) {
                 let api: Api<Deployment> = Api::namespaced(context.client.clone(), &namespace);
                 let patch = json!({"metadata": {"annotations": {REVISION: revision}}});
-                api.patch(&name, &PatchParams::default(), &Patch::Merge(patch)).await.map_err(fail("number the revision"))?;
+                api.patch(&name, &PatchParams::default(), &Patch::Merge(patch))
+                    .await
+                    .map_err(fail("number the revision"))?;
             }
         }
     }
     let (status, next) = summarize(&deployment, &owned, newest, base::clock::now());
     if deployment.status.as_ref() != Some(&status) {
         let api: Api<Deployment> = Api::namespaced(context.client.clone(), &namespace);
-        api.patch_status(&name, &PatchParams::default(), &Patch::Merge(json!({"status": status}))).await.map_err(fail("write the status"))?;
+        api.patch_status(&name, &PatchParams::default(), &Patch::Merge(json!({"status": status})))
+            .await
+            .map_err(fail("write the status"))?;
     }
     Ok(next.map_or_else(Action::await_change, Action::requeue))
 }
@@ -112,8 +123,12 @@ fn set_for(deployment: &Deployment, revision: i64) -> ReplicaSet {
     let set_labels = labels.clone();
     let mut match_labels = spec.selector.match_labels.clone().unwrap_or_default();
     match_labels.insert(HASH.to_owned(), hash.clone());
-    let mut annotations: BTreeMap<String, String> =
-        deployment.annotations().iter().filter(|(key, _)| !key.starts_with("kubectl.kubernetes.io/")).map(|(key, value)| (key.clone(), value.clone())).collect();
+    let mut annotations: BTreeMap<String, String> = deployment
+        .annotations()
+        .iter()
+        .filter(|(key, _)| !key.starts_with("kubectl.kubernetes.io/"))
+        .map(|(key, value)| (key.clone(), value.clone()))
+        .collect();
     annotations.insert(REVISION.to_owned(), revision.to_string());
     ReplicaSet {
         metadata: ObjectMeta {
@@ -127,7 +142,10 @@ fn set_for(deployment: &Deployment, revision: i64) -> ReplicaSet {
         spec: Some(ReplicaSetSpec {
             replicas: Some(0),
             min_ready_seconds: spec.min_ready_seconds,
-            selector: LabelSelector { match_labels: Some(match_labels), match_expressions: spec.selector.match_expressions },
+            selector: LabelSelector {
+                match_labels: Some(match_labels),
+                match_expressions: spec.selector.match_expressions,
+            },
             template: Some(template),
         }),
         status: None,
@@ -138,7 +156,9 @@ fn set_for(deployment: &Deployment, revision: i64) -> ReplicaSet {
 fn hash_of(template: &PodTemplateSpec) -> String {
     const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     let text = serde_json::to_string(template).unwrap_or_default();
-    let mut hash = text.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
+    let mut hash = text
+        .bytes()
+        .fold(0xcbf2_9ce4_8422_2325_u64, |hash, byte| (hash ^ u64::from(byte)).wrapping_mul(0x0100_0000_01b3));
     (0..10)
         .map(|_| {
             let letter = ALPHABET[(hash % ALPHABET.len() as u64) as usize] as char;
@@ -164,14 +184,26 @@ fn expired(owned: &[ReplicaSet], newest: usize, keep: i32) -> Vec<String> {
 }
 
 /// Returns the status, and when progress would be overdue.
-fn summarize(deployment: &Deployment, owned: &[ReplicaSet], newest: Option<usize>, now: jiff::Timestamp) -> (DeploymentStatus, Option<Duration>) {
+fn summarize(
+    deployment: &Deployment,
+    owned: &[ReplicaSet],
+    newest: Option<usize>,
+    now: jiff::Timestamp,
+) -> (DeploymentStatus, Option<Duration>) {
     let spec = deployment.spec.clone().unwrap_or_default();
     let wanted = spec.replicas.unwrap_or(1);
-    let sum = |of: fn(&k8s_openapi::api::apps::v1::ReplicaSetStatus) -> i32| owned.iter().filter_map(|set| set.status.as_ref().map(of)).sum::<i32>();
-    let (total, ready, available) = (sum(|s| s.replicas), sum(|s| s.ready_replicas.unwrap_or_default()), sum(|s| s.available_replicas.unwrap_or_default()));
+    let sum = |of: fn(&k8s_openapi::api::apps::v1::ReplicaSetStatus) -> i32| {
+        owned.iter().filter_map(|set| set.status.as_ref().map(of)).sum::<i32>()
+    };
+    let (total, ready, available) = (
+        sum(|s| s.replicas),
+        sum(|s| s.ready_replicas.unwrap_or_default()),
+        sum(|s| s.available_replicas.unwrap_or_default()),
+    );
     let fresh = newest.map(|at| &owned[at]);
     let updated = fresh.and_then(|set| set.status.as_ref()).map_or(0, |status| status.replicas);
-    let fresh_available = fresh.and_then(|set| set.status.as_ref()).and_then(|status| status.available_replicas).unwrap_or_default();
+    let fresh_available =
+        fresh.and_then(|set| set.status.as_ref()).and_then(|status| status.available_replicas).unwrap_or_default();
     let old = deployment.status.clone().unwrap_or_default();
     let some = |count: i32| (count > 0).then_some(count);
     let minimum = wanted - rolling::Wanted::of(&spec).max_unavailable;
@@ -186,29 +218,61 @@ fn summarize(deployment: &Deployment, owned: &[ReplicaSet], newest: Option<usize
             reason: Some(reason.to_owned()),
             message: Some(message),
             last_transition_time: same.and_then(|known| known.last_transition_time.clone()).or(Some(Time(now))),
-            last_update_time: if moved { Some(Time(now)) } else { known.and_then(|known| known.last_update_time.clone()) },
+            last_update_time: if moved {
+                Some(Time(now))
+            } else {
+                known.and_then(|known| known.last_update_time.clone())
+            },
         }
     };
     let name = deployment.name_any();
-    let set_name = fresh.map(|set| set.name_any()).unwrap_or_default();
+    let set_name = fresh.map(kube::ResourceExt::name_any).unwrap_or_default();
     let available_condition = if available >= minimum {
         condition("Available", "True", "MinimumReplicasAvailable", "Deployment has minimum availability.".into(), false)
     } else {
-        condition("Available", "False", "MinimumReplicasUnavailable", "Deployment does not have minimum availability.".into(), false)
+        condition(
+            "Available",
+            "False",
+            "MinimumReplicasUnavailable",
+            "Deployment does not have minimum availability.".into(),
+            false,
+        )
     };
     let complete = updated == wanted && total == wanted && fresh_available == wanted;
-    let progressed = Some(updated) != old.updated_replicas && old.updated_replicas.is_some() || Some(available) != old.available_replicas && old.available_replicas.is_some();
+    let progressed = Some(updated) != old.updated_replicas && old.updated_replicas.is_some()
+        || Some(available) != old.available_replicas && old.available_replicas.is_some();
     let deadline = i64::from(spec.progress_deadline_seconds.unwrap_or(600));
     let known = before("Progressing");
-    let since = known.filter(|known| !progressed && known.reason.as_deref() != Some("NewReplicaSetAvailable")).and_then(|known| known.last_update_time.as_ref()).map_or(0, |time| now.as_second() - time.0.as_second());
+    let since = known
+        .filter(|known| !progressed && known.reason.as_deref() != Some("NewReplicaSetAvailable"))
+        .and_then(|known| known.last_update_time.as_ref())
+        .map_or(0, |time| now.as_second() - time.0.as_second());
     let mut next = None;
     let progressing = if complete {
-        condition("Progressing", "True", "NewReplicaSetAvailable", format!("ReplicaSet \"{set_name}\" has successfully progressed."), false)
+        condition(
+            "Progressing",
+            "True",
+            "NewReplicaSetAvailable",
+            format!("ReplicaSet \"{set_name}\" has successfully progressed."),
+            false,
+        )
     } else if since >= deadline {
-        condition("Progressing", "False", "ProgressDeadlineExceeded", format!("ReplicaSet \"{set_name}\" has timed out progressing."), false)
+        condition(
+            "Progressing",
+            "False",
+            "ProgressDeadlineExceeded",
+            format!("ReplicaSet \"{set_name}\" has timed out progressing."),
+            false,
+        )
     } else {
         next = Some(Duration::from_secs((deadline - since).unsigned_abs() + 1));
-        condition("Progressing", "True", "ReplicaSetUpdated", format!("ReplicaSet \"{set_name}\" of Deployment \"{name}\" is progressing."), progressed)
+        condition(
+            "Progressing",
+            "True",
+            "ReplicaSetUpdated",
+            format!("ReplicaSet \"{set_name}\" of Deployment \"{name}\" is progressing."),
+            progressed,
+        )
     };
     let status = DeploymentStatus {
         observed_generation: deployment.metadata.generation,
@@ -256,7 +320,8 @@ mod tests {
         let (status, _) = summarize(&web, &sets, Some(0), at("2026-01-01T00:00:30Z"));
         assert_eq!(web.status.as_ref(), Some(&status), "nothing moved, so nothing is written");
         let (status, _) = summarize(&web, &sets, Some(0), at("2026-01-01T00:01:01Z"));
-        let reasons: Vec<_> = status.conditions.unwrap().into_iter().map(|condition| condition.reason.unwrap()).collect();
+        let reasons: Vec<_> =
+            status.conditions.unwrap().into_iter().map(|condition| condition.reason.unwrap()).collect();
         assert_eq!(reasons, ["MinimumReplicasUnavailable", "ProgressDeadlineExceeded"]);
     }
 }

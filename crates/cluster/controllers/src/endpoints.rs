@@ -27,7 +27,9 @@ const PER_SLICE: usize = 100;
 pub fn selects(service: &Service, pod: &Pod) -> bool {
     let selector = service.spec.as_ref().and_then(|spec| spec.selector.as_ref());
     service.namespace() == pod.namespace()
-        && selector.is_some_and(|selector| !selector.is_empty() && selector.iter().all(|(key, value)| pod.labels().get(key) == Some(value)))
+        && selector.is_some_and(|selector| {
+            !selector.is_empty() && selector.iter().all(|(key, value)| pod.labels().get(key) == Some(value))
+        })
 }
 
 /// Returns the slices that a Service with these pods has. Pure.
@@ -40,7 +42,13 @@ pub fn build(service: &Service, pods: &[Pod]) -> Vec<EndpointSlice> {
     sorted.sort_by_key(|pod| pod.name_any());
     for pod in sorted {
         let Some(endpoint) = endpoint(pod, publish) else { continue };
-        let ports = spec.ports.iter().flatten().filter_map(|port| Some((port.name.clone().unwrap_or_default(), number(port, pod)?, port.protocol.clone().unwrap_or_else(|| "TCP".into()))));
+        let ports = spec.ports.iter().flatten().filter_map(|port| {
+            Some((
+                port.name.clone().unwrap_or_default(),
+                number(port, pod)?,
+                port.protocol.clone().unwrap_or_else(|| "TCP".into()),
+            ))
+        });
         groups.entry(ports.collect()).or_default().push(endpoint);
     }
     if groups.is_empty() {
@@ -48,7 +56,11 @@ pub fn build(service: &Service, pods: &[Pod]) -> Vec<EndpointSlice> {
     }
     let name = service.name_any();
     let chunks = groups.into_iter().flat_map(|(ports, endpoints)| {
-        let chunks: Vec<Vec<Endpoint>> = if endpoints.is_empty() { vec![Vec::new()] } else { endpoints.chunks(PER_SLICE).map(<[_]>::to_vec).collect() };
+        let chunks: Vec<Vec<Endpoint>> = if endpoints.is_empty() {
+            vec![Vec::new()]
+        } else {
+            endpoints.chunks(PER_SLICE).map(<[_]>::to_vec).collect()
+        };
         chunks.into_iter().map(move |chunk| (ports.clone(), chunk))
     });
     chunks
@@ -57,7 +69,10 @@ pub fn build(service: &Service, pods: &[Pod]) -> Vec<EndpointSlice> {
             metadata: ObjectMeta {
                 name: Some(if index == 0 { format!("{name}-endpoints") } else { format!("{name}-endpoints-{index}") }),
                 namespace: service.namespace(),
-                labels: Some(BTreeMap::from([(SERVICE.to_owned(), name.clone()), (MANAGED_BY.to_owned(), OURS.to_owned())])),
+                labels: Some(BTreeMap::from([
+                    (SERVICE.to_owned(), name.clone()),
+                    (MANAGED_BY.to_owned(), OURS.to_owned()),
+                ])),
                 owner_references: Some(vec![owner::reference(service)]),
                 ..ObjectMeta::default()
             },
@@ -66,7 +81,12 @@ pub fn build(service: &Service, pods: &[Pod]) -> Vec<EndpointSlice> {
             ports: Some(
                 ports
                     .into_iter()
-                    .map(|(name, port, protocol)| EndpointPort { name: Some(name), port: Some(port), protocol: Some(protocol), app_protocol: None })
+                    .map(|(name, port, protocol)| EndpointPort {
+                        name: Some(name),
+                        port: Some(port),
+                        protocol: Some(protocol),
+                        app_protocol: None,
+                    })
                     .collect(),
             ),
         })
@@ -82,7 +102,11 @@ fn endpoint(pod: &Pod, publish: bool) -> Option<Endpoint> {
     let (serving, terminating) = (is_ready(pod), pod.metadata.deletion_timestamp.is_some());
     Some(Endpoint {
         addresses: vec![address],
-        conditions: Some(EndpointConditions { ready: Some(publish || serving && !terminating), serving: Some(serving), terminating: Some(terminating) }),
+        conditions: Some(EndpointConditions {
+            ready: Some(publish || serving && !terminating),
+            serving: Some(serving),
+            terminating: Some(terminating),
+        }),
         node_name: pod.spec.as_ref().and_then(|spec| spec.node_name.clone()),
         target_ref: Some(ObjectReference {
             kind: Some("Pod".into()),
@@ -110,7 +134,8 @@ fn number(port: &ServicePort, pod: &Pod) -> Option<i32> {
 /// Brings a Service's slices to what its pods are.
 pub async fn reconcile(service: Arc<Service>, context: Arc<Context>) -> Result<Action, Error> {
     let (name, namespace) = (service.name_any(), service.namespace().unwrap_or_default());
-    let selects_any = service.spec.as_ref().and_then(|spec| spec.selector.as_ref()).is_some_and(|selector| !selector.is_empty());
+    let selects_any =
+        service.spec.as_ref().and_then(|spec| spec.selector.as_ref()).is_some_and(|selector| !selector.is_empty());
     if service.metadata.deletion_timestamp.is_some() || !selects_any {
         // Slices of a Service without a selector are its author's own.
         return Ok(Action::await_change());
@@ -119,7 +144,10 @@ pub async fn reconcile(service: Arc<Service>, context: Arc<Context>) -> Result<A
         let what = format!("{what} of Service {namespace}/{name}");
         move |source| Error::new(what, source)
     };
-    let pods = Api::<Pod>::namespaced(context.client.clone(), &namespace).list(&ListParams::default()).await.map_err(fail("list the pods"))?;
+    let pods = Api::<Pod>::namespaced(context.client.clone(), &namespace)
+        .list(&ListParams::default())
+        .await
+        .map_err(fail("list the pods"))?;
     let slices: Api<EndpointSlice> = Api::namespaced(context.client.clone(), &namespace);
     let ours = ListParams::default().labels(&format!("{SERVICE}={name},{MANAGED_BY}={OURS}"));
     let mut existing = slices.list(&ours).await.map_err(fail("list the EndpointSlices"))?.items;
@@ -129,10 +157,17 @@ pub async fn reconcile(service: Arc<Service>, context: Arc<Context>) -> Result<A
             None => {
                 slices.create(&PostParams::default(), &wanted).await.map_err(fail("create an EndpointSlice"))?;
             }
-            Some(found) if found.endpoints.as_deref().unwrap_or_default() != wanted.endpoints.as_deref().unwrap_or_default() || found.ports.as_deref().unwrap_or_default() != wanted.ports.as_deref().unwrap_or_default() => {
+            Some(found)
+                if found.endpoints.as_deref().unwrap_or_default()
+                    != wanted.endpoints.as_deref().unwrap_or_default()
+                    || found.ports.as_deref().unwrap_or_default() != wanted.ports.as_deref().unwrap_or_default() =>
+            {
                 let mut changed = found;
                 (changed.endpoints, changed.ports) = (wanted.endpoints, wanted.ports);
-                slices.replace(&changed.name_any(), &PostParams::default(), &changed).await.map_err(fail("change an EndpointSlice"))?;
+                slices
+                    .replace(&changed.name_any(), &PostParams::default(), &changed)
+                    .await
+                    .map_err(fail("change an EndpointSlice"))?;
             }
             Some(_) => {}
         }
@@ -164,9 +199,13 @@ mod tests {
 
     #[test]
     fn a_slice_holds_the_selected_pods_and_says_which_serve() {
-        let slices = build(&service(&json!("web")), &[pod("p1", "web", "True", 1), pod("p2", "web", "False", 1), pod("p3", "db", "True", 1)]);
+        let slices = build(
+            &service(&json!("web")),
+            &[pod("p1", "web", "True", 1), pod("p2", "web", "False", 1), pod("p3", "db", "True", 1)],
+        );
         assert_eq!(slices.len(), 1);
-        let ready: Vec<_> = slices[0].endpoints.iter().flatten().map(|endpoint| endpoint.conditions.as_ref().unwrap().ready).collect();
+        let ready: Vec<_> =
+            slices[0].endpoints.iter().flatten().map(|endpoint| endpoint.conditions.as_ref().unwrap().ready).collect();
         assert_eq!(ready, [Some(true), Some(false)]);
         assert_eq!(slices[0].ports.as_ref().unwrap()[0].port, Some(1));
     }
@@ -182,7 +221,10 @@ mod tests {
     fn many_pods_are_split_over_slices() {
         let pods: Vec<Pod> = (0..250).map(|index| pod(&format!("p{index}"), "web", "True", 7)).collect();
         let slices = build(&service(&json!(8080)), &pods);
-        assert_eq!(slices.iter().map(|slice| slice.endpoints.as_ref().unwrap().len()).collect::<Vec<_>>(), [100, 100, 50]);
+        assert_eq!(
+            slices.iter().map(|slice| slice.endpoints.as_ref().unwrap().len()).collect::<Vec<_>>(),
+            [100, 100, 50]
+        );
         assert_eq!(slices[2].name_any(), "web-endpoints-2");
     }
 }

@@ -72,7 +72,10 @@ impl Graph {
         }
         waiting_owners.extend(known.owners.iter().map(|owner| owner.uid.clone()));
         let mut todo = Vec::new();
-        if !known.deleting && !known.owners.is_empty() && known.owners.iter().all(|owner| !self.objects.contains_key(&owner.uid)) {
+        if !known.deleting
+            && !known.owners.is_empty()
+            && known.owners.iter().all(|owner| !self.objects.contains_key(&owner.uid))
+        {
             todo.push(Todo::DeleteIfOrphaned(uid.to_owned()));
         }
         let (deleting, finalizers) = (known.deleting, known.finalizers.clone());
@@ -126,7 +129,11 @@ impl Graph {
             .get(uid)
             .into_iter()
             .flatten()
-            .filter(|dependent| self.objects.get(*dependent).is_some_and(|known| !known.deleting && known.owners.iter().all(|owner| !self.objects.contains_key(&owner.uid))))
+            .filter(|dependent| {
+                self.objects.get(*dependent).is_some_and(|known| {
+                    !known.deleting && known.owners.iter().all(|owner| !self.objects.contains_key(&owner.uid))
+                })
+            })
             .map(|dependent| Todo::DeleteIfOrphaned(dependent.clone()))
             .collect();
         for owner in owners {
@@ -137,7 +144,11 @@ impl Graph {
 
     /// Forgets what `uid` depends on, and returns it.
     fn unlink(&mut self, uid: &str) -> Vec<String> {
-        let owners: Vec<String> = self.objects.get(uid).map(|known| known.owners.iter().map(|owner| owner.uid.clone()).collect()).unwrap_or_default();
+        let owners: Vec<String> = self
+            .objects
+            .get(uid)
+            .map(|known| known.owners.iter().map(|owner| owner.uid.clone()).collect())
+            .unwrap_or_default();
         for owner in &owners {
             if let Some(dependents) = self.dependents.get_mut(owner) {
                 dependents.remove(uid);
@@ -197,13 +208,20 @@ struct Collector {
 impl Collector {
     /// Returns the kinds that are served now and were not watched before.
     async fn discover(&mut self) -> Result<Vec<(String, Api<PartialObjectMeta<DynamicObject>>)>, Error> {
-        let discovery = Discovery::new(self.client.clone()).run_aggregated().await.map_err(|source| Error::new("discover the kinds to collect", source))?;
+        let discovery = Discovery::new(self.client.clone())
+            .run_aggregated()
+            .await
+            .map_err(|source| Error::new("discover the kinds to collect", source))?;
         let mut new = Vec::new();
         for group in discovery.groups() {
             for (resource, capabilities) in group.recommended_resources() {
                 let kind = format!("{}/{}", resource.group, resource.kind);
                 // Events come and go by themselves and own nothing.
-                if self.kinds.contains_key(&kind) || resource.kind == "Event" || !capabilities.supports_operation(verbs::WATCH) || !capabilities.supports_operation(verbs::DELETE) {
+                if self.kinds.contains_key(&kind)
+                    || resource.kind == "Event"
+                    || !capabilities.supports_operation(verbs::WATCH)
+                    || !capabilities.supports_operation(verbs::DELETE)
+                {
                     continue;
                 }
                 new.push((kind.clone(), Api::all_with(self.client.clone(), &resource)));
@@ -253,21 +271,33 @@ impl Collector {
                     }
                 }
                 let options = DeleteParams { preconditions: Some(only), ..DeleteParams::background() };
-                gone_is_fine(api.delete(&known.name, &options).await.map(drop), &format!("delete {what}, whose owner is gone"))
+                gone_is_fine(
+                    api.delete(&known.name, &options).await.map(drop),
+                    &format!("delete {what}, whose owner is gone"),
+                )
             }
             Todo::Delete(_) => {
                 let options = DeleteParams { preconditions: Some(only), ..DeleteParams::foreground() };
-                gone_is_fine(api.delete(&known.name, &options).await.map(drop), &format!("delete {what}, whose owner goes"))
+                gone_is_fine(
+                    api.delete(&known.name, &options).await.map(drop),
+                    &format!("delete {what}, whose owner goes"),
+                )
             }
             Todo::Disown(_, owner) => {
                 let left: Vec<_> = known.owners.iter().filter(|reference| &reference.uid != owner).collect();
                 let patch = json!({"metadata": {"uid": uid, "ownerReferences": left}});
-                gone_is_fine(api.patch_metadata(&known.name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop), &format!("free {what} of its owner"))
+                gone_is_fine(
+                    api.patch_metadata(&known.name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop),
+                    &format!("free {what} of its owner"),
+                )
             }
             Todo::Release(_, finalizer) => {
                 let left: Vec<_> = known.finalizers.iter().filter(|name| name != finalizer).collect();
                 let patch = json!({"metadata": {"uid": uid, "finalizers": left}});
-                gone_is_fine(api.patch_metadata(&known.name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop), &format!("let go of {what}"))
+                gone_is_fine(
+                    api.patch_metadata(&known.name, &PatchParams::default(), &Patch::Merge(patch)).await.map(drop),
+                    &format!("let go of {what}"),
+                )
             }
         }
     }
@@ -282,7 +312,10 @@ impl Collector {
             // A kind that is not served now may be served again; nothing is deleted on doubt.
             return Ok(true);
         };
-        let found = api.get_metadata_opt(&owner.name).await.map_err(|source| Error::new(format!("look for the owner {}", owner.name), source))?;
+        let found = api
+            .get_metadata_opt(&owner.name)
+            .await
+            .map_err(|source| Error::new(format!("look for the owner {}", owner.name), source))?;
         Ok(found.is_some_and(|found| found.uid().as_deref() == Some(&owner.uid)))
     }
 }
@@ -303,7 +336,10 @@ mod tests {
             kind: "/Pod".into(),
             namespace: Some("a".into()),
             name: "p".into(),
-            owners: owners.iter().map(|uid| OwnerReference { uid: (*uid).to_owned(), ..OwnerReference::default() }).collect(),
+            owners: owners
+                .iter()
+                .map(|uid| OwnerReference { uid: (*uid).to_owned(), ..OwnerReference::default() })
+                .collect(),
             finalizers: Vec::new(),
             deleting: false,
         }

@@ -59,7 +59,9 @@ impl Error {
 impl Fault for Error {
     fn class(&self) -> Class {
         match &self.source {
-            kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422) => Class::Waiting(Duration::from_secs(30)),
+            kube::Error::Api(status) if matches!(status.code, 400 | 403 | 422) => {
+                Class::Waiting(Duration::from_secs(30))
+            }
             _ => Class::Transient,
         }
     }
@@ -86,25 +88,63 @@ pub fn run(context: Context, tasks: &Tasks) {
     let all = || watcher::Config::default().streaming_lists();
 
     let namespaces = Controller::new(Api::<Namespace>::all(client.clone()), all());
-    start(tasks, "namespaces", namespaces.graceful_shutdown_on(stop.clone().cancelled_owned()).run(namespace::reconcile, policy, context.clone()));
+    start(
+        tasks,
+        "namespaces",
+        namespaces.graceful_shutdown_on(stop.clone().cancelled_owned()).run(
+            namespace::reconcile,
+            policy,
+            context.clone(),
+        ),
+    );
 
-    let deployments = Controller::new(Api::<Deployment>::all(client.clone()), all()).owns(Api::<ReplicaSet>::all(client.clone()), all());
-    start(tasks, "deployments", deployments.graceful_shutdown_on(stop.clone().cancelled_owned()).run(deployment::reconcile, policy, context.clone()));
+    let deployments = Controller::new(Api::<Deployment>::all(client.clone()), all())
+        .owns(Api::<ReplicaSet>::all(client.clone()), all());
+    start(
+        tasks,
+        "deployments",
+        deployments.graceful_shutdown_on(stop.clone().cancelled_owned()).run(
+            deployment::reconcile,
+            policy,
+            context.clone(),
+        ),
+    );
 
-    let sets = Controller::new(Api::<ReplicaSet>::all(client.clone()), all()).owns(Api::<Pod>::all(client.clone()), all());
-    start(tasks, "replicasets", sets.graceful_shutdown_on(stop.clone().cancelled_owned()).run(replicaset::reconcile, policy, context.clone()));
+    let sets =
+        Controller::new(Api::<ReplicaSet>::all(client.clone()), all()).owns(Api::<Pod>::all(client.clone()), all());
+    start(
+        tasks,
+        "replicasets",
+        sets.graceful_shutdown_on(stop.clone().cancelled_owned()).run(replicaset::reconcile, policy, context.clone()),
+    );
 
     let services = Controller::new(Api::<Service>::all(client.clone()), all());
     let store = services.store();
-    let services = services.owns(Api::<EndpointSlice>::all(client.clone()), all()).watches(Api::<Pod>::all(client.clone()), all(), move |pod| {
-        let selected: Vec<ObjectRef<Service>> =
-            store.state().iter().filter(|service| endpoints::selects(service, &pod)).map(|service| ObjectRef::from_obj(service.as_ref())).collect();
-        selected
-    });
-    start(tasks, "endpoints", services.graceful_shutdown_on(stop.clone().cancelled_owned()).run(endpoints::reconcile, policy, context.clone()));
+    let services = services.owns(Api::<EndpointSlice>::all(client.clone()), all()).watches(
+        Api::<Pod>::all(client.clone()),
+        all(),
+        move |pod| {
+            let selected: Vec<ObjectRef<Service>> = store
+                .state()
+                .iter()
+                .filter(|service| endpoints::selects(service, &pod))
+                .map(|service| ObjectRef::from_obj(service.as_ref()))
+                .collect();
+            selected
+        },
+    );
+    start(
+        tasks,
+        "endpoints",
+        services.graceful_shutdown_on(stop.clone().cancelled_owned()).run(
+            endpoints::reconcile,
+            policy,
+            context.clone(),
+        ),
+    );
 
     tasks.spawn("garbage", OnError::Shutdown, garbage::run(client.clone(), stop.clone()));
-    tasks.spawn("scheduler", OnError::Shutdown, schedule(client, stop));
+    tasks.spawn("scheduler", OnError::Shutdown, Box::pin(schedule(client, stop)));
 }
 
 /// Runs one controller's stream. Failures are logged here, once, in one place.
@@ -118,9 +158,15 @@ fn start<K>(
     let run = stream.for_each(move |result| async move {
         match result {
             Ok(_) => {}
-            Err(RunError::ReconcilerFailed(error, object)) if error.is_race() => tracing::debug!(controller = name, %object, error = %Chain(&error), "another write came first"),
-            Err(RunError::ObjectNotFound(object)) => tracing::debug!(controller = name, %object, "the object went meanwhile"),
-            Err(error) => tracing::warn!(controller = name, error = %Chain(&error), "an object could not be reconciled"),
+            Err(RunError::ReconcilerFailed(error, object)) if error.is_race() => {
+                tracing::debug!(controller = name, %object, error = %Chain(&error), "another write came first");
+            }
+            Err(RunError::ObjectNotFound(object)) => {
+                tracing::debug!(controller = name, %object, "the object went meanwhile");
+            }
+            Err(error) => {
+                tracing::warn!(controller = name, error = %Chain(&error), "an object could not be reconciled");
+            }
         }
     });
     tasks.spawn(name, OnError::Shutdown, async move {
@@ -130,7 +176,6 @@ fn start<K>(
 }
 
 /// Chooses when to look again from the error's class alone.
-#[expect(clippy::needless_pass_by_value, reason = "the controller runtime hands them over by value")]
 fn policy<K>(_: Arc<K>, error: &Error, _: Arc<Context>) -> Action {
     if error.is_race() {
         return Action::requeue(Duration::from_millis(50));
@@ -143,5 +188,5 @@ async fn schedule(client: Client, stop: CancellationToken) -> Result<(), Error> 
     let scheduler = scheduler::Scheduler::new(client.clone());
     let pods = watcher(Api::<Pod>::all(client.clone()), watcher::Config::default().streaming_lists()).default_backoff();
     let nodes = watcher(Api::<Node>::all(client), watcher::Config::default().streaming_lists()).default_backoff();
-    scheduler.run(pods, nodes, stop).await
+    Box::pin(scheduler.run(pods, nodes, stop)).await
 }

@@ -24,7 +24,12 @@ pub async fn reconcile(namespace: Arc<Namespace>, context: Arc<Context>) -> Resu
     if let Some(root_ca) = &context.root_ca {
         let maps: Api<ConfigMap> = Api::namespaced(context.client.clone(), &name);
         let data = BTreeMap::from([("ca.crt".to_owned(), root_ca.clone())]);
-        ensure(&maps, "kube-root-ca.crt", || ConfigMap { metadata: meta("kube-root-ca.crt"), data: Some(data), ..ConfigMap::default() }).await?;
+        ensure(&maps, "kube-root-ca.crt", || ConfigMap {
+            metadata: meta("kube-root-ca.crt"),
+            data: Some(data),
+            ..ConfigMap::default()
+        })
+        .await?;
     }
     // Objects that are taken away come back when the namespace is looked at again.
     Ok(Action::requeue(Duration::from_secs(60)))
@@ -62,7 +67,9 @@ async fn empty(client: &Client, namespace: &Namespace) -> Result<Action, Error> 
             let list = api.list_metadata(&ListParams::default()).await.map_err(fail("list what is in"))?;
             left += list.items.len();
             if list.items.iter().any(|item| item.metadata.deletion_timestamp.is_none()) {
-                api.delete_collection(&DeleteParams::background(), &ListParams::default()).await.map_err(fail("empty"))?;
+                api.delete_collection(&DeleteParams::background(), &ListParams::default())
+                    .await
+                    .map_err(fail("empty"))?;
             }
         }
     }
@@ -73,12 +80,16 @@ async fn empty(client: &Client, namespace: &Namespace) -> Result<Action, Error> 
     if let Some(finalizers) = finished.spec.as_mut().and_then(|spec| spec.finalizers.as_mut()) {
         finalizers.retain(|finalizer| finalizer != "kubernetes");
     }
-    let body = serde_json::to_vec(&finished).map_err(|source| Error::new(format!("write namespace {name}"), kube::Error::SerdeError(source)))?;
+    let body = serde_json::to_vec(&finished)
+        .map_err(|source| Error::new(format!("write namespace {name}"), kube::Error::SerdeError(source)))?;
     let request = http_put(&format!("/api/v1/namespaces/{name}/finalize"), body);
     client.request::<serde_json::Value>(request).await.map_err(fail("let go of"))?;
     Ok(Action::await_change())
 }
 
 fn http_put(path: &str, body: Vec<u8>) -> http::Request<Vec<u8>> {
-    http::Request::put(path).header("content-type", "application/json").body(body).expect("the path is made of checked names")
+    http::Request::put(path)
+        .header("content-type", "application/json")
+        .body(body)
+        .expect("the path is made of checked names")
 }

@@ -18,5 +18,8 @@ pub(crate) fn reference<K: Resource<DynamicType = ()>>(owner: &K) -> OwnerRefere
 /// Returns whether `owner` is the controller of `object`.
 pub(crate) fn controls<K: Resource, O: Resource>(owner: &K, object: &O) -> bool {
     let uid = owner.meta().uid.as_deref();
-    object.owner_references().iter().any(|reference| reference.controller == Some(true) && Some(reference.uid.as_str()) == uid)
+    object
+        .owner_references()
+        .iter()
+        .any(|reference| reference.controller == Some(true) && Some(reference.uid.as_str()) == uid)
 }

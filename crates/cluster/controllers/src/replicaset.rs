@@ -67,8 +67,15 @@ fn condition(pod: &Pod) -> Option<(&str, Option<jiff::Timestamp>)> {
 pub fn summarize(set: &ReplicaSet, pods: &[&Pod], now: jiff::Timestamp) -> (ReplicaSetStatus, Option<Duration>) {
     let min_ready = i64::from(set.spec.as_ref().and_then(|spec| spec.min_ready_seconds).unwrap_or_default());
     let active: Vec<_> = pods.iter().filter(|pod| is_active(pod)).collect();
-    let labels = set.spec.as_ref().and_then(|spec| spec.template.as_ref()).and_then(|template| template.metadata.as_ref()).and_then(|meta| meta.labels.clone()).unwrap_or_default();
-    let fully = active.iter().filter(|pod| labels.iter().all(|(key, value)| pod.labels().get(key) == Some(value))).count();
+    let labels = set
+        .spec
+        .as_ref()
+        .and_then(|spec| spec.template.as_ref())
+        .and_then(|template| template.metadata.as_ref())
+        .and_then(|meta| meta.labels.clone())
+        .unwrap_or_default();
+    let fully =
+        active.iter().filter(|pod| labels.iter().all(|(key, value)| pod.labels().get(key) == Some(value))).count();
     let ready = active.iter().filter(|pod| is_ready(pod)).count();
     let mut next = None;
     let available = active
@@ -107,7 +114,9 @@ pub async fn reconcile(set: Arc<ReplicaSet>, context: Arc<Context>) -> Result<Ac
         let todo = plan(wanted, &owned.iter().collect::<Vec<_>>());
         let made = (0..todo.create).map(|_| async {
             let pod = pod_for(&set);
-            pods.create(&PostParams::default(), &pod).await.map_err(|source| Error::new(format!("create a pod of ReplicaSet {namespace}/{name}"), source))
+            pods.create(&PostParams::default(), &pod)
+                .await
+                .map_err(|source| Error::new(format!("create a pod of ReplicaSet {namespace}/{name}"), source))
         });
         owned.extend(futures::future::try_join_all(made).await?);
         for (pod, uid) in &todo.delete {
@@ -125,7 +134,9 @@ pub async fn reconcile(set: Arc<ReplicaSet>, context: Arc<Context>) -> Result<Ac
     if set.status.as_ref() != Some(&status) {
         let sets: Api<ReplicaSet> = Api::namespaced(context.client.clone(), &namespace);
         let patch = serde_json::json!({"status": status});
-        sets.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch)).await.map_err(|source| Error::new(format!("write the status of ReplicaSet {namespace}/{name}"), source))?;
+        sets.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch))
+            .await
+            .map_err(|source| Error::new(format!("write the status of ReplicaSet {namespace}/{name}"), source))?;
     }
     Ok(next.map_or_else(Action::await_change, |next| Action::requeue(next + Duration::from_millis(100))))
 }
@@ -134,7 +145,10 @@ async fn pods_of(pods: &Api<Pod>, set: &ReplicaSet, name: &str) -> Result<Vec<Po
     let selector = set.spec.as_ref().map(|spec| spec.selector.clone()).unwrap_or_default();
     let selector = serde_json::to_value(selector).unwrap_or_default();
     let labels = Labels::from_object(&selector).ok().flatten().unwrap_or_default();
-    let list = pods.list(&ListParams::default()).await.map_err(|source| Error::new(format!("list the pods of ReplicaSet {name}"), source))?;
+    let list = pods
+        .list(&ListParams::default())
+        .await
+        .map_err(|source| Error::new(format!("list the pods of ReplicaSet {name}"), source))?;
     Ok(list
         .items
         .into_iter()
@@ -191,11 +205,15 @@ mod tests {
 
     #[test]
     fn a_ready_pod_is_available_after_its_minimum() {
-        let set: ReplicaSet = serde_json::from_value(json!({"metadata": {}, "spec": {"minReadySeconds": 10, "selector": {}}})).unwrap();
+        let set: ReplicaSet =
+            serde_json::from_value(json!({"metadata": {}, "spec": {"minReadySeconds": 10, "selector": {}}})).unwrap();
         let pods = [pod("a", "Running", true, "2026-01-01T00:00:00Z")];
         let at = |text: &str| summarize(&set, &pods.iter().collect::<Vec<_>>(), text.parse().unwrap());
         let (status, next) = at("2026-01-01T00:00:04Z");
-        assert_eq!((status.ready_replicas, status.available_replicas, next), (Some(1), Some(0), Some(Duration::from_secs(6))));
+        assert_eq!(
+            (status.ready_replicas, status.available_replicas, next),
+            (Some(1), Some(0), Some(Duration::from_secs(6)))
+        );
         assert_eq!(at("2026-01-01T00:00:10Z").0.available_replicas, Some(1));
     }
 }

@@ -90,16 +90,33 @@ impl Scheduler {
         if !is_waiting(pod) {
             return;
         }
-        let nodes: Vec<(&Node, Amounts)> = self.nodes.values().map(|node| (node, used(&node.name_any(), self.pods.values()))).collect();
+        let nodes: Vec<(&Node, Amounts)> =
+            self.nodes.values().map(|node| (node, used(&node.name_any(), self.pods.values()))).collect();
         let (name, namespace) = (pod.name_any(), pod.namespace().unwrap_or_default());
         let pods: Api<Pod> = Api::namespaced(self.client.clone(), &namespace);
         match choose(pod, &nodes) {
             Ok(node) => {
                 let binding = Binding {
-                    metadata: ObjectMeta { name: Some(name.clone()), namespace: Some(namespace.clone()), ..ObjectMeta::default() },
-                    target: ObjectReference { kind: Some("Node".into()), name: Some(node.clone()), ..ObjectReference::default() },
+                    metadata: ObjectMeta {
+                        name: Some(name.clone()),
+                        namespace: Some(namespace.clone()),
+                        ..ObjectMeta::default()
+                    },
+                    target: ObjectReference {
+                        kind: Some("Node".into()),
+                        name: Some(node.clone()),
+                        ..ObjectReference::default()
+                    },
                 };
-                match pods.create_subresource::<Binding, serde_json::Value>("binding", &name, &kube::api::PostParams::default(), &binding).await {
+                match pods
+                    .create_subresource::<Binding, serde_json::Value>(
+                        "binding",
+                        &name,
+                        &kube::api::PostParams::default(),
+                        &binding,
+                    )
+                    .await
+                {
                     Ok(_) => {
                         let mut bound = pod.clone();
                         bound.spec.get_or_insert_default().node_name = Some(node);
@@ -112,10 +129,16 @@ impl Scheduler {
             }
             Err(why) => {
                 let known = pod.status.iter().flat_map(|status| status.conditions.iter().flatten());
-                if known.clone().any(|condition| condition.type_ == "PodScheduled" && condition.message.as_deref() == Some(&why)) {
+                if known
+                    .clone()
+                    .any(|condition| condition.type_ == "PodScheduled" && condition.message.as_deref() == Some(&why))
+                {
                     return;
                 }
-                let mut conditions: Vec<_> = known.filter(|condition| condition.type_ != "PodScheduled").map(|condition| json!(condition)).collect();
+                let mut conditions: Vec<_> = known
+                    .filter(|condition| condition.type_ != "PodScheduled")
+                    .map(|condition| json!(condition))
+                    .collect();
                 conditions.push(json!({"type": "PodScheduled", "status": "False", "reason": "Unschedulable", "message": why, "lastTransitionTime": base::clock::now_rfc3339()}));
                 let patch = json!({"status": {"conditions": conditions}});
                 match pods.patch_status(&name, &PatchParams::default(), &Patch::Merge(patch)).await {
@@ -135,20 +158,27 @@ fn key(pod: &Pod) -> String {
 fn is_waiting(pod: &Pod) -> bool {
     let spec = pod.spec.as_ref();
     is_active(pod)
-        && spec.is_some_and(|spec| spec.node_name.as_deref().is_none_or(str::is_empty) && spec.scheduler_name.as_deref().is_none_or(|name| name == NAME))
+        && spec.is_some_and(|spec| {
+            spec.node_name.as_deref().is_none_or(str::is_empty)
+                && spec.scheduler_name.as_deref().is_none_or(|name| name == NAME)
+        })
 }
 
 fn ready(node: &Node) -> bool {
-    node.status.iter().flat_map(|status| status.conditions.iter().flatten()).any(|condition| condition.type_ == "Ready" && condition.status == "True")
+    node.status
+        .iter()
+        .flat_map(|status| status.conditions.iter().flatten())
+        .any(|condition| condition.type_ == "Ready" && condition.status == "True")
 }
 
 fn used<'a>(node: &str, pods: impl Iterator<Item = &'a Pod>) -> Amounts {
-    pods.filter(|pod| is_active(pod) && pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some(node)).fold(Amounts::new(), |mut total, pod| {
-        for (name, amount) in requests(pod.spec.as_ref()) {
-            *total.entry(name).or_default() += amount;
-        }
-        total
-    })
+    pods.filter(|pod| is_active(pod) && pod.spec.as_ref().and_then(|spec| spec.node_name.as_deref()) == Some(node))
+        .fold(Amounts::new(), |mut total, pod| {
+            for (name, amount) in requests(pod.spec.as_ref()) {
+                *total.entry(name).or_default() += amount;
+            }
+            total
+        })
 }
 
 fn requests(spec: Option<&PodSpec>) -> Amounts {
@@ -164,8 +194,18 @@ fn requests(spec: Option<&PodSpec>) -> Amounts {
 /// Returns a quantity in thousandths; what cannot be read counts as 0.
 fn milli(quantity: &Quantity) -> i128 {
     const SUFFIXES: &[(&str, i128)] = &[
-        ("Ki", 1 << 10), ("Mi", 1 << 20), ("Gi", 1 << 30), ("Ti", 1 << 40), ("Pi", 1 << 50), ("Ei", 1 << 60),
-        ("k", 1_000), ("M", 1_000_000), ("G", 1_000_000_000), ("T", 1_000_000_000_000), ("P", 1_000_000_000_000_000), ("E", 1_000_000_000_000_000_000),
+        ("Ki", 1 << 10),
+        ("Mi", 1 << 20),
+        ("Gi", 1 << 30),
+        ("Ti", 1 << 40),
+        ("Pi", 1 << 50),
+        ("Ei", 1 << 60),
+        ("k", 1_000),
+        ("M", 1_000_000),
+        ("G", 1_000_000_000),
+        ("T", 1_000_000_000_000),
+        ("P", 1_000_000_000_000_000),
+        ("E", 1_000_000_000_000_000_000),
     ];
     let text = quantity.0.as_str();
     let number = |text: &str| text.parse::<f64>().unwrap_or_default();
@@ -184,14 +224,31 @@ fn milli(quantity: &Quantity) -> i128 {
 fn choose(pod: &Pod, nodes: &[(&Node, Amounts)]) -> Result<String, String> {
     let spec = pod.spec.clone().unwrap_or_default();
     let affinity = spec.affinity.clone().unwrap_or_default();
-    let required = affinity.node_affinity.as_ref().is_some_and(|node| node.required_during_scheduling_ignored_during_execution.is_some())
-        || affinity.pod_affinity.as_ref().is_some_and(|pod| pod.required_during_scheduling_ignored_during_execution.is_some())
-        || affinity.pod_anti_affinity.as_ref().is_some_and(|pod| pod.required_during_scheduling_ignored_during_execution.is_some());
+    let required = affinity
+        .node_affinity
+        .as_ref()
+        .is_some_and(|node| node.required_during_scheduling_ignored_during_execution.is_some())
+        || affinity
+            .pod_affinity
+            .as_ref()
+            .is_some_and(|pod| pod.required_during_scheduling_ignored_during_execution.is_some())
+        || affinity
+            .pod_anti_affinity
+            .as_ref()
+            .is_some_and(|pod| pod.required_during_scheduling_ignored_during_execution.is_some());
     if required {
         return Err("spec.affinity: required affinity is not supported by this scheduler; use nodeSelector".into());
     }
-    if spec.topology_spread_constraints.iter().flatten().any(|constraint| constraint.when_unsatisfiable == "DoNotSchedule") {
-        return Err("spec.topologySpreadConstraints: DoNotSchedule is not supported by this scheduler; use ScheduleAnyway".into());
+    if spec
+        .topology_spread_constraints
+        .iter()
+        .flatten()
+        .any(|constraint| constraint.when_unsatisfiable == "DoNotSchedule")
+    {
+        return Err(
+            "spec.topologySpreadConstraints: DoNotSchedule is not supported by this scheduler; use ScheduleAnyway"
+                .into(),
+        );
     }
     let mut reasons: BTreeMap<String, usize> = BTreeMap::new();
     let mut best: Option<(i128, String)> = None;
@@ -227,14 +284,25 @@ fn fits(spec: &PodSpec, node: &Node, wanted: &Amounts, used: &Amounts) -> Result
     if !spec.node_selector.iter().flatten().all(|(key, value)| node.labels().get(key) == Some(value)) {
         return Err("node(s) didn't match Pod's node affinity/selector".into());
     }
-    for taint in node.spec.iter().flat_map(|spec| spec.taints.iter().flatten()).filter(|taint| taint.effect != "PreferNoSchedule") {
+    for taint in node
+        .spec
+        .iter()
+        .flat_map(|spec| spec.taints.iter().flatten())
+        .filter(|taint| taint.effect != "PreferNoSchedule")
+    {
         let tolerated = spec.tolerations.iter().flatten().any(|toleration| {
             let key = toleration.key.as_deref().is_none_or(|key| key.is_empty() || key == taint.key);
-            let value = toleration.operator.as_deref() == Some("Exists") || toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default();
-            key && value && toleration.effect.as_deref().is_none_or(|effect| effect.is_empty() || effect == taint.effect)
+            let value = toleration.operator.as_deref() == Some("Exists")
+                || toleration.value.as_deref().unwrap_or_default() == taint.value.as_deref().unwrap_or_default();
+            key && value
+                && toleration.effect.as_deref().is_none_or(|effect| effect.is_empty() || effect == taint.effect)
         });
         if !tolerated {
-            return Err(format!("node(s) had untolerated taint {{{}: {}}}", taint.key, taint.value.as_deref().unwrap_or_default()));
+            return Err(format!(
+                "node(s) had untolerated taint {{{}: {}}}",
+                taint.key,
+                taint.value.as_deref().unwrap_or_default()
+            ));
         }
     }
     let allocatable = node.status.as_ref().and_then(|status| status.allocatable.clone()).unwrap_or_default();
@@ -268,10 +336,15 @@ mod tests {
         let (small, big, down) = (node("small", "1", "True"), node("big", "4", "True"), node("down", "9", "False"));
         let nodes = [(&small, Amounts::new()), (&big, Amounts::new()), (&down, Amounts::new())];
         assert_eq!(choose(&pod(json!({"requests": {"cpu": "500m"}})), &nodes), Ok("big".into()));
-        assert_eq!(choose(&pod(json!({"requests": {"cpu": "5"}})), &nodes), Err("0/3 nodes are available: 2 Insufficient cpu, 1 node(s) were not ready.".into()));
+        assert_eq!(
+            choose(&pod(json!({"requests": {"cpu": "5"}})), &nodes),
+            Err("0/3 nodes are available: 2 Insufficient cpu, 1 node(s) were not ready.".into())
+        );
         assert!(choose(&pod(json!({"nodeSelector": {"disk": "ssd"}})), &nodes).is_ok());
         assert!(choose(&pod(json!({"nodeSelector": {"disk": "hdd"}})), &nodes).unwrap_err().contains("didn't match"));
-        assert!(choose(&pod(json!({"requests": {"memory": "2Gi"}})), &nodes).unwrap_err().contains("Insufficient memory"));
+        assert!(
+            choose(&pod(json!({"requests": {"memory": "2Gi"}})), &nodes).unwrap_err().contains("Insufficient memory")
+        );
         assert_eq!(choose(&pod(json!({})), &[]), Err("no nodes available to schedule pods".into()));
     }
 

@@ -1,4 +1,11 @@
 //! The controllers against the API server, in one process and without a port.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stderr,
+    clippy::disallowed_methods,
+    reason = "a test stops at what it did not expect, and runs beside the product"
+)]
 
 use std::time::Duration;
 
@@ -87,7 +94,11 @@ fn deployment(name: &str, replicas: i32, image: &str) -> Deployment {
 async fn ready(api: &Api<Deployment>, name: &str, count: i32) -> Option<()> {
     let found = api.get(name).await.unwrap();
     let status = found.status?;
-    (status.observed_generation == found.metadata.generation && status.available_replicas == Some(count) && status.updated_replicas == Some(count) && status.replicas == Some(count)).then_some(())
+    (status.observed_generation == found.metadata.generation
+        && status.available_replicas == Some(count)
+        && status.updated_replicas == Some(count)
+        && status.replicas == Some(count))
+    .then_some(())
 }
 
 #[tokio::test]
@@ -105,11 +116,29 @@ async fn a_deployment_runs_rolls_and_its_service_leads_to_its_pods() {
     cluster
         .until("the Service leads to three pods", || async {
             let slices = slices.list(&list).await.unwrap();
-            let count: usize = slices.items.iter().map(|slice| slice.endpoints.iter().flatten().filter(|endpoint| endpoint.conditions.as_ref().unwrap().ready == Some(true)).count()).sum();
+            let count: usize = slices
+                .items
+                .iter()
+                .map(|slice| {
+                    slice
+                        .endpoints
+                        .iter()
+                        .flatten()
+                        .filter(|endpoint| endpoint.conditions.as_ref().unwrap().ready == Some(true))
+                        .count()
+                })
+                .sum();
             (count == 3).then_some(())
         })
         .await;
-    deployments.patch(&name, &PatchParams::default(), &Patch::Strategic(json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "i:2"}]}}}}))).await.unwrap();
+    deployments
+        .patch(
+            &name,
+            &PatchParams::default(),
+            &Patch::Strategic(json!({"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "i:2"}]}}}})),
+        )
+        .await
+        .unwrap();
     cluster.until("three pods of the new template are available", || ready(&deployments, &name, 3)).await;
     let sets = cluster.api::<ReplicaSet>().list(&ListParams::default()).await.unwrap().items;
     let mut counts: Vec<_> = sets.iter().map(|set| set.spec.as_ref().unwrap().replicas).collect();
@@ -134,12 +163,18 @@ async fn a_namespace_has_its_account_and_goes_with_all_that_is_in_it() {
     let namespaces: Api<Namespace> = Api::all(cluster.client.clone());
     namespaces.create(&PostParams::default(), &from(json!({"metadata": {"name": name}}))).await.unwrap();
     let accounts: Api<ServiceAccount> = Api::namespaced(cluster.client.clone(), &name);
-    cluster.until("the default account exists", || async { accounts.get_opt("default").await.unwrap().map(drop) }).await;
+    cluster
+        .until("the default account exists", || async { accounts.get_opt("default").await.unwrap().map(drop) })
+        .await;
     let maps: Api<ConfigMap> = Api::namespaced(cluster.client.clone(), &name);
-    cluster.until("the authority is there", || async { maps.get_opt("kube-root-ca.crt").await.unwrap().map(drop) }).await;
+    cluster
+        .until("the authority is there", || async { maps.get_opt("kube-root-ca.crt").await.unwrap().map(drop) })
+        .await;
     maps.create(&PostParams::default(), &from(json!({"metadata": {"name": "own"}}))).await.unwrap();
     namespaces.delete(&name, &DeleteParams::default()).await.unwrap();
-    cluster.until("the namespace is gone", || async { namespaces.get_opt(&name).await.unwrap().is_none().then_some(()) }).await;
+    cluster
+        .until("the namespace is gone", || async { namespaces.get_opt(&name).await.unwrap().is_none().then_some(()) })
+        .await;
     assert!(maps.list(&ListParams::default()).await.unwrap().items.is_empty());
 }
 
@@ -149,8 +184,11 @@ async fn an_orphaning_deletion_leaves_the_dependents() {
     let maps: Api<ConfigMap> = cluster.api();
     let owner = maps.create(&PostParams::default(), &from(json!({"metadata": {"name": "owner"}}))).await.unwrap();
     let reference = json!([{"apiVersion": "v1", "kind": "ConfigMap", "name": "owner", "uid": owner.uid().unwrap()}]);
-    maps.create(&PostParams::default(), &from(json!({"metadata": {"name": "child", "ownerReferences": reference}}))).await.unwrap();
-    let orphan = DeleteParams { propagation_policy: Some(kube::api::PropagationPolicy::Orphan), ..DeleteParams::default() };
+    maps.create(&PostParams::default(), &from(json!({"metadata": {"name": "child", "ownerReferences": reference}})))
+        .await
+        .unwrap();
+    let orphan =
+        DeleteParams { propagation_policy: Some(kube::api::PropagationPolicy::Orphan), ..DeleteParams::default() };
     maps.delete("owner", &orphan).await.unwrap();
     cluster.until("the owner is gone", || async { maps.get_opt("owner").await.unwrap().is_none().then_some(()) }).await;
     assert!(maps.get("child").await.unwrap().owner_references().is_empty());

@@ -76,10 +76,8 @@ pub fn credential(headers: &http::HeaderMap) -> Option<String> {
 
 /// Returns whose token it is, or `None` if it is nobody's.
 pub async fn authenticate(client: &Client, token: &str) -> Result<Option<User>, Error> {
-    let review = TokenReview {
-        spec: TokenReviewSpec { token: token.to_owned(), audiences: None },
-        ..TokenReview::default()
-    };
+    let review =
+        TokenReview { spec: TokenReviewSpec { token: token.to_owned(), audiences: None }, ..TokenReview::default() };
     let answer = Api::<TokenReview>::all(client.clone())
         .create(&PostParams::default(), &review)
         .await

@@ -76,7 +76,7 @@ fn place(schema: &Value, path: &str, structural: bool, depth: usize, problems: &
             Kind::Array(Box::new(items))
         }
         Some("object") => match map.get("additionalProperties") {
-            Some(Value::Bool(true)) => Kind::Map(Box::new(Node::default())),
+            Some(Value::Bool(true)) => Kind::Map(Box::default()),
             Some(values @ Value::Object(_)) => {
                 Kind::Map(Box::new(place(values, &join(path, "additionalProperties"), structural, depth + 1, problems)))
             }
@@ -85,14 +85,19 @@ fn place(schema: &Value, path: &str, structural: bool, depth: usize, problems: &
         Some(other) => {
             problems.push(Problem {
                 path: join(path, "type"),
-                message: format!("unsupported value {other:?}: must be one of array, boolean, integer, number, object, string"),
+                message: format!(
+                    "unsupported value {other:?}: must be one of array, boolean, integer, number, object, string"
+                ),
             });
             Kind::Any
         }
         None if int_or_string => Kind::IntOrString,
         None if node.preserve_unknown || !structural => Kind::Any,
         None => {
-            problems.push(Problem { path: join(path, "type"), message: "must not be empty for specified object fields".into() });
+            problems.push(Problem {
+                path: join(path, "type"),
+                message: "must not be empty for specified object fields".into(),
+            });
             Kind::Any
         }
     };
@@ -147,7 +152,9 @@ fn rules(map: &Map<String, Value>, path: &str, depth: usize, problems: &mut Vec<
         map.get(name).and_then(Value::as_array).map_or_else(Vec::new, |list| {
             list.iter()
                 .enumerate()
-                .map(|(index, inner)| place(inner, &join(path, &format!("{name}[{index}]")), false, depth + 1, problems))
+                .map(|(index, inner)| {
+                    place(inner, &join(path, &format!("{name}[{index}]")), false, depth + 1, problems)
+                })
                 .collect()
         })
     };

@@ -127,7 +127,9 @@ impl Set {
         let children = self
             .children
             .iter()
-            .filter_map(|(step, child)| other.children.get(step).map(|theirs| (step.clone(), child.intersection(theirs))))
+            .filter_map(|(step, child)| {
+                other.children.get(step).map(|theirs| (step.clone(), child.intersection(theirs)))
+            })
             .filter(|(_, child)| !child.is_empty())
             .collect();
         Set { members, children }
@@ -327,11 +329,11 @@ fn compare_values(step: Step, old: &Value, new: &Value, node: Option<&Node>, cha
     }
     match (old, new, shape(new, node)) {
         (Value::Object(before), Value::Object(after), Shape::Granular) => {
-            nested(step, changes, |inner| compare_maps(before, after, node, inner));
+            nested(&step, changes, |inner| compare_maps(before, after, node, inner));
         }
         (Value::Array(before), Value::Array(after), Shape::Keyed(keys)) => {
             let items = node.and_then(Node::items);
-            nested(step, changes, |inner| {
+            nested(&step, changes, |inner| {
                 for item in after {
                     let key = key_of(item, keys);
                     match before.iter().find(|other| key_of(other, keys) == key) {
@@ -357,7 +359,7 @@ fn compare_values(step: Step, old: &Value, new: &Value, node: Option<&Node>, cha
                 }
             });
         }
-        (Value::Array(before), Value::Array(after), Shape::Set) => nested(step, changes, |inner| {
+        (Value::Array(before), Value::Array(after), Shape::Set) => nested(&step, changes, |inner| {
             for item in after.iter().filter(|item| !before.contains(item)) {
                 inner.added.members.insert(Step::Value(item.to_string()));
             }
@@ -371,12 +373,14 @@ fn compare_values(step: Step, old: &Value, new: &Value, node: Option<&Node>, cha
     }
 }
 
-fn nested(step: Step, changes: &mut Changes, compare: impl FnOnce(&mut Changes)) {
+fn nested(step: &Step, changes: &mut Changes, compare: impl FnOnce(&mut Changes)) {
     let mut inner = Changes::default();
     compare(&mut inner);
-    for (outer, inner) in
-        [(&mut changes.added, inner.added), (&mut changes.modified, inner.modified), (&mut changes.removed, inner.removed)]
-    {
+    for (outer, inner) in [
+        (&mut changes.added, inner.added),
+        (&mut changes.modified, inner.modified),
+        (&mut changes.removed, inner.removed),
+    ] {
         if !inner.is_empty() {
             outer.children.insert(step.clone(), inner);
         }
@@ -403,7 +407,9 @@ mod tests {
         assert_eq!(json["f:spec"]["f:containers"]["k:{\"name\":\"c\"}"]["f:image"], json!({}));
         assert_eq!(json["f:spec"]["f:containers"]["k:{\"name\":\"c\"}"]["."], json!({}));
         assert_eq!(json["f:metadata"]["f:finalizers"]["v:\"x\""], json!({}));
-        assert!(set.paths().contains(&".spec.containers[name=\"c\"].ports[containerPort=80,protocol=\"TCP\"]".to_owned()));
+        assert!(
+            set.paths().contains(&".spec.containers[name=\"c\"].ports[containerPort=80,protocol=\"TCP\"]".to_owned())
+        );
     }
 
     #[test]

@@ -125,7 +125,6 @@ fn closing(text: &str) -> Option<usize> {
     for (at, c) in text.char_indices() {
         match (quote, c) {
             (Some(open), c) if c == open => quote = None,
-            (Some(_), _) => {}
             (None, '"' | '\'') => quote = Some(c),
             (None, '[') => depth += 1,
             (None, ']') if depth == 0 => return Some(at),
@@ -149,7 +148,11 @@ fn bracket(inner: &str) -> Result<Step, String> {
             return Err(format!("the filter {filter:?} needs == or !="));
         };
         let path = path.trim().strip_prefix('@').ok_or("a filter begins with @")?;
-        return Ok(Step::Filter { path: steps(path)?, equal, value: value.trim().trim_matches(['"', '\'']).to_owned() });
+        return Ok(Step::Filter {
+            path: steps(path)?,
+            equal,
+            value: value.trim().trim_matches(['"', '\'']).to_owned(),
+        });
     }
     if let Ok(index) = inner.parse() {
         return Ok(Step::Index(index));

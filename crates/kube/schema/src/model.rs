@@ -48,6 +48,7 @@ pub enum ListType {
 
 /// One place in a type.
 #[derive(Clone, Debug, Default, PartialEq)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of a place, as in the specification")]
 pub struct Node {
     /// What stands there.
     pub kind: Kind,
@@ -257,7 +258,10 @@ mod tests {
         assert_eq!(containers.list, ListType::Map(vec!["name".into()]));
         assert_eq!(containers.merge_key.as_deref(), Some("name"));
         let container = containers.items().unwrap();
-        assert_eq!(container.field("ports").unwrap().list, ListType::Map(vec!["containerPort".into(), "protocol".into()]));
+        assert_eq!(
+            container.field("ports").unwrap().list,
+            ListType::Map(vec!["containerPort".into(), "protocol".into()])
+        );
         assert_eq!(container.field("args").unwrap().list, ListType::Atomic);
         let meta = builtin("io.k8s.apimachinery.pkg.apis.meta.v1.ObjectMeta").unwrap();
         assert_eq!(meta.field("finalizers").unwrap().list, ListType::Set);

@@ -106,6 +106,9 @@ mod tests {
         assert!(found.contains("io.k8s.api.core.v1.Container"));
         let container = schema(builtin("io.k8s.api.core.v1.Container").unwrap());
         assert_eq!(container["properties"]["env"]["x-kubernetes-patch-merge-key"], "name");
-        assert_eq!(container["properties"]["resources"]["allOf"][0]["$ref"], "#/components/schemas/io.k8s.api.core.v1.ResourceRequirements");
+        assert_eq!(
+            container["properties"]["resources"]["allOf"][0]["$ref"],
+            "#/components/schemas/io.k8s.api.core.v1.ResourceRequirements"
+        );
     }
 }

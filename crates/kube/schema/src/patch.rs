@@ -58,12 +58,18 @@ pub fn strategic(object: &Value, patch: &Value, node: &Node) -> Result<Value, Er
     Ok(Value::Object(merge_maps(object.clone(), patch, Some(node))?))
 }
 
-fn merge_maps(mut object: Map<String, Value>, patch: &Map<String, Value>, node: Option<&Node>) -> Result<Map<String, Value>, Error> {
+fn merge_maps(
+    mut object: Map<String, Value>,
+    patch: &Map<String, Value>,
+    node: Option<&Node>,
+) -> Result<Map<String, Value>, Error> {
     match patch.get("$patch").and_then(Value::as_str) {
         Some("replace") => return Ok(without_directives(patch)),
         Some("delete") => return Ok(Map::new()),
         Some("merge") | None => {}
-        Some(other) => return Err(Error::Malformed(format!("unknown patch type {other:?}: use replace, delete or merge"))),
+        Some(other) => {
+            return Err(Error::Malformed(format!("unknown patch type {other:?}: use replace, delete or merge")));
+        }
     }
     if let Some(keep) = patch.get("$retainKeys").and_then(Value::as_array) {
         object.retain(|name, _| keep.iter().any(|kept| kept.as_str() == Some(name)));
@@ -190,6 +196,7 @@ mod tests {
     use crate::model::builtin;
 
     #[track_caller]
+    #[expect(clippy::needless_pass_by_value, reason = "tables read better without ampersands")]
     fn check(object: Value, patch: Value, expected: &Value) {
         let node = builtin("io.k8s.api.core.v1.Pod").unwrap();
         assert_eq!(&strategic(&object, &patch, node).unwrap(), expected);

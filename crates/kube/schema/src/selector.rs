@@ -43,14 +43,21 @@ impl Labels {
         }
         for expression in selector.get("matchExpressions").and_then(Value::as_array).into_iter().flatten() {
             let key = expression["key"].as_str().unwrap_or_default().to_owned();
-            let values: Vec<String> =
-                expression["values"].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect();
+            let values: Vec<String> = expression["values"]
+                .as_array()
+                .into_iter()
+                .flatten()
+                .filter_map(Value::as_str)
+                .map(str::to_owned)
+                .collect();
             requirements.push(match expression["operator"].as_str() {
                 Some("In") => Requirement::In(key, values),
                 Some("NotIn") => Requirement::NotIn(key, values),
                 Some("Exists") => Requirement::Exists(key),
                 Some("DoesNotExist") => Requirement::Absent(key),
-                other => return Err(Error(format!("{:?} is not a valid label selector operator", other.unwrap_or("")))),
+                other => {
+                    return Err(Error(format!("{:?} is not a valid label selector operator", other.unwrap_or(""))));
+                }
             });
         }
         Ok(Some(Labels(requirements)))
@@ -79,8 +86,12 @@ impl Labels {
             Requirement::NotIn(key, values) => get(key).is_none_or(|value| values.iter().all(|wanted| wanted != value)),
             Requirement::Exists(key) => get(key).is_some(),
             Requirement::Absent(key) => get(key).is_none(),
-            Requirement::Greater(key, than) => get(key).and_then(|value| value.parse::<i64>().ok()).is_some_and(|value| value > *than),
-            Requirement::Less(key, than) => get(key).and_then(|value| value.parse::<i64>().ok()).is_some_and(|value| value < *than),
+            Requirement::Greater(key, than) => {
+                get(key).and_then(|value| value.parse::<i64>().ok()).is_some_and(|value| value > *than)
+            }
+            Requirement::Less(key, than) => {
+                get(key).and_then(|value| value.parse::<i64>().ok()).is_some_and(|value| value < *than)
+            }
         })
     }
 }
@@ -116,16 +127,27 @@ fn parse_requirement(part: &str) -> Result<Requirement, Error> {
     }
     for (operator, greater) in [(">", true), ("<", false)] {
         if let Some((key, value)) = part.split_once(operator) {
-            let number = value.trim().parse().map_err(|_| Error(format!("for 'Gt', 'Lt' operators, the value must be an integer: {part:?}")))?;
-            return Ok(if greater { Requirement::Greater(label_key(key)?, number) } else { Requirement::Less(label_key(key)?, number) });
+            let number = value
+                .trim()
+                .parse()
+                .map_err(|_| Error(format!("for 'Gt', 'Lt' operators, the value must be an integer: {part:?}")))?;
+            return Ok(if greater {
+                Requirement::Greater(label_key(key)?, number)
+            } else {
+                Requirement::Less(label_key(key)?, number)
+            });
         }
     }
     let words: Vec<&str> = part.splitn(2, char::is_whitespace).collect();
     match words.as_slice() {
         [key] => Ok(Requirement::Exists(label_key(key)?)),
         [key, rest] => {
-            let (operator, list) = rest.trim().split_once('(').ok_or_else(|| Error(format!("found {rest:?}, expected: in, notin, =, ==, !=, gt, lt")))?;
-            let list = list.trim().strip_suffix(')').ok_or_else(|| Error(format!("found {list:?}, expected: ',' or ')'")))?;
+            let (operator, list) = rest
+                .trim()
+                .split_once('(')
+                .ok_or_else(|| Error(format!("found {rest:?}, expected: in, notin, =, ==, !=, gt, lt")))?;
+            let list =
+                list.trim().strip_suffix(')').ok_or_else(|| Error(format!("found {list:?}, expected: ',' or ')'")))?;
             let values = list.split(',').map(label_value).collect::<Result<Vec<_>, _>>()?;
             match operator.trim() {
                 "in" => Ok(Requirement::In(label_key(key)?, values)),
@@ -151,7 +173,9 @@ fn label_value(value: &str) -> Result<String, Error> {
 pub fn is_label_key(key: &str) -> bool {
     let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
     let prefix_fits = prefix.is_none_or(|prefix| {
-        !prefix.is_empty() && prefix.len() <= 253 && prefix.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
+        !prefix.is_empty()
+            && prefix.len() <= 253
+            && prefix.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-' || b == b'.')
     });
     prefix_fits && !name.is_empty() && is_label_value(name)
 }
@@ -230,7 +254,20 @@ mod tests {
 
     #[test]
     fn label_selectors_read_as_kubernetes_reads_them() {
-        for yes in ["", "app=web", "app==web", "app!=db", "none!=x", "app in (web, db)", "app notin (db)", "app", "!none", "tier>1", "tier<3", "app=web,team in (a,b)"] {
+        for yes in [
+            "",
+            "app=web",
+            "app==web",
+            "app!=db",
+            "none!=x",
+            "app in (web, db)",
+            "app notin (db)",
+            "app",
+            "!none",
+            "tier>1",
+            "tier<3",
+            "app=web,team in (a,b)",
+        ] {
             selects(yes, true);
         }
         for no in ["app=db", "app!=web", "app in (db)", "app notin (web,db)", "none", "!app", "tier>2", "none>1"] {
@@ -253,7 +290,12 @@ mod tests {
     #[test]
     fn field_selectors_compare_text() {
         let pod = json!({"metadata": {"name": "a"}, "spec": {"nodeName": "n"}});
-        for (text, expected) in [("metadata.name=a", true), ("metadata.name!=a", false), ("spec.nodeName==n,status.phase!=Failed", true), ("status.phase=", true)] {
+        for (text, expected) in [
+            ("metadata.name=a", true),
+            ("metadata.name!=a", false),
+            ("spec.nodeName==n,status.phase!=Failed", true),
+            ("status.phase=", true),
+        ] {
             assert_eq!(Fields::parse(text).unwrap().matches(&pod), expected, "{text}");
         }
     }

@@ -33,7 +33,11 @@ impl Cause {
 
     /// A value that breaks a rule.
     pub fn invalid(field: impl Into<String>, value: &Value, detail: &str) -> Self {
-        Cause { reason: "FieldValueInvalid", message: format!("Invalid value: {}: {detail}", show(value)), field: field.into() }
+        Cause {
+            reason: "FieldValueInvalid",
+            message: format!("Invalid value: {}: {detail}", show(value)),
+            field: field.into(),
+        }
     }
 
     /// A value of the wrong type.
@@ -62,7 +66,11 @@ impl Cause {
 
     /// An item that stands twice.
     pub fn duplicate(field: impl Into<String>, value: &Value) -> Self {
-        Cause { reason: "FieldValueDuplicate", message: format!("Duplicate value: {}", show(value)), field: field.into() }
+        Cause {
+            reason: "FieldValueDuplicate",
+            message: format!("Duplicate value: {}", show(value)),
+            field: field.into(),
+        }
     }
 }
 
@@ -150,17 +158,20 @@ fn walk(value: &Value, node: &Node, path: &str, depth: usize, causes: &mut Vec<C
     if value.is_null() {
         // Built-in types decode null as absent; custom ones drop it where a default or nothing stands.
         if !place.nullable && !matches!(place.kind, Kind::Any | Kind::Ref(_)) && !place.rules_are_empty() {
-            causes.push(Cause::wrong_type(path, value, &format!("{} must be of type {}: \"null\"", in_body(path), type_name(place))));
+            causes.push(Cause::wrong_type(
+                path,
+                value,
+                &format!("{} must be of type {}: \"null\"", in_body(path), type_name(place)),
+            ));
         }
         return;
     }
     let fits = match (&place.kind, value) {
-        (Kind::String, Value::String(_))
+        (Kind::String | Kind::IntOrString, Value::String(_))
         | (Kind::Number, Value::Number(_))
         | (Kind::Boolean, Value::Bool(_))
         | (Kind::Object | Kind::Map(_), Value::Object(_))
         | (Kind::Array(_), Value::Array(_))
-        | (Kind::IntOrString, Value::String(_))
         | (Kind::Any | Kind::Ref(_), _) => true,
         (Kind::Integer | Kind::IntOrString, Value::Number(number)) => {
             number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|number| number.fract() == 0.0)
@@ -190,7 +201,8 @@ fn walk(value: &Value, node: &Node, path: &str, depth: usize, causes: &mut Vec<C
                     _ => place.properties.get(name),
                 };
                 if let Some(field) = field {
-                    let step = if matches!(place.kind, Kind::Map(_)) { format!("{path}[{name}]") } else { join(path, name) };
+                    let step =
+                        if matches!(place.kind, Kind::Map(_)) { format!("{path}[{name}]") } else { join(path, name) };
                     walk(inner, field, &step, depth + 1, causes);
                 }
             }
@@ -213,12 +225,18 @@ fn check_list(list: &[Value], kind: &ListType, path: &str, causes: &mut Vec<Caus
         let key = match kind {
             ListType::Atomic => return,
             ListType::Set => item.to_string(),
-            ListType::Map(keys) => keys.iter().map(|key| item.get(key).map_or_else(String::new, ToString::to_string)).collect::<Vec<_>>().join("\u{0}"),
+            ListType::Map(keys) => keys
+                .iter()
+                .map(|key| item.get(key).map_or_else(String::new, ToString::to_string))
+                .collect::<Vec<_>>()
+                .join("\u{0}"),
         };
         if !seen.insert(key) {
             let shown = match kind {
                 ListType::Map(keys) => Value::Object(
-                    keys.iter().filter_map(|key| item.get(key).map(|value| (key.clone(), value.clone()))).collect::<Map<_, _>>(),
+                    keys.iter()
+                        .filter_map(|key| item.get(key).map(|value| (key.clone(), value.clone())))
+                        .collect::<Map<_, _>>(),
                 ),
                 _ => item.clone(),
             };
@@ -295,8 +313,11 @@ fn check_rules(value: &Value, place: &Node, path: &str, depth: usize, causes: &m
         _ => {}
     }
     if !rules.enumeration.is_empty() && !rules.enumeration.contains(value) {
-        let supported: Vec<String> =
-            rules.enumeration.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
+        let supported: Vec<String> = rules
+            .enumeration
+            .iter()
+            .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+            .collect();
         causes.push(Cause::not_supported(path, value, &supported.iter().map(String::as_str).collect::<Vec<_>>()));
     }
     let holds = |node: &Node| {
@@ -330,7 +351,12 @@ pub fn default(value: &mut Value, node: &Node) {
                     }
                 }
             }
-            map.retain(|name, inner| !inner.is_null() || node.properties.get(name).is_none_or(|field| field.nullable || field.default.is_some() || matches!(field.kind, Kind::Any)));
+            map.retain(|name, inner| {
+                !inner.is_null()
+                    || node.properties.get(name).is_none_or(|field| {
+                        field.nullable || field.default.is_some() || matches!(field.kind, Kind::Any)
+                    })
+            });
             for (name, inner) in map.iter_mut() {
                 if let Some(field) = node.properties.get(name) {
                     default(inner, field);
@@ -422,22 +448,30 @@ mod tests {
 
     #[test]
     fn a_custom_resource_is_checked_against_every_rule() {
-        let (node, problems) = crd::read(&json!({"type": "object", "properties": {"spec": {"type": "object", "required": ["size"],
-            "properties": {
-                "size": {"type": "integer", "minimum": 1, "maximum": 9}, "tier": {"type": "string", "enum": ["a", "b"]},
-                "name": {"type": "string", "pattern": "^x", "maxLength": 3}, "port": {"x-kubernetes-int-or-string": true},
-                "set": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
-        }}}}));
+        let (node, problems) = crd::read(
+            &json!({"type": "object", "properties": {"spec": {"type": "object", "required": ["size"],
+                "properties": {
+                    "size": {"type": "integer", "minimum": 1, "maximum": 9}, "tier": {"type": "string", "enum": ["a", "b"]},
+                    "name": {"type": "string", "pattern": "^x", "maxLength": 3}, "port": {"x-kubernetes-int-or-string": true},
+                    "set": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "string"}},
+            }}}}),
+        );
         assert!(problems.is_empty(), "{problems:?}");
         let reasons = |spec: Value| -> Vec<String> {
-            check(&json!({"spec": spec}), &node).into_iter().map(|cause| format!("{} {}", cause.field, cause.reason)).collect()
+            check(&json!({"spec": spec}), &node)
+                .into_iter()
+                .map(|cause| format!("{} {}", cause.field, cause.reason))
+                .collect()
         };
         assert!(reasons(json!({"size": 1, "tier": "a", "name": "xy", "port": "http", "set": ["a", "b"]})).is_empty());
         assert_eq!(reasons(json!({})), ["spec.size FieldValueRequired"]);
         assert_eq!(reasons(json!({"size": 0})), ["spec.size FieldValueInvalid"]);
         assert_eq!(reasons(json!({"size": "1"})), ["spec.size FieldValueTypeInvalid"]);
         assert_eq!(reasons(json!({"size": 1, "tier": "c"})), ["spec.tier FieldValueNotSupported"]);
-        assert_eq!(reasons(json!({"size": 1, "name": "yyyy"})), ["spec.name FieldValueInvalid", "spec.name FieldValueInvalid"]);
+        assert_eq!(
+            reasons(json!({"size": 1, "name": "yyyy"})),
+            ["spec.name FieldValueInvalid", "spec.name FieldValueInvalid"]
+        );
         assert_eq!(reasons(json!({"size": 1, "port": true})), ["spec.port FieldValueTypeInvalid"]);
         assert_eq!(reasons(json!({"size": 1, "set": ["a", "a"]})), ["spec.set[1] FieldValueDuplicate"]);
     }

@@ -70,7 +70,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
 
     async fn from_request(request: Request, state: &S) -> Result<Self, Problem> {
         let bytes = Bytes::from_request(request, state).await.map_err(|_| Problem::TooLarge)?;
-        serde_json::from_slice(&bytes).map(Body).map_err(|error| Problem::Malformed(format!("the body is not what is expected here: {error}")))
+        serde_json::from_slice(&bytes)
+            .map(Body)
+            .map_err(|error| Problem::Malformed(format!("the body is not what is expected here: {error}")))
     }
 }
 
@@ -111,12 +113,20 @@ pub(crate) fn find(app: &App, name: &str, environment: Option<&str>) -> Result<M
     all.retain(|service| service.name == name && environment.is_none_or(|wanted| wanted == service.environment));
     if all.len() > 1 {
         let names: Vec<_> = all.iter().map(|service| service.environment.as_str()).collect();
-        return Err(Problem::Conflict(format!("there are microservices {name} in {}; name one with ?environment=", names.join(" and "))));
+        return Err(Problem::Conflict(format!(
+            "there are microservices {name} in {}; name one with ?environment=",
+            names.join(" and ")
+        )));
     }
     all.pop().ok_or_else(|| Problem::NotFound { kind: "microservice", name: name.to_owned() })
 }
 
-async fn read(State(app): Shared, caller: Caller, Path(name): Path<String>, Params(params): Params<EnvironmentParams>) -> Done {
+async fn read(
+    State(app): Shared,
+    caller: Caller,
+    Path(name): Path<String>,
+    Params(params): Params<EnvironmentParams>,
+) -> Done {
     app.check(&caller, "get", "microservices", "", &name).await?;
     Ok(Json(find(&app, &name, params.environment.as_deref())?).into_response())
 }
@@ -136,15 +146,20 @@ fn objects(app: &App, kind: Kind, namespace: &str) -> Api<DynamicObject> {
 
 fn object(kind: Kind, metadata: &Value, spec: &Value) -> Result<DynamicObject, Problem> {
     let resource = kind.resource();
-    serde_json::from_value(json!({"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, "spec": spec}))
-        .map_err(|error| Problem::Internal(Box::new(error)))
+    serde_json::from_value(
+        json!({"apiVersion": resource.api_version, "kind": resource.kind, "metadata": metadata, "spec": spec}),
+    )
+    .map_err(|error| Problem::Internal(Box::new(error)))
 }
 
 /// Looks at a wish for a new service; returns the namespace that it would run in.
 pub(crate) fn validated(app: &App, wish: &CreateMicroservice) -> Result<String, Problem> {
     let invalid = |field, message: String| Err(Problem::Invalid { field, message });
     if !is_dns_label(&wish.name) {
-        return invalid("name", "use 1 to 63 lower-case letters, digits and '-', beginning and ending with a letter or digit".to_owned());
+        return invalid(
+            "name",
+            "use 1 to 63 lower-case letters, digits and '-', beginning and ending with a letter or digit".to_owned(),
+        );
     }
     let templates = view::templates(&app.index);
     if !templates.iter().any(|template| template.name == wish.template) {
@@ -154,16 +169,27 @@ pub(crate) fn validated(app: &App, wish: &CreateMicroservice) -> Result<String, 
     let environments = view::environments(&app.index);
     let Some(environment) = environments.iter().find(|environment| environment.name == wish.environment) else {
         let known: Vec<_> = environments.into_iter().map(|environment| environment.name).collect();
-        return invalid("environment", format!("there is no environment {:?}; there is {}", wish.environment, known.join(", ")));
+        return invalid(
+            "environment",
+            format!("there is no environment {:?}; there is {}", wish.environment, known.join(", ")),
+        );
     };
     if app.index.get(Kind::Microservice, &environment.namespace, &wish.name).is_some() {
-        return Err(Problem::Conflict(format!("there is a microservice {} in {} already; choose another name", wish.name, wish.environment)));
+        return Err(Problem::Conflict(format!(
+            "there is a microservice {} in {} already; choose another name",
+            wish.name, wish.environment
+        )));
     }
     Ok(environment.namespace.clone())
 }
 
 /// Creates a service for `caller`.
-pub(crate) async fn create_service(app: &App, caller: &Caller, wish: &CreateMicroservice, dry_run: bool) -> Result<Microservice, Problem> {
+pub(crate) async fn create_service(
+    app: &App,
+    caller: &Caller,
+    wish: &CreateMicroservice,
+    dry_run: bool,
+) -> Result<Microservice, Problem> {
     let namespace = validated(app, wish)?;
     app.check(caller, "create", "microservices", &namespace, "").await?;
     let spec = json!({"environment": wish.environment, "template": wish.template, "repository": wish.name, "revision": "main"});
@@ -175,14 +201,24 @@ pub(crate) async fn create_service(app: &App, caller: &Caller, wish: &CreateMicr
     let made = serde_json::to_value(made).map_err(|error| Problem::Internal(Box::new(error)))?;
     let view = view::microservice(&made, &app.index, &app.places);
     if !dry_run {
-        tracing::info!(user = caller.user.name, service = wish.name, environment = wish.environment, "created a microservice");
+        tracing::info!(
+            user = caller.user.name,
+            service = wish.name,
+            environment = wish.environment,
+            "created a microservice"
+        );
         // The watch will say the same; whoever follows the answer's link finds it at once.
         app.index.apply(Kind::Microservice, made);
     }
     Ok(view)
 }
 
-async fn create(State(app): Shared, caller: Caller, Params(params): Params<WriteParams>, Body(wish): Body<CreateMicroservice>) -> Done {
+async fn create(
+    State(app): Shared,
+    caller: Caller,
+    Params(params): Params<WriteParams>,
+    Body(wish): Body<CreateMicroservice>,
+) -> Done {
     let made = create_service(&app, &caller, &wish, params.dry_run).await?;
     Ok((StatusCode::CREATED, location(service_path(&made)), Json(made)).into_response())
 }
@@ -192,7 +228,13 @@ fn service_path(service: &Microservice) -> String {
 }
 
 /// Asks for another number of replicas; the service's controller commits it.
-pub(crate) async fn scale_service(app: &App, caller: &Caller, service: &Microservice, replicas: u32, dry_run: bool) -> Result<(), Problem> {
+pub(crate) async fn scale_service(
+    app: &App,
+    caller: &Caller,
+    service: &Microservice,
+    replicas: u32,
+    dry_run: bool,
+) -> Result<(), Problem> {
     if replicas > MOST_REPLICAS {
         return Err(Problem::Invalid { field: "replicas", message: format!("use a number from 0 to {MOST_REPLICAS}") });
     }
@@ -203,7 +245,12 @@ pub(crate) async fn scale_service(app: &App, caller: &Caller, service: &Microser
         .await
         .map_err(|error| Problem::from_kube(error, "microservice", &service.name))?;
     if !dry_run {
-        tracing::info!(user = caller.user.name, service = service.name, replicas, "asked for another number of replicas");
+        tracing::info!(
+            user = caller.user.name,
+            service = service.name,
+            replicas,
+            "asked for another number of replicas"
+        );
     }
     Ok(())
 }
@@ -221,19 +268,34 @@ async fn scale(
 }
 
 /// Deletes a service and, through its controller, what it brought about.
-pub(crate) async fn delete_service(app: &App, caller: &Caller, service: &Microservice, dry_run: bool) -> Result<(), Problem> {
+pub(crate) async fn delete_service(
+    app: &App,
+    caller: &Caller,
+    service: &Microservice,
+    dry_run: bool,
+) -> Result<(), Problem> {
     app.check(caller, "delete", "microservices", &service.namespace, &service.name).await?;
     objects(app, Kind::Microservice, &service.namespace)
         .delete(&service.name, &DeleteParams { dry_run, ..DeleteParams::foreground() })
         .await
         .map_err(|error| Problem::from_kube(error, "microservice", &service.name))?;
     if !dry_run {
-        tracing::info!(user = caller.user.name, service = service.name, environment = service.environment, "deleted a microservice");
+        tracing::info!(
+            user = caller.user.name,
+            service = service.name,
+            environment = service.environment,
+            "deleted a microservice"
+        );
     }
     Ok(())
 }
 
-async fn remove(State(app): Shared, caller: Caller, Path(name): Path<String>, Params(params): Params<OneParams>) -> Done {
+async fn remove(
+    State(app): Shared,
+    caller: Caller,
+    Path(name): Path<String>,
+    Params(params): Params<OneParams>,
+) -> Done {
     let service = find(&app, &name, params.environment.as_deref())?;
     delete_service(&app, &caller, &service, params.dry_run).await?;
     Ok((StatusCode::ACCEPTED, location(service_path(&service)), Json(service)).into_response())
@@ -248,7 +310,12 @@ struct LogsParams {
     environment: Option<String>,
 }
 
-async fn read_logs(State(app): Shared, caller: Caller, Path(name): Path<String>, Params(params): Params<LogsParams>) -> Done {
+async fn read_logs(
+    State(app): Shared,
+    caller: Caller,
+    Path(name): Path<String>,
+    Params(params): Params<LogsParams>,
+) -> Done {
     app.check(&caller, "get", "microservices", "", &name).await?;
     let lines = params.lines.unwrap_or(logs::USUAL);
     if !(0..=logs::MOST).contains(&lines) {
@@ -264,9 +331,13 @@ async fn read_logs(State(app): Shared, caller: Caller, Path(name): Path<String>,
 async fn templates(State(app): Shared, caller: Caller, Params(params): Params<ListParams>) -> Done {
     app.check(&caller, "list", "templates", "", "").await?;
     let q = params.q.clone();
-    let all = move |app: &App| -> Vec<Template> { view::templates(&app.index).into_iter().filter(|template| matches(&template.name, q.as_ref())).collect() };
+    let all = move |app: &App| -> Vec<Template> {
+        view::templates(&app.index).into_iter().filter(|template| matches(&template.name, q.as_ref())).collect()
+    };
     if params.watch {
-        return Ok(live::items(app, move |app| all(app).into_iter().map(|template| (template.name.clone(), json!(template))).collect()));
+        return Ok(live::items(app, move |app| {
+            all(app).into_iter().map(|template| (template.name.clone(), json!(template))).collect()
+        }));
     }
     Ok(Json(page(all(&app), |template| template.name.clone(), params.limit, params.next.as_deref())?).into_response())
 }
@@ -275,19 +346,32 @@ async fn environments(State(app): Shared, caller: Caller, Params(params): Params
     app.check(&caller, "list", "environments", "", "").await?;
     let q = params.q.clone();
     let all = move |app: &App| -> Vec<Environment> {
-        view::environments(&app.index).into_iter().filter(|environment| matches(&environment.name, q.as_ref())).collect()
+        view::environments(&app.index)
+            .into_iter()
+            .filter(|environment| matches(&environment.name, q.as_ref()))
+            .collect()
     };
     let key = |environment: &Environment| format!("{:+011} {}", environment.order, environment.name);
     if params.watch {
-        return Ok(live::items(app, move |app| all(app).into_iter().map(|environment| (key(&environment), json!(environment))).collect()));
+        return Ok(live::items(app, move |app| {
+            all(app).into_iter().map(|environment| (key(&environment), json!(environment))).collect()
+        }));
     }
     Ok(Json(page(all(&app), key, params.limit, params.next.as_deref())?).into_response())
 }
 
-async fn create_environment(State(app): Shared, caller: Caller, Params(params): Params<WriteParams>, Body(wish): Body<Environment>) -> Done {
+async fn create_environment(
+    State(app): Shared,
+    caller: Caller,
+    Params(params): Params<WriteParams>,
+    Body(wish): Body<Environment>,
+) -> Done {
     app.check(&caller, "create", "environments", "", "").await?;
     if !is_dns_label(&wish.name) {
-        return Err(Problem::Invalid { field: "name", message: "use 1 to 63 lower-case letters, digits and '-'".to_owned() });
+        return Err(Problem::Invalid {
+            field: "name",
+            message: "use 1 to 63 lower-case letters, digits and '-'".to_owned(),
+        });
     }
     let or = |value: String, default: String| if value.is_empty() { default } else { value };
     let made = Environment {
@@ -303,14 +387,19 @@ async fn create_environment(State(app): Shared, caller: Caller, Params(params): 
         .map_err(|error| Problem::from_kube(error, "environment", &made.name))?;
     if !params.dry_run {
         tracing::info!(user = caller.user.name, environment = made.name, "created an environment");
-        app.index.apply(Kind::Environment, serde_json::to_value(created).map_err(|error| Problem::Internal(Box::new(error)))?);
+        app.index.apply(
+            Kind::Environment,
+            serde_json::to_value(created).map_err(|error| Problem::Internal(Box::new(error)))?,
+        );
     }
     Ok((StatusCode::CREATED, location("/api/v1/environments".to_owned()), Json(made)).into_response())
 }
 
 /// Returns what can be ordered.
 fn entries(app: &App) -> Vec<CatalogEntry> {
-    let names = |all: Vec<String>| if all.is_empty() { json!({"type": "string"}) } else { json!({"type": "string", "enum": all}) };
+    let names = |all: Vec<String>| {
+        if all.is_empty() { json!({"type": "string"}) } else { json!({"type": "string", "enum": all}) }
+    };
     let templates = view::templates(&app.index).into_iter().map(|template| template.name).collect();
     let environments = view::environments(&app.index).into_iter().map(|environment| environment.name).collect();
     vec![CatalogEntry {
@@ -333,14 +422,21 @@ fn entries(app: &App) -> Vec<CatalogEntry> {
 async fn catalog(State(app): Shared, caller: Caller, Params(params): Params<ListParams>) -> Done {
     app.check(&caller, "list", "templates", "", "").await?;
     if params.watch {
-        return Ok(live::items(app, |app| entries(app).into_iter().map(|entry| (entry.service_type.clone(), json!(entry))).collect()));
+        return Ok(live::items(app, |app| {
+            entries(app).into_iter().map(|entry| (entry.service_type.clone(), json!(entry))).collect()
+        }));
     }
     let mut all = entries(&app);
     all.retain(|entry| matches(&entry.service_type, params.q.as_ref()));
     Ok(Json(page(all, |entry| entry.service_type.clone(), params.limit, params.next.as_deref())?).into_response())
 }
 
-async fn catalog_entry(State(app): Shared, caller: Caller, Path(kind): Path<String>, Params(NoParams {}): Params<NoParams>) -> Done {
+async fn catalog_entry(
+    State(app): Shared,
+    caller: Caller,
+    Path(kind): Path<String>,
+    Params(NoParams {}): Params<NoParams>,
+) -> Done {
     app.check(&caller, "list", "templates", "", "").await?;
     let entry = entries(&app).into_iter().find(|entry| entry.service_type == kind);
     entry.map(|entry| Json(entry).into_response()).ok_or(Problem::NotFound { kind: "service type", name: kind })

@@ -119,7 +119,9 @@ impl Answers {
                 return Some(Problem::KeyReused.into_response());
             }
             return Some(match &record.answer {
-                None => Problem::Conflict("a request with this Idempotency-Key is under way".to_owned()).into_response(),
+                None => {
+                    Problem::Conflict("a request with this Idempotency-Key is under way".to_owned()).into_response()
+                }
                 Some(answer) => {
                     let mut response = Response::new(Body::from(answer.body.clone()));
                     *response.status_mut() = answer.status;

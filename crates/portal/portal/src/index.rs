@@ -33,8 +33,15 @@ pub(crate) enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 7] =
-        [Kind::Microservice, Kind::Environment, Kind::Application, Kind::Deployment, Kind::Pod, Kind::Service, Kind::ConfigMap];
+    const ALL: [Kind; 7] = [
+        Kind::Microservice,
+        Kind::Environment,
+        Kind::Application,
+        Kind::Deployment,
+        Kind::Pod,
+        Kind::Service,
+        Kind::ConfigMap,
+    ];
 
     /// Returns how the API serves it.
     pub(crate) fn resource(self) -> ApiResource {
@@ -102,7 +109,11 @@ impl Index {
         let kinds = self.kinds.read();
         let Some(objects) = kinds.get(&kind) else { return Vec::new() };
         let from = (namespace.to_owned(), String::new());
-        objects.range(from..).take_while(|((within, _), _)| within == namespace).map(|(_, object)| object.clone()).collect()
+        objects
+            .range(from..)
+            .take_while(|((within, _), _)| within == namespace)
+            .map(|(_, object)| object.clone())
+            .collect()
     }
 
     /// Returns one object.
@@ -151,7 +162,9 @@ impl Index {
                         self.remove(kind, &object);
                     }
                 }
-                Err(error) => tracing::debug!(?kind, error = %base::fault::Chain(&error), "failed to watch; trying again"),
+                Err(error) => {
+                    tracing::debug!(?kind, error = %base::fault::Chain(&error), "failed to watch; trying again");
+                }
             }
         }
         Ok(())

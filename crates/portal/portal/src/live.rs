@@ -62,7 +62,8 @@ pub(crate) fn items(app: Arc<App>, list: impl Fn(&App) -> Vec<(String, Value)> +
     let mut known: BTreeMap<String, Value> = BTreeMap::new();
     response(stream(app, move |app| {
         let now: BTreeMap<String, Value> = list(app).into_iter().collect();
-        let events = changes(&known, &now).iter().filter_map(|change| Event::default().json_data(change).ok()).collect();
+        let events =
+            changes(&known, &now).iter().filter_map(|change| Event::default().json_data(change).ok()).collect();
         known = now;
         events
     }))
@@ -70,7 +71,10 @@ pub(crate) fn items(app: Arc<App>, list: impl Fn(&App) -> Vec<(String, Value)> +
 
 /// Returns what became of `before` in `after`.
 fn changes(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) -> Vec<Value> {
-    let gone = before.iter().filter(|(key, _)| !after.contains_key(*key)).map(|(_, object)| json!({"type": "DELETED", "object": object}));
+    let gone = before
+        .iter()
+        .filter(|(key, _)| !after.contains_key(*key))
+        .map(|(_, object)| json!({"type": "DELETED", "object": object}));
     let here = after.iter().filter_map(|(key, object)| match before.get(key) {
         None => Some(json!({"type": "ADDED", "object": object})),
         Some(old) if old != object => Some(json!({"type": "MODIFIED", "object": object})),
@@ -80,7 +84,10 @@ fn changes(before: &BTreeMap<String, Value>, after: &BTreeMap<String, Value>) ->
 }
 
 /// Sends the parts of a page that have changed: pairs of element id and HTML.
-pub(crate) fn fragments(app: Arc<App>, render: impl Fn(&App) -> Vec<(&'static str, String)> + Send + 'static) -> Response {
+pub(crate) fn fragments(
+    app: Arc<App>,
+    render: impl Fn(&App) -> Vec<(&'static str, String)> + Send + 'static,
+) -> Response {
     let mut known: BTreeMap<&'static str, String> = BTreeMap::new();
     response(stream(app, move |app| {
         let mut events = Vec::new();

@@ -44,7 +44,11 @@ fn list_parameters() -> Vec<Value> {
         query("continue", "string", "The page after the one that gave this token"),
         query("q", "string", "Part of the name"),
         query("environment", "string", "Only of this environment"),
-        query("watch", "boolean", "Answer with server-sent events: {\"type\": ADDED, MODIFIED or DELETED, \"object\": …}"),
+        query(
+            "watch",
+            "boolean",
+            "Answer with server-sent events: {\"type\": ADDED, MODIFIED or DELETED, \"object\": …}",
+        ),
     ]
 }
 
@@ -176,10 +180,14 @@ mod tests {
             .as_object()
             .unwrap()
             .iter()
-            .flat_map(|(path, methods)| methods.as_object().unwrap().keys().map(move |method| format!("{method} {path}")))
+            .flat_map(|(path, methods)| {
+                methods.as_object().unwrap().keys().map(move |method| format!("{method} {path}"))
+            })
             .collect();
-        let served: BTreeSet<_> =
-            crate::api::routes().iter().flat_map(|(path, methods, _)| methods.iter().map(move |method| format!("{method} {path}"))).collect();
+        let served: BTreeSet<_> = crate::api::routes()
+            .iter()
+            .flat_map(|(path, methods, _)| methods.iter().map(move |method| format!("{method} {path}")))
+            .collect();
         assert_eq!(described, served);
     }
 
@@ -188,7 +196,12 @@ mod tests {
         fn references(value: &Value, found: &mut Vec<String>) {
             match value {
                 Value::Object(fields) => {
-                    found.extend(fields.get("$ref").and_then(Value::as_str).map(|reference| reference.trim_start_matches('#').to_owned()));
+                    found.extend(
+                        fields
+                            .get("$ref")
+                            .and_then(Value::as_str)
+                            .map(|reference| reference.trim_start_matches('#').to_owned()),
+                    );
                     fields.values().for_each(|field| references(field, found));
                 }
                 Value::Array(items) => items.iter().for_each(|item| references(item, found)),

@@ -16,8 +16,7 @@ use serde::Deserialize;
 
 use crate::{
     access::{COOKIE, Caller, session},
-    api,
-    live, logs,
+    api, live, logs,
     paging::Params,
     portal::App,
     problem::Problem,
@@ -42,8 +41,14 @@ pub(crate) fn router() -> Router<Arc<App>> {
         .route("/services/{environment}/{name}/logs/live", get(live_logs))
         .route("/login", get(login))
         .route("/logout", post(logout))
-        .route("/assets/portal.css", get(|| async { asset("text/css; charset=utf-8", include_str!("../assets/portal.css")) }))
-        .route("/assets/portal.js", get(|| async { asset("text/javascript; charset=utf-8", include_str!("../assets/portal.js")) }))
+        .route(
+            "/assets/portal.css",
+            get(|| async { asset("text/css; charset=utf-8", include_str!("../assets/portal.css")) }),
+        )
+        .route(
+            "/assets/portal.js",
+            get(|| async { asset("text/javascript; charset=utf-8", include_str!("../assets/portal.js")) }),
+        )
         .route("/assets/mark.svg", get(|| async { asset("image/svg+xml", include_str!("../assets/mark.svg")) }))
 }
 
@@ -61,7 +66,12 @@ struct Row {
 
 impl Row {
     fn new(service: Microservice) -> Self {
-        let host = service.url.as_deref().and_then(|url| url.split_once("://")).map(|(_, host)| host.to_owned()).unwrap_or_default();
+        let host = service
+            .url
+            .as_deref()
+            .and_then(|url| url.split_once("://"))
+            .map(|(_, host)| host.to_owned())
+            .unwrap_or_default();
         Row {
             age: age(&service.created_at, base::clock::now()),
             commit: service.commit.as_deref().map(|commit| commit.chars().take(7).collect()).unwrap_or_default(),
@@ -203,7 +213,7 @@ pub(crate) fn problem_page(problem: &Problem, who: Option<&Caller>) -> Response 
     let trace = problem.log().unwrap_or_default();
     let page = ProblemPage {
         who: who.map(|caller| caller.user.name.clone()).unwrap_or_default(),
-        command: "roadstead get services".to_owned(),
+        command: "roadstead get".to_owned(),
         title: problem.title(),
         detail: problem.to_string(),
         code: problem.code(),
@@ -245,8 +255,9 @@ impl Filter {
     }
 
     fn command(&self) -> String {
-        let environment = if self.environment.is_empty() { String::new() } else { format!(" --environment {}", self.environment) };
-        format!("roadstead get services{environment}")
+        let environment =
+            if self.environment.is_empty() { String::new() } else { format!(" --environment {}", self.environment) };
+        format!("roadstead get{environment}")
     }
 }
 
@@ -281,7 +292,11 @@ fn environment_names(app: &App) -> Vec<String> {
     view::environments(&app.index).into_iter().map(|environment| environment.name).collect()
 }
 
-async fn live_services(State(app): Shared, caller: Caller, Params(filter): Params<Filter>) -> Result<Response, Problem> {
+async fn live_services(
+    State(app): Shared,
+    caller: Caller,
+    Params(filter): Params<Filter>,
+) -> Result<Response, Problem> {
     app.check(&caller, "list", "microservices", "", "").await?;
     Ok(live::fragments(app, move |app| vec![("services", fragment(&filter.rows(app)))]))
 }
@@ -311,7 +326,10 @@ fn parts(service: &Microservice) -> Parts {
     let pods = service
         .pods
         .iter()
-        .map(|pod| PodRow { age: pod.started_at.as_deref().map(|then| age(then, now)).unwrap_or_default(), pod: pod.clone() })
+        .map(|pod| PodRow {
+            age: pod.started_at.as_deref().map(|then| age(then, now)).unwrap_or_default(),
+            pod: pod.clone(),
+        })
         .collect();
     Parts {
         state: ServiceState { row: Row::new(service.clone()) },
@@ -327,7 +345,12 @@ struct Notice {
     done: String,
 }
 
-async fn service(State(app): Shared, Visitor(caller): Visitor, Path(at): Path<At>, notice: Result<Params<Notice>, Problem>) -> Response {
+async fn service(
+    State(app): Shared,
+    Visitor(caller): Visitor,
+    Path(at): Path<At>,
+    notice: Result<Params<Notice>, Problem>,
+) -> Response {
     let page = async {
         let Params(notice) = notice?;
         let service = at.service(&app, &caller).await?;
@@ -361,7 +384,10 @@ async fn live_service(State(app): Shared, caller: Caller, Path(at): Path<At>) ->
             let Parts { state, facts, pods } = parts(&service);
             vec![("state", fragment(&state)), ("facts", fragment(&facts)), ("pods", fragment(&pods))]
         }
-        Err(_) => vec![("state", "<p class=\"message\">This service is gone. <a href=\"/\">Back to the services</a></p>".to_owned())],
+        Err(_) => vec![(
+            "state",
+            "<p class=\"message\">This service is gone. <a href=\"/\">Back to the services</a></p>".to_owned(),
+        )],
     }))
 }
 
@@ -370,7 +396,12 @@ struct ScaleForm {
     replicas: u32,
 }
 
-async fn scale(State(app): Shared, Visitor(caller): Visitor, Path(at): Path<At>, Form(form): Form<ScaleForm>) -> Response {
+async fn scale(
+    State(app): Shared,
+    Visitor(caller): Visitor,
+    Path(at): Path<At>,
+    Form(form): Form<ScaleForm>,
+) -> Response {
     let done = async {
         let service = at.service(&app, &caller).await?;
         api::scale_service(&app, &caller, &service, form.replicas, false).await?;
@@ -419,7 +450,9 @@ fn new_page(app: &App, caller: &Caller, wish: CreateMicroservice, problem: Optio
         other_error: String::new(),
     };
     match problem {
-        Some(Problem::Invalid { field: "name", message } | Problem::Conflict(message)) => page.name_error.clone_from(message),
+        Some(Problem::Invalid { field: "name", message } | Problem::Conflict(message)) => {
+            page.name_error.clone_from(message);
+        }
         Some(Problem::Invalid { field: "template", message }) => page.template_error.clone_from(message),
         Some(Problem::Invalid { field: "environment", message }) => page.environment_error.clone_from(message),
         Some(other) => page.other_error = other.to_string(),
@@ -431,7 +464,10 @@ fn new_page(app: &App, caller: &Caller, wish: CreateMicroservice, problem: Optio
 async fn new_service(State(app): Shared, Visitor(caller): Visitor) -> Response {
     let template = view::templates(&app.index).into_iter().next().map(|template| template.name).unwrap_or_default();
     let environment = environment_names(&app).into_iter().next().unwrap_or_default();
-    html(StatusCode::OK, &new_page(&app, &caller, CreateMicroservice { name: String::new(), template, environment }, None))
+    html(
+        StatusCode::OK,
+        &new_page(&app, &caller, CreateMicroservice { name: String::new(), template, environment }, None),
+    )
 }
 
 #[derive(Deserialize)]
@@ -445,7 +481,11 @@ struct CreateForm {
 }
 
 async fn create(State(app): Shared, Visitor(caller): Visitor, Form(form): Form<CreateForm>) -> Response {
-    let wish = CreateMicroservice { name: form.name.trim().to_owned(), template: form.template, environment: form.environment };
+    let wish = CreateMicroservice {
+        name: form.name.trim().to_owned(),
+        template: form.template,
+        environment: form.environment,
+    };
     match api::create_service(&app, &caller, &wish, false).await {
         Ok(made) => Redirect::to(&format!("/services/{}/{}?done=created", made.environment, made.name)).into_response(),
         Err(problem) => html(problem.status(), &new_page(&app, &caller, wish, Some(&problem))),
@@ -466,7 +506,8 @@ async fn login(State(app): Shared, params: Result<Params<LoginParams>, Problem>)
     let Ok(Params(LoginParams { link: Some(link) })) = params else { return login_page(StatusCode::OK, false) };
     match app.sessions.open_session(&link, base::clock::now().as_second()) {
         Ok(Some(secret)) => {
-            let cookie = format!("{COOKIE}={secret}; HttpOnly; SameSite=Strict; Path=/; Max-Age={SESSION}{}", secure(&app));
+            let cookie =
+                format!("{COOKIE}={secret}; HttpOnly; SameSite=Strict; Path=/; Max-Age={SESSION}{}", secure(&app));
             with_cookie(Redirect::to("/").into_response(), &cookie)
         }
         Ok(None) => login_page(StatusCode::UNAUTHORIZED, true),
@@ -488,7 +529,10 @@ fn with_cookie(mut response: Response, cookie: &str) -> Response {
 async fn logout(State(app): Shared, Visitor(caller): Visitor, headers: HeaderMap) -> Response {
     let ended = session(&headers).map_or(Ok(()), |secret| app.sessions.close(secret));
     match ended {
-        Ok(()) => with_cookie(Redirect::to("/login").into_response(), &format!("{COOKIE}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0{}", secure(&app))),
+        Ok(()) => with_cookie(
+            Redirect::to("/login").into_response(),
+            &format!("{COOKIE}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0{}", secure(&app)),
+        ),
         Err(error) => problem_page(&Problem::Internal(Box::new(error)), Some(&caller)),
     }
 }

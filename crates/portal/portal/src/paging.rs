@@ -20,8 +20,9 @@ impl<T: DeserializeOwned, S: Send + Sync> FromRequestParts<S> for Params<T> {
     type Rejection = Problem;
 
     async fn from_request_parts(parts: &mut Parts, state: &S) -> Result<Self, Problem> {
-        let Query(params) =
-            Query::<T>::from_request_parts(parts, state).await.map_err(|rejection| Problem::Malformed(rejection.body_text()))?;
+        let Query(params) = Query::<T>::from_request_parts(parts, state)
+            .await
+            .map_err(|rejection| Problem::Malformed(rejection.body_text()))?;
         Ok(Params(params))
     }
 }
@@ -62,18 +63,23 @@ pub(crate) struct OneParams {
 pub(crate) struct NoParams {}
 
 /// Returns the page that `limit` and `next` ask for; `items` are in the order of their keys.
-pub(crate) fn page<T>(items: Vec<T>, key: impl Fn(&T) -> String, limit: Option<usize>, next: Option<&str>) -> Result<Page<T>, Problem> {
+pub(crate) fn page<T>(
+    items: Vec<T>,
+    key: impl Fn(&T) -> String,
+    limit: Option<usize>,
+    next: Option<&str>,
+) -> Result<Page<T>, Problem> {
     let limit = limit.unwrap_or(USUAL);
     if !(1..=MOST).contains(&limit) {
         return Err(Problem::Malformed(format!("limit is a number from 1 to {MOST}")));
     }
     let after = match next {
         None => String::new(),
-        Some(token) => URL_SAFE_NO_PAD
-            .decode(token)
-            .ok()
-            .and_then(|bytes| String::from_utf8(bytes).ok())
-            .ok_or_else(|| Problem::Malformed("continue is not one of this list's; begin again without it".to_owned()))?,
+        Some(token) => {
+            URL_SAFE_NO_PAD.decode(token).ok().and_then(|bytes| String::from_utf8(bytes).ok()).ok_or_else(|| {
+                Problem::Malformed("continue is not one of this list's; begin again without it".to_owned())
+            })?
+        }
     };
     let mut rest: Vec<T> = items.into_iter().skip_while(|item| !after.is_empty() && key(item) <= after).collect();
     let more = rest.len() > limit;

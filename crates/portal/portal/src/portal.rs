@@ -1,6 +1,8 @@
 //! The portal as the process sees it: configuration, router, the watch it lives by, its handle.
 
-use std::{collections::BTreeMap, convert::Infallible, fmt::Write, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration};
+use std::{
+    collections::BTreeMap, convert::Infallible, fmt::Write, net::SocketAddr, path::PathBuf, sync::Arc, time::Duration,
+};
 
 use axum::{
     Json, Router,
@@ -16,7 +18,9 @@ use parking_lot::Mutex;
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
-use crate::{access, api, error::Error, idempotency, index::Index, pages, problem::Problem, session::Sessions, view::Places};
+use crate::{
+    access, api, error::Error, idempotency, index::Index, pages, problem::Problem, session::Sessions, view::Places,
+};
 
 /// The largest body of a request.
 pub(crate) const BODY_LIMIT: usize = 64 << 10;
@@ -76,7 +80,11 @@ impl Portal {
             app: Arc::new(App {
                 client: config.client,
                 index: Index::default(),
-                places: Places { gateway: config.gateway, ca: config.ca.display().to_string(), git_url: config.git_url },
+                places: Places {
+                    gateway: config.gateway,
+                    ca: config.ca.display().to_string(),
+                    git_url: config.git_url,
+                },
                 sessions,
                 memory: access::Memory::default(),
                 answers: idempotency::Answers::default(),
@@ -144,7 +152,11 @@ impl App {
 }
 
 async fn nothing_here(request: Request) -> Response {
-    if request.uri().path().starts_with("/api/") { Problem::NoPath.into_response() } else { pages::problem_page(&Problem::NoPath, None) }
+    if request.uri().path().starts_with("/api/") {
+        Problem::NoPath.into_response()
+    } else {
+        pages::problem_page(&Problem::NoPath, None)
+    }
 }
 
 /// Counts requests and sets what every answer carries.
@@ -155,7 +167,10 @@ async fn observe(State(app): State<Arc<App>>, request: Request, next: Next) -> R
     *app.counts.lock().entry((method, route, response.status().as_u16())).or_default() += 1;
     let headers = response.headers_mut();
     for (name, value) in [
-        (header::CONTENT_SECURITY_POLICY, "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'"),
+        (
+            header::CONTENT_SECURITY_POLICY,
+            "default-src 'self'; base-uri 'none'; form-action 'self'; frame-ancestors 'none'; object-src 'none'",
+        ),
         (header::X_CONTENT_TYPE_OPTIONS, "nosniff"),
         (header::REFERRER_POLICY, "same-origin"),
     ] {
@@ -181,10 +196,15 @@ async fn ready(State(app): State<Arc<App>>) -> Response {
 }
 
 async fn metrics(State(app): State<Arc<App>>) -> Response {
-    let mut text = String::from("# HELP http_requests_total Requests answered by the portal.\n# TYPE http_requests_total counter\n");
+    let mut text = String::from(
+        "# HELP http_requests_total Requests answered by the portal.\n# TYPE http_requests_total counter\n",
+    );
     for ((method, route, status), count) in app.counts.lock().iter() {
         // Writing to a String cannot fail.
-        let _ = writeln!(text, "http_requests_total{{method=\"{method}\",route=\"{route}\",status_code=\"{status}\"}} {count}");
+        let _ = writeln!(
+            text,
+            "http_requests_total{{method=\"{method}\",route=\"{route}\",status_code=\"{status}\"}} {count}"
+        );
     }
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], text).into_response()
 }

@@ -16,11 +16,7 @@ pub(crate) enum Problem {
     Unauthenticated,
     /// The user may not do this.
     #[error("{user} may not {verb} {resource}; ask an administrator for a role that allows it")]
-    Forbidden {
-        user: String,
-        verb: &'static str,
-        resource: &'static str,
-    },
+    Forbidden { user: String, verb: &'static str, resource: &'static str },
     /// A form came from elsewhere.
     #[error("the request comes from another origin than this portal")]
     ForeignOrigin,
@@ -133,7 +129,9 @@ impl IntoResponse for Problem {
         let mut response = (status, axum::Json(document)).into_response();
         response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
         if status == StatusCode::UNAUTHORIZED {
-            response.headers_mut().insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"roadstead\""));
+            response
+                .headers_mut()
+                .insert(header::WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"roadstead\""));
         }
         response
     }

@@ -110,7 +110,8 @@ impl Sessions {
     fn save(&self, kept: &Kept) -> Result<(), Error> {
         let temporary = self.file.with_extension("json.new");
         let write = || {
-            let mut out = fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+            let mut out =
+                fs::OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
             out.write_all(&serde_json::to_vec(kept)?)?;
             out.sync_all()?;
             fs::rename(&temporary, &self.file)

@@ -59,7 +59,8 @@ fn chief(mut objects: Vec<Arc<Value>>, service: &str) -> Option<Arc<Value>> {
 
 /// Returns all services by environment and name.
 pub(crate) fn microservices(index: &Index, places: &Places) -> Vec<Microservice> {
-    let mut all: Vec<_> = index.all(Kind::Microservice).iter().map(|object| microservice(object, index, places)).collect();
+    let mut all: Vec<_> =
+        index.all(Kind::Microservice).iter().map(|object| microservice(object, index, places)).collect();
     all.sort_by(|left, right| (&left.environment, &left.name).cmp(&(&right.environment, &right.name)));
     all
 }
@@ -80,7 +81,11 @@ pub(crate) fn microservice(object: &Value, index: &Index, places: &Places) -> Mi
         environment: text(object, "/spec/environment").unwrap_or_default().to_owned(),
         template: text(object, "/spec/template").map(str::to_owned),
         health,
-        sync: application.as_deref().and_then(|application| text(application, "/status/sync/status")).unwrap_or("Unknown").to_owned(),
+        sync: application
+            .as_deref()
+            .and_then(|application| text(application, "/status/sync/status"))
+            .unwrap_or("Unknown")
+            .to_owned(),
         message,
         url: host.map(|host| url(host, places)),
         curl: host.map(|host| curl(host, places)),
@@ -91,7 +96,10 @@ pub(crate) fn microservice(object: &Value, index: &Index, places: &Places) -> Mi
             .or(application.as_deref().and_then(|application| text(application, "/status/sync/revision")))
             .map(str::to_owned),
         requested_commit: text(object, "/status/requestedCommit").map(str::to_owned),
-        image: deployment.as_deref().and_then(|deployment| text(deployment, "/spec/template/spec/containers/0/image")).map(str::to_owned),
+        image: deployment
+            .as_deref()
+            .and_then(|deployment| text(deployment, "/spec/template/spec/containers/0/image"))
+            .map(str::to_owned),
         image_digest: pods.iter().find_map(|pod| digest(pod)),
         deployment: deployment.as_deref().map(counts).unwrap_or_default(),
         service: kube_service.as_deref().map(service_view),
@@ -104,10 +112,14 @@ pub(crate) fn microservice(object: &Value, index: &Index, places: &Places) -> Mi
 fn application(index: &Index, namespace: &str, service: &str) -> Option<Arc<Value>> {
     let all = index.all(Kind::Application);
     let lands_here = |object: &Value| {
-        text(object, "/spec/destination/namespace").or(text(object, "/metadata/namespace")).is_some_and(|there| there == namespace)
+        text(object, "/spec/destination/namespace")
+            .or(text(object, "/metadata/namespace"))
+            .is_some_and(|there| there == namespace)
     };
     let mut here = all.into_iter().filter(|object| lands_here(object));
-    here.find(|object| belongs(object, service) || name(object) == service || name(object) == format!("{namespace}-{service}"))
+    here.find(|object| {
+        belongs(object, service) || name(object) == service || name(object) == format!("{namespace}-{service}")
+    })
 }
 
 /// Returns a word of Argo CD's and what to say about it.
@@ -125,11 +137,16 @@ fn health(object: &Value, application: Option<&Value>) -> (String, String) {
         let phase = text(application, "/status/operationState/phase")?;
         matches!(phase, "Failed" | "Error").then(|| text(application, "/status/operationState/message")).flatten()
     });
-    let warned = application.and_then(|application| items(application, "/status/conditions").iter().find_map(|condition| text(condition, "/message")));
+    let warned = application.and_then(|application| {
+        items(application, "/status/conditions").iter().find_map(|condition| text(condition, "/message"))
+    });
     let word = application.and_then(|application| text(application, "/status/health/status")).map_or_else(
         || match said("Healthy").and_then(|condition| text(condition, "/status")) {
             Some("True") => "Healthy",
-            Some("False") => said("Healthy").and_then(|condition| text(condition, "/reason")).filter(|reason| WORDS.contains(reason)).unwrap_or("Progressing"),
+            Some("False") => said("Healthy")
+                .and_then(|condition| text(condition, "/reason"))
+                .filter(|reason| WORDS.contains(reason))
+                .unwrap_or("Progressing"),
             _ => "Progressing",
         },
         |word| if WORDS.contains(&word) { word } else { "Unknown" },
@@ -140,9 +157,14 @@ fn health(object: &Value, application: Option<&Value>) -> (String, String) {
         .or(trouble)
         .or(warned)
         .unwrap_or_default();
-    let refused = said("Ready").is_some_and(|ready| text(ready, "/status") == Some("False") && text(ready, "/reason") != Some("Progressing"));
+    let refused = said("Ready")
+        .is_some_and(|ready| text(ready, "/status") == Some("False") && text(ready, "/reason") != Some("Progressing"));
     let word = if refused && application.is_none() { "Degraded" } else { word };
-    (word.to_owned(), if word == "Healthy" && operation.is_none() { trouble.unwrap_or_default() } else { message }.to_owned())
+    (
+        word.to_owned(),
+        if word == "Healthy" && operation.is_none() { trouble.or(warned).unwrap_or_default() } else { message }
+            .to_owned(),
+    )
 }
 
 /// The words for health that are shown.
@@ -157,7 +179,8 @@ fn url(host: &str, places: &Places) -> String {
 
 fn curl(host: &str, places: &Places) -> String {
     let port = places.gateway.port();
-    let ip = if places.gateway.ip().is_unspecified() { "127.0.0.1".to_owned() } else { places.gateway.ip().to_string() };
+    let ip =
+        if places.gateway.ip().is_unspecified() { "127.0.0.1".to_owned() } else { places.gateway.ip().to_string() };
     format!("curl --cacert {} --resolve {host}:{port}:{ip} {}/", places.ca, url(host, places))
 }
 
@@ -189,7 +212,9 @@ fn pod_view(pod: &Value) -> PodView {
     let inits = items(pod, "/status/initContainerStatuses");
     let reason = inits.iter().chain(statuses).find_map(|status| {
         text(status, "/state/waiting/reason").or_else(|| {
-            (number(status, "/state/terminated/exitCode") != 0).then(|| text(status, "/state/terminated/reason")).flatten()
+            (number(status, "/state/terminated/exitCode") != 0)
+                .then(|| text(status, "/state/terminated/reason"))
+                .flatten()
         })
     });
     let status = if pod.pointer("/metadata/deletionTimestamp").is_some() {
@@ -232,7 +257,10 @@ pub(crate) fn templates(index: &Index) -> Vec<Template> {
     let data = config["data"].as_object();
     data.into_iter()
         .flatten()
-        .map(|(name, description)| Template { name: name.clone(), description: description.as_str().unwrap_or_default().to_owned() })
+        .map(|(name, description)| Template {
+            name: name.clone(),
+            description: description.as_str().unwrap_or_default().to_owned(),
+        })
         .collect()
 }
 

@@ -5,7 +5,11 @@ use serde_json::json;
 use super::*;
 
 fn places() -> Places {
-    Places { gateway: "127.0.0.1:8443".parse().unwrap(), ca: "/ca.crt".into(), git_url: "https://localhost:8444/git".into() }
+    Places {
+        gateway: "127.0.0.1:8443".parse().unwrap(),
+        ca: "/ca.crt".into(),
+        git_url: "https://localhost:8444/git".into(),
+    }
 }
 
 fn service() -> Value {
@@ -29,16 +33,23 @@ fn application(status: &Value) -> Value {
 #[test]
 fn a_service_is_joined_from_its_objects() {
     let index = Index::default();
-    index.apply(Kind::Application, application(&json!({"health": {"status": "Healthy"}, "sync": {"status": "Synced"}})));
+    index
+        .apply(Kind::Application, application(&json!({"health": {"status": "Healthy"}, "sync": {"status": "Synced"}})));
     index.apply(Kind::Deployment, labelled("orders", &json!({"spec": {"replicas": 2, "template": {"spec": {"containers": [{"image": "orders:1"}]}}}, "status": {"replicas": 2, "readyReplicas": 1, "updatedReplicas": 2}})));
-    index.apply(Kind::Service, labelled("orders", &json!({"spec": {"clusterIP": "10.96.0.7", "ports": [{"port": 80}, {"port": 9090}]}})));
+    index.apply(
+        Kind::Service,
+        labelled("orders", &json!({"spec": {"clusterIP": "10.96.0.7", "ports": [{"port": 80}, {"port": 9090}]}})),
+    );
     index.apply(Kind::Pod, labelled("orders-1", &json!({"status": {"phase": "Running", "podIP": "10.0.0.1", "conditions": [{"type": "Ready", "status": "True"}],
         "containerStatuses": [{"imageID": "localhost/orders@sha256:abc", "restartCount": 3}]}})));
     index.apply(Kind::Pod, json!({"metadata": {"name": "other-1", "namespace": "development", "labels": {"app.kubernetes.io/instance": "other"}}}));
     let view = microservice(&service(), &index, &places());
     assert_eq!((view.health.as_str(), view.sync.as_str(), view.message.as_str()), ("Healthy", "Synced", ""));
     assert_eq!(view.url.as_deref(), Some("https://orders.dev.localhost:8443"));
-    assert_eq!(view.curl.as_deref(), Some("curl --cacert /ca.crt --resolve orders.dev.localhost:8443:127.0.0.1 https://orders.dev.localhost:8443/"));
+    assert_eq!(
+        view.curl.as_deref(),
+        Some("curl --cacert /ca.crt --resolve orders.dev.localhost:8443:127.0.0.1 https://orders.dev.localhost:8443/")
+    );
     assert_eq!(view.repository.as_deref(), Some("https://localhost:8444/git/orders.git"));
     assert_eq!(view.deployment, DeploymentCounts { desired: 2, replicas: 2, ready_replicas: 1, updated_replicas: 2 });
     assert_eq!(view.service.unwrap().ports, [80, 9090]);
@@ -60,13 +71,29 @@ fn health_is_a_word_and_a_reason() {
     };
     for (application, conditions, health, message) in [
         (None, json!([]), "Progressing", ""),
-        (None, json!([{"type": "Ready", "status": "False", "reason": "NoEnvironment", "message": "there is no environment"}]), "Degraded", "there is no environment"),
+        (
+            None,
+            json!([{"type": "Ready", "status": "False", "reason": "NoEnvironment", "message": "there is no environment"}]),
+            "Degraded",
+            "there is no environment",
+        ),
         (None, json!([{"type": "Healthy", "status": "True"}]), "Healthy", ""),
         (Some(json!({"health": {"status": "Degraded", "message": "crash loop"}})), json!([]), "Degraded", "crash loop"),
-        (Some(json!({"health": {"status": "Missing"}, "operationState": {"phase": "Failed", "message": "no chart"}})), json!([]), "Missing", "no chart"),
+        (
+            Some(
+                json!({"health": {"status": "Missing"}, "operationState": {"phase": "Failed", "message": "no chart"}}),
+            ),
+            json!([]),
+            "Missing",
+            "no chart",
+        ),
         (Some(json!({"health": {"status": "Odd"}})), json!([]), "Unknown", ""),
     ] {
-        assert_eq!(with(application.clone(), conditions.clone()), (health.to_owned(), message.to_owned()), "{application:?} {conditions}");
+        assert_eq!(
+            with(application.clone(), conditions.clone()),
+            (health.to_owned(), message.to_owned()),
+            "{application:?} {conditions}"
+        );
     }
 }
 
@@ -75,9 +102,18 @@ fn a_pod_says_why_it_waits() {
     for (rest, wanted) in [
         (json!({"status": {"phase": "Running"}}), "Running"),
         (json!({}), "Pending"),
-        (json!({"status": {"phase": "Running", "containerStatuses": [{"state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}}), "CrashLoopBackOff"),
-        (json!({"status": {"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff"}}}]}}), "ImagePullBackOff"),
-        (json!({"status": {"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"exitCode": 1, "reason": "Error"}}}]}}), "Error"),
+        (
+            json!({"status": {"phase": "Running", "containerStatuses": [{"state": {"waiting": {"reason": "CrashLoopBackOff"}}}]}}),
+            "CrashLoopBackOff",
+        ),
+        (
+            json!({"status": {"phase": "Pending", "containerStatuses": [{"state": {"waiting": {"reason": "ImagePullBackOff"}}}]}}),
+            "ImagePullBackOff",
+        ),
+        (
+            json!({"status": {"phase": "Failed", "containerStatuses": [{"state": {"terminated": {"exitCode": 1, "reason": "Error"}}}]}}),
+            "Error",
+        ),
     ] {
         assert_eq!(pod_view(&labelled("p", &rest)).status, wanted);
     }
@@ -90,9 +126,18 @@ fn a_pod_says_why_it_waits() {
 fn environments_and_templates_come_from_their_objects() {
     let index = Index::default();
     for (name, order) in [("production", 20), ("development", 10)] {
-        index.apply(Kind::Environment, json!({"metadata": {"name": name}, "spec": {"namespace": name, "domain": "x.localhost", "order": order}}));
+        index.apply(
+            Kind::Environment,
+            json!({"metadata": {"name": name}, "spec": {"namespace": name, "domain": "x.localhost", "order": order}}),
+        );
     }
-    index.apply(Kind::ConfigMap, json!({"metadata": {"name": "templates", "namespace": SYSTEM}, "data": {"rust": "A service in Rust"}}));
-    assert_eq!(environments(&index).iter().map(|environment| environment.name.as_str()).collect::<Vec<_>>(), ["development", "production"]);
+    index.apply(
+        Kind::ConfigMap,
+        json!({"metadata": {"name": "templates", "namespace": SYSTEM}, "data": {"rust": "A service in Rust"}}),
+    );
+    assert_eq!(
+        environments(&index).iter().map(|environment| environment.name.as_str()).collect::<Vec<_>>(),
+        ["development", "production"]
+    );
     assert_eq!(templates(&index), [Template { name: "rust".into(), description: "A service in Rust".into() }]);
 }

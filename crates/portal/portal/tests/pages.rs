@@ -42,20 +42,27 @@ async fn services_are_made_shown_scaled_and_deleted_by_forms() {
     let world = World::start("http://localhost:8080").await;
     let cookie = world.log_in().await;
     assert!(page(&world, &cookie, "/").await.body.contains("No services yet"));
-    let wrong = submit(&world, &cookie, "/services/new", "name=Bad_Name&template=service&environment=development").await;
+    let wrong =
+        submit(&world, &cookie, "/services/new", "name=Bad_Name&template=service&environment=development").await;
     assert_eq!(wrong.status, 422);
     assert!(wrong.body.contains("id=\"name-error\"") && wrong.body.contains("Bad_Name"), "what was typed stays");
     let made = submit(&world, &cookie, "/services/new", "name=orders&template=service&environment=development").await;
-    assert_eq!((made.status, made.header("location").as_deref()), (303, Some("/services/development/orders?done=created")));
+    assert_eq!(
+        (made.status, made.header("location").as_deref()),
+        (303, Some("/services/development/orders?done=created"))
+    );
     let shown = page(&world, &cookie, "/services/development/orders?done=created").await;
     assert_eq!(shown.status, 200);
-    for wanted in ["roadstead get orders", "git clone https://localhost:8444/git/orders.git", "Progressing", "popovertarget"] {
+    for wanted in
+        ["roadstead get orders", "git clone https://localhost:8444/git/orders.git", "Progressing", "popovertarget"]
+    {
         assert!(shown.body.contains(wanted), "{wanted}");
     }
     assert!(page(&world, &cookie, "/").await.body.contains("/services/development/orders"));
     assert_eq!(submit(&world, &cookie, "/services/development/orders/scale", "replicas=2").await.status, 303);
     assert_eq!(submit(&world, &cookie, "/services/development/orders/delete", "").await.status, 303);
-    until(|| async { page(&world, &cookie, "/services/development/orders").await.body.contains("being deleted") }).await;
+    until(|| async { page(&world, &cookie, "/services/development/orders").await.body.contains("being deleted") })
+        .await;
     world.collect("development", "orders").await;
     until(|| async { page(&world, &cookie, "/services/development/orders").await.status == 404 }).await;
 }
@@ -78,12 +85,22 @@ async fn every_page_is_strict_about_what_it_loads_and_links_lead_somewhere() {
     world.write_logs();
     world.service("orders", "development", "Degraded", 2).await;
     let cookie = world.log_in().await;
-    until(|| async { page(&world, &cookie, "/services/development/orders").await.body.contains("CrashLoopBackOff") }).await;
+    until(|| async { page(&world, &cookie, "/services/development/orders").await.body.contains("CrashLoopBackOff") })
+        .await;
     for path in ["/", "/services/new", "/services/development/orders", "/login", "/missing"] {
         let answer = page(&world, &cookie, path).await;
         assert!(answer.header("content-security-policy").unwrap().starts_with("default-src 'self'"));
-        assert!(!answer.body.contains("style=\"") && !answer.body.contains("<script>") && !answer.body.contains("onclick"), "{path}");
-        for link in answer.body.split("href=\"").chain(answer.body.split("src=\"")).skip(1).filter_map(|rest| rest.split('"').next()) {
+        assert!(
+            !answer.body.contains("style=\"") && !answer.body.contains("<script>") && !answer.body.contains("onclick"),
+            "{path}"
+        );
+        for link in answer
+            .body
+            .split("href=\"")
+            .chain(answer.body.split("src=\""))
+            .skip(1)
+            .filter_map(|rest| rest.split('"').next())
+        {
             if link.starts_with('/') {
                 assert_eq!(page(&world, &cookie, link).await.status, 200, "{link} on {path}");
             }

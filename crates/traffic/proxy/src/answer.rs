@@ -28,12 +28,28 @@ impl Why {
     fn parts(&self) -> (u16, &'static str, &'static str, String) {
         match self {
             Why::Refused(what) => (400, "GW0020", "Request refused", (*what).to_owned()),
-            Why::NoRoute(host) => (404, "GW0021", "No route", format!("No route matches this host and path on {host}; see 'kubectl get httproute -A'.")),
+            Why::NoRoute(host) => (
+                404,
+                "GW0021",
+                "No route",
+                format!("No route matches this host and path on {host}; see 'kubectl get httproute -A'."),
+            ),
             Why::NoBackend(what) => (500, "GW0022", "No backend", format!("The route leads nowhere: {what}.")),
-            Why::NoEndpoint(service) => (503, "GW0023", "No endpoint", format!("Service {service} has no ready endpoint; see its pods.")),
-            Why::Unreachable(service) => (502, "GW0024", "Endpoint unreachable", format!("No endpoint of Service {service} could be reached.")),
-            Why::Broken(service) => (502, "GW0025", "Endpoint failed", format!("An endpoint of Service {service} closed the connection before it answered.")),
-            Why::TooLate(ms) => (504, "GW0026", "Endpoint too slow", format!("The endpoint did not answer within the route's {ms} ms.")),
+            Why::NoEndpoint(service) => {
+                (503, "GW0023", "No endpoint", format!("Service {service} has no ready endpoint; see its pods."))
+            }
+            Why::Unreachable(service) => {
+                (502, "GW0024", "Endpoint unreachable", format!("No endpoint of Service {service} could be reached."))
+            }
+            Why::Broken(service) => (
+                502,
+                "GW0025",
+                "Endpoint failed",
+                format!("An endpoint of Service {service} closed the connection before it answered."),
+            ),
+            Why::TooLate(ms) => {
+                (504, "GW0026", "Endpoint too slow", format!("The endpoint did not answer within the route's {ms} ms."))
+            }
         }
     }
 }
@@ -54,7 +70,9 @@ pub(crate) fn failed(why: &Why) -> Response<Answered> {
 
 /// Returns a redirect.
 pub(crate) fn redirect(status: u16, location: &str) -> Response<Answered> {
-    let Ok(location) = HeaderValue::from_str(location) else { return failed(&Why::Refused("the redirect's location is not a header value")) };
+    let Ok(location) = HeaderValue::from_str(location) else {
+        return failed(&Why::Refused("the redirect's location is not a header value"));
+    };
     let mut response = Response::new(Answered::Own(None));
     *response.status_mut() = StatusCode::from_u16(status).unwrap_or(StatusCode::FOUND);
     response.headers_mut().insert(header::LOCATION, location);

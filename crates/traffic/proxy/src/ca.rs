@@ -2,12 +2,7 @@
 //!
 //! It never signs for a host that no listener or route names, and never writes a key to disk.
 
-use std::{
-    collections::HashMap,
-    path::Path,
-    sync::Arc,
-    time::Duration,
-};
+use std::{collections::HashMap, path::Path, sync::Arc, time::Duration};
 
 use parking_lot::Mutex;
 use rcgen::{CertificateParams, ExtendedKeyUsagePurpose, Issuer, KeyPair, KeyUsagePurpose};
@@ -41,7 +36,9 @@ pub struct Authority {
 impl Authority {
     /// Reads the authority's certificate and key, both PEM.
     pub fn read(cert: &Path, key: &Path) -> Result<Self, Error> {
-        let read = |path: &Path| std::fs::read_to_string(path).map_err(|source| Error::ReadAuthority { path: path.to_owned(), source });
+        let read = |path: &Path| {
+            std::fs::read_to_string(path).map_err(|source| Error::ReadAuthority { path: path.to_owned(), source })
+        };
         Self::new(&read(cert)?, &read(key)?)
     }
 
@@ -58,7 +55,8 @@ impl Authority {
 
     fn sign(&self, names: &[&str]) -> Result<CertifiedKey, Error> {
         let bad = |source| Error::UseAuthority { source };
-        let mut params = CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).map_err(bad)?;
+        let mut params =
+            CertificateParams::new(names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>()).map_err(bad)?;
         let (from, until) = (day(-1), day(DAYS));
         params.not_before = rcgen::date_time_ymd(from.0, from.1, from.2);
         params.not_after = rcgen::date_time_ymd(until.0, until.1, until.2);
@@ -116,7 +114,8 @@ impl ResolvesServerCert for Certificates {
                 let key = Arc::new(key);
                 let mut signed = self.signed.lock();
                 if signed.len() >= MOST
-                    && let Some(oldest) = signed.iter().min_by_key(|(_, (since, _))| *since).map(|(name, _)| name.clone())
+                    && let Some(oldest) =
+                        signed.iter().min_by_key(|(_, (since, _))| *since).map(|(name, _)| name.clone())
                 {
                     signed.remove(&oldest);
                 }

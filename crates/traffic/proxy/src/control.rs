@@ -173,7 +173,8 @@ async fn answer(stream: UnixStream, control: &Control) -> io::Result<Next> {
         }
         Question::Stop => Ok(Next::Stop(stream.into_inner())),
         Question::TakeOver => {
-            let mut text = serde_json::to_vec(&Handed { listeners: control.listening.iter().map(|one| one.scheme).collect() })?;
+            let mut text =
+                serde_json::to_vec(&Handed { listeners: control.listening.iter().map(|one| one.scheme).collect() })?;
             text.push(b'\n');
             let socket = stream.get_ref();
             socket
@@ -260,9 +261,14 @@ pub(crate) async fn take_over(data: &Path) -> Option<Takeover> {
     let received = stream.async_io(Interest::READABLE, || receive(stream.as_fd(), &mut buffer));
     match tokio::time::timeout(PATIENCE, received).await {
         Ok(Ok((bytes, sockets))) => {
-            let handed: Handed = serde_json::from_slice(&buffer[..bytes]).ok().filter(|handed: &Handed| handed.listeners.len() == sockets.len())?;
-            let listening =
-                handed.listeners.into_iter().zip(sockets).map(|(scheme, socket)| Listening { scheme, listener: TcpListener::from(socket) });
+            let handed: Handed = serde_json::from_slice(&buffer[..bytes])
+                .ok()
+                .filter(|handed: &Handed| handed.listeners.len() == sockets.len())?;
+            let listening = handed
+                .listeners
+                .into_iter()
+                .zip(sockets)
+                .map(|(scheme, socket)| Listening { scheme, listener: TcpListener::from(socket) });
             Some(Takeover { stream, listening: listening.collect() })
         }
         Ok(Err(error)) => {

@@ -67,7 +67,9 @@ async fn connect(path: &Path) -> Result<(Client, Vec<u8>), String> {
     let bytes = tokio::fs::read(path).await.map_err(|error| error.to_string())?;
     let text = std::str::from_utf8(&bytes).map_err(|error| error.to_string())?;
     let config = Kubeconfig::from_yaml(text).map_err(|error| error.to_string())?;
-    let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default()).await.map_err(|error| error.to_string())?;
+    let config = kube::Config::from_custom_kubeconfig(config, &KubeConfigOptions::default())
+        .await
+        .map_err(|error| error.to_string())?;
     let client = Client::try_from(config).map_err(|error| error.to_string())?;
     Ok((client, bytes))
 }
@@ -97,7 +99,14 @@ impl kube::runtime::utils::Backoff for Pause {
     }
 }
 
-async fn watch_until_changed(client: Client, path: &Path, bytes: &[u8], shared: &Shared, placement: &Placement, outlets: &Outlets) {
+async fn watch_until_changed(
+    client: Client,
+    path: &Path,
+    bytes: &[u8],
+    shared: &Shared,
+    placement: &Placement,
+    outlets: &Outlets,
+) {
     let mut events: SelectAll<_> = Kind::ALL
         .into_iter()
         .map(|kind| {
@@ -152,7 +161,13 @@ struct Index {
 
 impl Index {
     fn new(needs_virtual_services: bool) -> Self {
-        Index { objects: Objects::default(), lists: Vec::new(), listed: BTreeSet::new(), needs_virtual_services, dirty: false }
+        Index {
+            objects: Objects::default(),
+            lists: Vec::new(),
+            listed: BTreeSet::new(),
+            needs_virtual_services,
+            dirty: false,
+        }
     }
 
     /// Takes an event in; returns whether it is a failure.
@@ -188,7 +203,8 @@ impl Index {
             }
             Err(watcher::Error::InitialListFailed(kube::Error::Api(status))) if status.code == 404 => {
                 // The kind is not served. For the ones that are not in use that is an answer.
-                let optional = matches!(kind, Kind::ReferenceGrant) || (kind == Kind::VirtualService && !self.needs_virtual_services);
+                let optional = matches!(kind, Kind::ReferenceGrant)
+                    || (kind == Kind::VirtualService && !self.needs_virtual_services);
                 if optional && self.listed.insert(kind) {
                     self.dirty = true;
                 }

@@ -41,7 +41,10 @@ pub(crate) async fn handle(worker: &Rc<Worker>, origin: Origin, request: Request
     };
     let destination = destination.and_then(|index| live.names.get(index)).unwrap_or(&worker.nowhere);
     worker.meter.count(destination, response.status().as_u16(), started.elapsed());
-    if version < Version::HTTP_2 && worker.shared.leaving.is_cancelled() && response.status() != StatusCode::SWITCHING_PROTOCOLS {
+    if version < Version::HTTP_2
+        && worker.shared.leaving.is_cancelled()
+        && response.status() != StatusCode::SWITCHING_PROTOCOLS
+    {
         // Its next request shall find the successor.
         response.headers_mut().insert(header::CONNECTION, HeaderValue::from_static("close"));
     }
@@ -163,9 +166,16 @@ fn origin_form(uri: &Uri, rule: &Rule) -> Uri {
 }
 
 /// Sends the request to one endpoint after the other until one takes it.
-async fn exchange(worker: &Rc<Worker>, live: &Live, backend: usize, prepared: Prepared) -> Result<Response<Answered>, Why> {
+async fn exchange(
+    worker: &Rc<Worker>,
+    live: &Live,
+    backend: usize,
+    prepared: Prepared,
+) -> Result<Response<Answered>, Why> {
     let Prepared { mut request, upgrade } = prepared;
-    let Some(all) = live.snapshot.backends.get(backend) else { return Err(Why::NoBackend("the snapshot is inconsistent".to_owned())) };
+    let Some(all) = live.snapshot.backends.get(backend) else {
+        return Err(Why::NoBackend("the snapshot is inconsistent".to_owned()));
+    };
     let service = || format!("{}/{}", all.namespace, all.service);
     if all.endpoints.is_empty() {
         return Err(Why::NoEndpoint(service()));
@@ -175,7 +185,8 @@ async fn exchange(worker: &Rc<Worker>, live: &Live, backend: usize, prepared: Pr
     // Those that could not be reached a moment ago come last; each is tried once.
     let shuns = |at: &usize| worker.pool.shuns(all.endpoints[*at]);
     let order = (0..all.endpoints.len()).map(|step| (start + step) % all.endpoints.len());
-    let (good, bad): (Vec<_>, Vec<_>) = if all.endpoints.len() == 1 { (vec![0], Vec::new()) } else { order.partition(|at| !shuns(at)) };
+    let (good, bad): (Vec<_>, Vec<_>) =
+        if all.endpoints.len() == 1 { (vec![0], Vec::new()) } else { order.partition(|at| !shuns(at)) };
     for at in good.into_iter().chain(bad).take(MOST_TRIES) {
         let mut wanted = Wanted::Any;
         loop {
@@ -242,7 +253,10 @@ fn answered(
 }
 
 /// Copies both ways until both sides have ended.
-pub(crate) async fn tunnel(ours: hyper::upgrade::OnUpgrade, theirs: hyper::upgrade::OnUpgrade) -> Result<(), Box<dyn std::error::Error>> {
+pub(crate) async fn tunnel(
+    ours: hyper::upgrade::OnUpgrade,
+    theirs: hyper::upgrade::OnUpgrade,
+) -> Result<(), Box<dyn std::error::Error>> {
     let (ours, theirs) = (ours.await?, theirs.await?);
     tokio::io::copy_bidirectional(&mut TokioIo::new(ours), &mut TokioIo::new(theirs)).await?;
     Ok(())

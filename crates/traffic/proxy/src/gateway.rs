@@ -31,7 +31,8 @@ impl Gateway {
         let failed = |source| Error::StartWorker { source };
         let shared = Shared::new(limits);
         let tls = server_config(authority, shared.clone())?;
-        let address = |scheme| listening.iter().find(|one| one.scheme == scheme).and_then(|one| one.listener.local_addr().ok());
+        let address =
+            |scheme| listening.iter().find(|one| one.scheme == scheme).and_then(|one| one.listener.local_addr().ok());
         let (http, https) = (address(Scheme::Http), address(Scheme::Https));
         for (scheme, address) in [(Scheme::Http, http), (Scheme::Https, https)] {
             if let Some(address) = address {

@@ -26,7 +26,14 @@ pub(crate) fn end_hop(headers: &mut HeaderMap) {
         }
         headers.remove(header::CONNECTION);
     }
-    for name in [&KEEP_ALIVE, &PROXY_CONNECTION, &header::TRANSFER_ENCODING, &header::UPGRADE, &header::PROXY_AUTHENTICATE, &header::PROXY_AUTHORIZATION] {
+    for name in [
+        &KEEP_ALIVE,
+        &PROXY_CONNECTION,
+        &header::TRANSFER_ENCODING,
+        &header::UPGRADE,
+        &header::PROXY_AUTHENTICATE,
+        &header::PROXY_AUTHORIZATION,
+    ] {
         headers.remove(name);
     }
     if let Some(te) = headers.get(header::TE)
@@ -82,7 +89,8 @@ pub(crate) fn join_cookies(headers: &mut HeaderMap) {
 
 /// Applies a route's changes; names and values that HTTP does not allow were refused when they were compiled.
 pub(crate) fn edit(headers: &mut HeaderMap, edits: &HeaderEdits) {
-    let parsed = |(name, value): &(String, String)| Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_str(value).ok()?));
+    let parsed =
+        |(name, value): &(String, String)| Some((name.parse::<HeaderName>().ok()?, HeaderValue::from_str(value).ok()?));
     for (name, value) in edits.set.iter().filter_map(parsed) {
         headers.insert(name, value);
     }
@@ -125,8 +133,21 @@ mod tests {
 
     #[test]
     fn the_client_is_added_to_the_chain_and_the_rest_is_ours_to_say() {
-        let mut headers = map(&[("x-forwarded-for", "9.9.9.9"), ("x-forwarded-proto", "gopher"), ("x-forwarded-host", "evil")]);
-        forwarded(&mut headers, "::ffff:127.0.0.1".parse().unwrap(), Scheme::Https, &HeaderValue::from_static("a.b:8443"));
-        assert_eq!(headers, map(&[("x-forwarded-for", "9.9.9.9, 127.0.0.1"), ("x-forwarded-proto", "https"), ("x-forwarded-host", "a.b:8443")]));
+        let mut headers =
+            map(&[("x-forwarded-for", "9.9.9.9"), ("x-forwarded-proto", "gopher"), ("x-forwarded-host", "evil")]);
+        forwarded(
+            &mut headers,
+            "::ffff:127.0.0.1".parse().unwrap(),
+            Scheme::Https,
+            &HeaderValue::from_static("a.b:8443"),
+        );
+        assert_eq!(
+            headers,
+            map(&[
+                ("x-forwarded-for", "9.9.9.9, 127.0.0.1"),
+                ("x-forwarded-proto", "https"),
+                ("x-forwarded-host", "a.b:8443")
+            ])
+        );
     }
 }

@@ -61,7 +61,9 @@ pub(crate) fn exposition(meters: &[Arc<Meter>]) -> String {
             }
         }
     }
-    let mut text = String::from("# HELP istio_requests_total Requests handled by the gateway.\n# TYPE istio_requests_total counter\n");
+    let mut text = String::from(
+        "# HELP istio_requests_total Requests handled by the gateway.\n# TYPE istio_requests_total counter\n",
+    );
     let labels = |destination: &str, status: u16| {
         let (namespace, service) = destination.split_once('/').unwrap_or(("unknown", "unknown"));
         format!(

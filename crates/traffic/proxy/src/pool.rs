@@ -67,7 +67,12 @@ pub(crate) enum Wanted {
 
 impl Pool {
     /// Returns a connection to `address`, an idle one if there is one.
-    pub(crate) async fn get(self: &Rc<Self>, address: SocketAddr, wanted: Wanted, within: Duration) -> io::Result<Lease> {
+    pub(crate) async fn get(
+        self: &Rc<Self>,
+        address: SocketAddr,
+        wanted: Wanted,
+        within: Duration,
+    ) -> io::Result<Lease> {
         if wanted == Wanted::Any
             && let Some(sender) = self.idle(address)
         {

@@ -76,7 +76,8 @@ fn signals(stop: &CancellationToken) {
         }
         Ok::<(), std::io::Error>(())
     };
-    let ended = tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| runtime.block_on(listen));
+    let ended =
+        tokio::runtime::Builder::new_current_thread().enable_all().build().and_then(|runtime| runtime.block_on(listen));
     if let Err(error) = ended {
         tracing::error!(%error, "failed to listen for signals; use 'roadstead down' to stop");
     }
@@ -84,8 +85,10 @@ fn signals(stop: &CancellationToken) {
 
 /// Runs the proxy until `stop` is cancelled, a successor takes over, or somebody asks over the control socket.
 pub fn run(config: &Config, stop: &CancellationToken) -> Result<(), Error> {
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(|source| Error::StartWorker { source })?;
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .build()
+        .map_err(|source| Error::StartWorker { source })?;
     let ended = runtime.block_on(live(config, stop.child_token()));
     runtime.shutdown_timeout(Duration::from_secs(1));
     ended
@@ -181,11 +184,17 @@ fn fitted(handed: &[Listening], config: &Config) -> Result<Vec<Listening>, Error
         let Some(address) = address else { continue };
         let fits = |one: &Listening| {
             one.scheme == scheme
-                && one.listener.local_addr().is_ok_and(|has| has.ip() == address.ip() && (address.port() == 0 || has.port() == address.port()))
+                && one
+                    .listener
+                    .local_addr()
+                    .is_ok_and(|has| has.ip() == address.ip() && (address.port() == 0 || has.port() == address.port()))
         };
         let before = all.len();
         for one in handed.iter().filter(|one| fits(one)) {
-            all.push(Listening { scheme, listener: one.listener.try_clone().map_err(|source| Error::Bind { address, source })? });
+            all.push(Listening {
+                scheme,
+                listener: one.listener.try_clone().map_err(|source| Error::Bind { address, source })?,
+            });
         }
         if all.len() == before {
             all.extend(bind_all(scheme, address, workers())?);
@@ -205,7 +214,9 @@ fn second_handles(listening: &[Listening]) -> Result<Vec<Listening>, Error> {
 }
 
 fn placement(gateway: &Gateway) -> Placement {
-    let shown = |address: SocketAddr| if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() };
+    let shown = |address: SocketAddr| {
+        if address.ip().is_unspecified() { "127.0.0.1".to_owned() } else { address.ip().to_string() }
+    };
     Placement { addresses: gateway.https().map(shown).into_iter().collect(), http: gateway.http().is_some() }
 }
 

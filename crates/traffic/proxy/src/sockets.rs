@@ -11,8 +11,8 @@ use std::{
 
 use routes::Scheme;
 use rustix::net::{
-    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage, SendFlags,
-    SocketFlags, SocketType, bind, ipproto, listen, recvmsg, sendmsg, socket_with, sockopt,
+    AddressFamily, RecvAncillaryBuffer, RecvAncillaryMessage, RecvFlags, SendAncillaryBuffer, SendAncillaryMessage,
+    SendFlags, SocketFlags, SocketType, bind, ipproto, listen, recvmsg, sendmsg, socket_with, sockopt,
 };
 
 use crate::error::Error;
@@ -55,7 +55,8 @@ enum Sharing {
 
 fn open(address: SocketAddr, sharing: Sharing) -> io::Result<TcpListener> {
     let family = if address.is_ipv4() { AddressFamily::INET } else { AddressFamily::INET6 };
-    let socket = socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, Some(ipproto::TCP))?;
+    let socket =
+        socket_with(family, SocketType::STREAM, SocketFlags::CLOEXEC | SocketFlags::NONBLOCK, Some(ipproto::TCP))?;
     sockopt::set_socket_reuseaddr(&socket, true)?;
     if sharing == Sharing::Shared {
         sockopt::set_socket_reuseport(&socket, true)?;

@@ -1,10 +1,22 @@
 //! A worker: one thread, one runtime, its own listeners and its own connections to endpoints.
 
-use std::{convert::Infallible, future::Future, net::SocketAddr, pin::pin, rc::Rc, sync::{Arc, atomic::Ordering}, time::Duration};
+use std::{
+    convert::Infallible,
+    future::Future,
+    net::SocketAddr,
+    pin::pin,
+    rc::Rc,
+    sync::{Arc, atomic::Ordering},
+    time::Duration,
+};
 
 use futures::FutureExt;
 use http::Request;
-use hyper::{body::Incoming, server::conn::{http1, http2}, service::service_fn};
+use hyper::{
+    body::Incoming,
+    server::conn::{http1, http2},
+    service::service_fn,
+};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use routes::Scheme;
 use tokio::{
@@ -59,7 +71,11 @@ impl Shared {
 }
 
 /// Serves `listening` until the process leaves and every connection has ended.
-pub(crate) async fn run(shared: Arc<Shared>, tls: Arc<rustls::ServerConfig>, listening: Vec<Listening>) -> std::io::Result<()> {
+pub(crate) async fn run(
+    shared: Arc<Shared>,
+    tls: Arc<rustls::ServerConfig>,
+    listening: Vec<Listening>,
+) -> std::io::Result<()> {
     let meter = Arc::new(Meter::default());
     shared.meters.lock().push(meter.clone());
     let worker = Rc::new(Worker {
@@ -77,7 +93,8 @@ pub(crate) async fn run(shared: Arc<Shared>, tls: Arc<rustls::ServerConfig>, lis
             Ok((one.scheme, TcpListener::from_std(one.listener)?))
         })
         .collect::<std::io::Result<Vec<_>>>()?;
-    let accepting = futures::future::join_all(listeners.into_iter().map(|(scheme, listener)| accept(&worker, scheme, listener)));
+    let accepting =
+        futures::future::join_all(listeners.into_iter().map(|(scheme, listener)| accept(&worker, scheme, listener)));
     let mut accepting = pin!(accepting.fuse());
     let mut sweep = tokio::time::interval(SWEEP);
     loop {
@@ -168,9 +185,16 @@ async fn secure(worker: &Rc<Worker>, origin: Origin, stream: TcpStream) {
     }
 }
 
-async fn http1_connection(worker: &Rc<Worker>, origin: Origin, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+async fn http1_connection(
+    worker: &Rc<Worker>,
+    origin: Origin,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) {
     let limits = worker.shared.limits;
-    let service = service_fn(|request: Request<Incoming>| async move { Ok::<_, Infallible>(handle(worker, origin, request).await) });
+    let service =
+        service_fn(
+            |request: Request<Incoming>| async move { Ok::<_, Infallible>(handle(worker, origin, request).await) },
+        );
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(limits.head)
@@ -190,7 +214,11 @@ async fn http1_connection(worker: &Rc<Worker>, origin: Origin, stream: impl Asyn
     }
 }
 
-async fn http2_connection(worker: &Rc<Worker>, origin: Origin, stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static) {
+async fn http2_connection(
+    worker: &Rc<Worker>,
+    origin: Origin,
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+) {
     let limits = worker.shared.limits;
     let service = service_fn(|request: Request<Incoming>| {
         let worker = worker.clone();

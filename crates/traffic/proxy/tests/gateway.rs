@@ -74,7 +74,8 @@ async fn no_endpoint_is_503_an_unreachable_one_502_and_a_slow_one_504() {
     dead.kill().await;
     let proxy = Proxy::start(Limits::default());
     let host = format!("{}.example.test", random());
-    let routes = [(host.as_str(), "/none", &[][..]), (&host, "/dead", &[dead.address]), (&host, "/never", &[slow.address])];
+    let routes =
+        [(host.as_str(), "/none", &[][..]), (&host, "/dead", &[dead.address]), (&host, "/never", &[slow.address])];
     proxy.gateway.publish(snapshot(&routes, Some(300)));
     for (path, status, code) in [("/none", 503, "GW0023"), ("/dead", 502, "GW0024"), ("/never", 504, "GW0026")] {
         let answer = ask(proxy.http, &host, path).await;

@@ -34,13 +34,19 @@ impl ControlPlane {
         let token = random();
         let admin = || User::new("admin", &["system:masters"]);
         let tokens = Tokens::new(&Tokens::generate_key(), [(token.clone(), admin())]).unwrap();
-        let config = apiserver::Config { store: Store::in_memory().unwrap(), tokens, service_range: (Ipv4Addr::new(10, 96, 0, 0), 16), advertise: None };
+        let config = apiserver::Config {
+            store: Store::in_memory().unwrap(),
+            tokens,
+            service_range: (Ipv4Addr::new(10, 96, 0, 0), 16),
+            advertise: None,
+        };
         let server = Server::build(config).await.unwrap();
         let client = server.client(admin());
         let (ca, key) = authority();
         let issuer = rcgen::Issuer::from_ca_cert_pem(ca, rcgen::KeyPair::from_pem(key).unwrap()).unwrap();
         let leaf = rcgen::KeyPair::generate().unwrap();
-        let cert = rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&leaf, &issuer).unwrap();
+        let cert =
+            rcgen::CertificateParams::new(vec!["127.0.0.1".to_owned()]).unwrap().signed_by(&leaf, &issuer).unwrap();
         let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
         let address = listener.local_addr().unwrap();
         let stop = CancellationToken::new();
@@ -118,7 +124,11 @@ fn base64(text: &str) -> String {
         .chunks(3)
         .flat_map(|chunk| {
             let bits = chunk.iter().fold(0u32, |bits, byte| bits << 8 | u32::from(*byte)) << (8 * (3 - chunk.len()));
-            (0..4).map(move |at| if at <= chunk.len() { char::from(LETTERS[(bits >> (18 - 6 * at)) as usize & 63]) } else { '=' })
+            (0..4).map(
+                move |at| {
+                    if at <= chunk.len() { char::from(LETTERS[(bits >> (18 - 6 * at)) as usize & 63]) } else { '=' }
+                },
+            )
         })
         .collect()
 }
@@ -187,10 +197,19 @@ async fn routes_follow_the_api_and_outlive_it() {
 
     // The status says what was made of it.
     let routes = plane.api("gateway.networking.k8s.io/v1", "HTTPRoute", "httproutes", Some("default"));
-    until(|| async { routes.get("first").await.unwrap().data.pointer("/status/parents/0/conditions/0/status") == Some(&json!("True")) }).await;
+    until(|| async {
+        routes.get("first").await.unwrap().data.pointer("/status/parents/0/conditions/0/status") == Some(&json!("True"))
+    })
+    .await;
     let gateways = plane.api("gateway.networking.k8s.io/v1", "Gateway", "gateways", Some("default"));
-    until(|| async { gateways.get("gateway").await.unwrap().data.pointer("/status/listeners/0/attachedRoutes") == Some(&json!(11)) }).await;
-    assert_eq!(gateways.get("gateway").await.unwrap().data.pointer("/status/addresses/0/value"), Some(&json!("127.0.0.1")));
+    until(|| async {
+        gateways.get("gateway").await.unwrap().data.pointer("/status/listeners/0/attachedRoutes") == Some(&json!(11))
+    })
+    .await;
+    assert_eq!(
+        gateways.get("gateway").await.unwrap().data.pointer("/status/addresses/0/value"),
+        Some(&json!("127.0.0.1"))
+    );
 
     // The control plane dies: nothing changes.
     plane.kill().await;

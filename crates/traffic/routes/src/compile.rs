@@ -58,8 +58,11 @@ pub fn compile(objects: &Objects, placement: &Placement, now: &str) -> Compiled 
     let mut backends = Backends::new(objects);
     let mut draft = Draft::default();
     let mut wanted = Vec::new();
-    for (key, class) in objects.all(Kind::GatewayClass).filter(|(_, class)| text(&class["spec"], "controllerName") == CONTROLLER) {
-        let conditions = written(class.pointer("/status/conditions"), &[Condition::good("Accepted")], generation(class), now);
+    for (key, class) in
+        objects.all(Kind::GatewayClass).filter(|(_, class)| text(&class["spec"], "controllerName") == CONTROLLER)
+    {
+        let conditions =
+            written(class.pointer("/status/conditions"), &[Condition::good("Accepted")], generation(class), now);
         wanted.push((Kind::GatewayClass, key, class, json!({"conditions": conditions})));
     }
     for (key, route) in objects.all(Kind::HttpRoute) {
@@ -74,12 +77,22 @@ pub fn compile(objects: &Objects, placement: &Placement, now: &str) -> Compiled 
     let mut statuses: Vec<_> = wanted
         .into_iter()
         .filter(|(_, _, object, status)| object.get("status") != Some(status))
-        .map(|(kind, (namespace, name), _, status)| StatusUpdate { kind, namespace: namespace.clone(), name: name.clone(), status })
+        .map(|(kind, (namespace, name), _, status)| StatusUpdate {
+            kind,
+            namespace: namespace.clone(),
+            name: name.clone(),
+            status,
+        })
         .collect();
     for gateway in &gateways {
         let status = gateway.status(placement, now);
         if gateway.object.get("status") != Some(&status) {
-            statuses.push(StatusUpdate { kind: Kind::Gateway, namespace: gateway.namespace.to_owned(), name: gateway.name.to_owned(), status });
+            statuses.push(StatusUpdate {
+                kind: Kind::Gateway,
+                namespace: gateway.namespace.to_owned(),
+                name: gateway.name.to_owned(),
+                status,
+            });
         }
     }
     // A listener without routes is there too: requests for its host end there.
@@ -108,7 +121,14 @@ pub(crate) struct Draft {
 
 impl Draft {
     /// Adds the rules of one route under a listener's host.
-    pub(crate) fn add(&mut self, scheme: Scheme, listener: &str, host: &str, rules: impl Iterator<Item = Rule>, created: &str) {
+    pub(crate) fn add(
+        &mut self,
+        scheme: Scheme,
+        listener: &str,
+        host: &str,
+        rules: impl Iterator<Item = Rule>,
+        created: &str,
+    ) {
         let hosts = self.listeners.entry((scheme, listener.to_owned())).or_default();
         let ordered = hosts.entry(host.to_owned()).or_default();
         ordered.extend(rules.enumerate().map(|(index, rule)| (order(&rule, created, index), rule)));
@@ -133,7 +153,17 @@ fn order(rule: &Rule, created: &str, index: usize) -> Order {
     let Match { path, method, headers, query } = &rule.matches;
     let (namespace, name) = (rule.route.namespace.clone(), rule.route.name.clone());
     if rule.route.kind == "VirtualService" {
-        return (1, Reverse((0, 0)), Reverse(false), Reverse(0), Reverse(0), created.to_owned(), namespace, name, index);
+        return (
+            1,
+            Reverse((0, 0)),
+            Reverse(false),
+            Reverse(0),
+            Reverse(0),
+            created.to_owned(),
+            namespace,
+            name,
+            index,
+        );
     }
     let (method, headers, query) = (Reverse(method.is_some()), Reverse(headers.len()), Reverse(query.len()));
     (0, Reverse(path.rank()), method, headers, query, created.to_owned(), namespace, name, index)

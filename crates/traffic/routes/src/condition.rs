@@ -61,7 +61,8 @@ mod tests {
         let same = written(Some(&first), &[Condition::good("Accepted")], 2, "2026-02-02T00:00:00Z");
         assert_eq!(same[0]["lastTransitionTime"], "2026-01-01T00:00:00Z");
         assert_eq!(same[0]["observedGeneration"], 2);
-        let worse = written(Some(&same), &[Condition::bad("Accepted", "UnsupportedValue", "x")], 3, "2026-03-03T00:00:00Z");
+        let worse =
+            written(Some(&same), &[Condition::bad("Accepted", "UnsupportedValue", "x")], 3, "2026-03-03T00:00:00Z");
         assert_eq!(worse[0]["lastTransitionTime"], "2026-03-03T00:00:00Z");
     }
 }

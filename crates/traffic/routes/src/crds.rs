@@ -9,29 +9,77 @@ use serde_json::{Value, json};
 /// Returns the `CustomResourceDefinition` objects to apply before the proxy starts.
 pub fn crds() -> Vec<Value> {
     vec![
-        definition(&Names { plural: "gatewayclasses", kind: "GatewayClass", short: &["gc"], scope: "Cluster", group: GATEWAY_GROUP }, &["v1", "v1beta1"], "v1", &root(&gateway_class(), &conditions_only()), &json!([
-            {"name": "Controller", "type": "string", "jsonPath": ".spec.controllerName"},
-            {"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status"},
-            {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
-        ])),
-        definition(&Names { plural: "gateways", kind: "Gateway", short: &["gtw"], scope: "Namespaced", group: GATEWAY_GROUP }, &["v1", "v1beta1"], "v1", &root(&GATEWAY, &gateway_status()), &json!([
-            {"name": "Class", "type": "string", "jsonPath": ".spec.gatewayClassName"},
-            {"name": "Address", "type": "string", "jsonPath": ".status.addresses[*].value"},
-            {"name": "Programmed", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Programmed\")].status"},
-            {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
-        ])),
-        definition(&Names { plural: "httproutes", kind: "HTTPRoute", short: &[], scope: "Namespaced", group: GATEWAY_GROUP }, &["v1", "v1beta1"], "v1", &root(&HTTP_ROUTE, &route_status()), &json!([
-            {"name": "Hostnames", "type": "string", "jsonPath": ".spec.hostnames"},
-            {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
-        ])),
-        definition(&Names { plural: "referencegrants", kind: "ReferenceGrant", short: &["refgrant"], scope: "Namespaced", group: GATEWAY_GROUP }, &["v1beta1"], "v1beta1", &root(&reference_grant(), &Value::Null), &json!([
-            {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
-        ])),
-        definition(&Names { plural: "virtualservices", kind: "VirtualService", short: &["vs"], scope: "Namespaced", group: "networking.istio.io" }, &["v1", "v1beta1"], "v1", &root(&VIRTUAL_SERVICE, &conditions_only()), &json!([
-            {"name": "Gateways", "type": "string", "jsonPath": ".spec.gateways"},
-            {"name": "Hosts", "type": "string", "jsonPath": ".spec.hosts"},
-            {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
-        ])),
+        definition(
+            &Names {
+                plural: "gatewayclasses",
+                kind: "GatewayClass",
+                short: &["gc"],
+                scope: "Cluster",
+                group: GATEWAY_GROUP,
+            },
+            &["v1", "v1beta1"],
+            "v1",
+            &root(&gateway_class(), &conditions_only()),
+            &json!([
+                {"name": "Controller", "type": "string", "jsonPath": ".spec.controllerName"},
+                {"name": "Accepted", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Accepted\")].status"},
+                {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+            ]),
+        ),
+        definition(
+            &Names { plural: "gateways", kind: "Gateway", short: &["gtw"], scope: "Namespaced", group: GATEWAY_GROUP },
+            &["v1", "v1beta1"],
+            "v1",
+            &root(&GATEWAY, &gateway_status()),
+            &json!([
+                {"name": "Class", "type": "string", "jsonPath": ".spec.gatewayClassName"},
+                {"name": "Address", "type": "string", "jsonPath": ".status.addresses[*].value"},
+                {"name": "Programmed", "type": "string", "jsonPath": ".status.conditions[?(@.type==\"Programmed\")].status"},
+                {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+            ]),
+        ),
+        definition(
+            &Names { plural: "httproutes", kind: "HTTPRoute", short: &[], scope: "Namespaced", group: GATEWAY_GROUP },
+            &["v1", "v1beta1"],
+            "v1",
+            &root(&HTTP_ROUTE, &route_status()),
+            &json!([
+                {"name": "Hostnames", "type": "string", "jsonPath": ".spec.hostnames"},
+                {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+            ]),
+        ),
+        definition(
+            &Names {
+                plural: "referencegrants",
+                kind: "ReferenceGrant",
+                short: &["refgrant"],
+                scope: "Namespaced",
+                group: GATEWAY_GROUP,
+            },
+            &["v1beta1"],
+            "v1beta1",
+            &root(&reference_grant(), &Value::Null),
+            &json!([
+                {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+            ]),
+        ),
+        definition(
+            &Names {
+                plural: "virtualservices",
+                kind: "VirtualService",
+                short: &["vs"],
+                scope: "Namespaced",
+                group: "networking.istio.io",
+            },
+            &["v1", "v1beta1"],
+            "v1",
+            &root(&VIRTUAL_SERVICE, &conditions_only()),
+            &json!([
+                {"name": "Gateways", "type": "string", "jsonPath": ".spec.gateways"},
+                {"name": "Hosts", "type": "string", "jsonPath": ".spec.hosts"},
+                {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"},
+            ]),
+        ),
     ]
 }
 
@@ -65,7 +113,8 @@ fn definition(names: &Names<'_>, versions: &[&str], storage: &str, schema: &Valu
     let mut metadata = json!({"name": format!("{}.{}", names.plural, names.group)});
     if names.group.ends_with(".k8s.io") {
         // Kubernetes asks groups of its own domain for a link to their approval, or for this word.
-        metadata["annotations"] = json!({"api-approved.kubernetes.io": "unapproved, the fields that the platform acts on"});
+        metadata["annotations"] =
+            json!({"api-approved.kubernetes.io": "unapproved, the fields that the platform acts on"});
     }
     json!({
         "apiVersion": "apiextensions.k8s.io/v1",

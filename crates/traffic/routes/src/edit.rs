@@ -12,7 +12,9 @@ pub fn rewritten_path(matched: &PathMatch, rewrite: &PathRewrite, path: &str) ->
         PathRewrite::Prefix(replacement) => replacement,
     };
     match matched {
-        PathMatch::Text(prefix) => rooted(format!("{replacement}{}", path.strip_prefix(prefix.as_str()).unwrap_or_default())),
+        PathMatch::Text(prefix) => {
+            rooted(format!("{replacement}{}", path.strip_prefix(prefix.as_str()).unwrap_or_default()))
+        }
         PathMatch::Elements(prefix) => {
             let prefix = prefix.strip_suffix('/').unwrap_or(prefix);
             let rest = path.strip_prefix(prefix).unwrap_or_default();
@@ -53,7 +55,10 @@ pub fn redirect_location(matched: &PathMatch, redirect: &Redirect, asked: Target
         (None, None) => asked.port,
     };
     let host = redirect.host.as_deref().unwrap_or(asked.host);
-    let path = redirect.path.as_ref().map_or_else(|| asked.path.to_owned(), |rewrite| rewritten_path(matched, rewrite, asked.path));
+    let path = redirect
+        .path
+        .as_ref()
+        .map_or_else(|| asked.path.to_owned(), |rewrite| rewritten_path(matched, rewrite, asked.path));
     let mut location = format!("{}://{host}", scheme.as_str());
     if port != scheme.default_port() {
         location.push(':');
@@ -87,7 +92,11 @@ mod tests {
             ("/foo", "/foo", "/", "/"),
         ] {
             let matched = PathMatch::Elements(prefix.into());
-            assert_eq!(rewritten_path(&matched, &PathRewrite::Prefix(replacement.into()), path), wanted, "{path} {prefix} {replacement}");
+            assert_eq!(
+                rewritten_path(&matched, &PathRewrite::Prefix(replacement.into()), path),
+                wanted,
+                "{path} {prefix} {replacement}"
+            );
         }
         let text = PathMatch::Text("/api/v1/users".into());
         assert_eq!(rewritten_path(&text, &PathRewrite::Prefix("/users".into()), "/api/v1/users/7"), "/users/7");
@@ -96,7 +105,13 @@ mod tests {
 
     #[test]
     fn a_redirect_keeps_what_it_does_not_name() {
-        let redirect = |scheme, host: Option<&str>, port| Redirect { scheme, host: host.map(str::to_owned), port, path: None, status: 301 };
+        let redirect = |scheme, host: Option<&str>, port| Redirect {
+            scheme,
+            host: host.map(str::to_owned),
+            port,
+            path: None,
+            status: 301,
+        };
         let asked = Target { scheme: Scheme::Http, host: "a.b", port: 8080, path: "/x", query: Some("q=1") };
         let all = PathMatch::Elements("/".into());
         for (redirect, wanted) in [

@@ -25,7 +25,8 @@ impl<'a> Backends<'a> {
     pub(crate) fn new(objects: &'a Objects) -> Self {
         let mut slices: HashMap<_, Vec<_>> = HashMap::new();
         for ((namespace, _), slice) in objects.all(Kind::EndpointSlice) {
-            if let Some(service) = slice.pointer("/metadata/labels/kubernetes.io~1service-name").and_then(Value::as_str) {
+            if let Some(service) = slice.pointer("/metadata/labels/kubernetes.io~1service-name").and_then(Value::as_str)
+            {
                 slices.entry((namespace.as_str(), service)).or_default().push(slice);
             }
         }
@@ -40,7 +41,10 @@ impl<'a> Backends<'a> {
         };
         let spec = &object["spec"];
         if text(spec, "type") == "ExternalName" {
-            return unserved("UnsupportedProtocol", format!("Service {namespace}/{service} is an ExternalName, which is not served"));
+            return unserved(
+                "UnsupportedProtocol",
+                format!("Service {namespace}/{service} is an ExternalName, which is not served"),
+            );
         }
         let ports = list(spec, "ports");
         let entry = match wanted {
@@ -48,12 +52,22 @@ impl<'a> Backends<'a> {
             None => ports.first().filter(|_| ports.len() == 1),
         };
         let Some((entry, number)) = entry.and_then(|entry| Some((entry, port(entry, "port")?))) else {
-            let all: Vec<_> = ports.iter().filter_map(|entry| port(entry, "port")).map(|port| port.to_string()).collect();
-            let asked = wanted.map_or_else(|| "more than one port; name one of".to_owned(), |port| format!("no port {port}; it has"));
-            return unserved("BackendNotFound", format!("Service {namespace}/{service} has {asked} {}", all.join(", ")));
+            let all: Vec<_> =
+                ports.iter().filter_map(|entry| port(entry, "port")).map(|port| port.to_string()).collect();
+            let asked = wanted
+                .map_or_else(|| "more than one port; name one of".to_owned(), |port| format!("no port {port}; it has"));
+            return unserved(
+                "BackendNotFound",
+                format!("Service {namespace}/{service} has {asked} {}", all.join(", ")),
+            );
         };
         if text(entry, "appProtocol") == "kubernetes.io/h2c" {
-            return unserved("UnsupportedProtocol", format!("port {number} of Service {namespace}/{service} asks for kubernetes.io/h2c; backends are reached over HTTP/1.1"));
+            return unserved(
+                "UnsupportedProtocol",
+                format!(
+                    "port {number} of Service {namespace}/{service} asks for kubernetes.io/h2c; backends are reached over HTTP/1.1"
+                ),
+            );
         }
         let key = (namespace.to_owned(), service.to_owned(), number);
         if let Some(index) = self.found.get(&key) {
@@ -80,7 +94,8 @@ impl<'a> Backends<'a> {
 fn addresses(slices: &[&Value], name: &str) -> Vec<SocketAddr> {
     let (mut ready, mut leaving) = (Vec::new(), Vec::new());
     for slice in slices {
-        let Some(port) = list(slice, "ports").iter().find(|entry| text(entry, "name") == name).and_then(|entry| port(entry, "port"))
+        let Some(port) =
+            list(slice, "ports").iter().find(|entry| text(entry, "name") == name).and_then(|entry| port(entry, "port"))
         else {
             continue;
         };
@@ -112,13 +127,19 @@ mod tests {
 
     fn objects(endpoints: &Value) -> Objects {
         let mut objects = Objects::default();
-        objects.apply(Kind::Service, json!({"metadata": {"namespace": "n", "name": "s"}, "spec": {"ports": [
-            {"name": "http", "port": 80, "targetPort": "web"}, {"name": "metrics", "port": 9090}]}}));
-        objects.apply(Kind::EndpointSlice, json!({
-            "metadata": {"namespace": "n", "name": "s-1", "labels": {"kubernetes.io/service-name": "s"}},
-            "ports": [{"name": "http", "port": 8080}, {"name": "metrics", "port": 9090}],
-            "endpoints": endpoints,
-        }));
+        objects.apply(
+            Kind::Service,
+            json!({"metadata": {"namespace": "n", "name": "s"}, "spec": {"ports": [
+            {"name": "http", "port": 80, "targetPort": "web"}, {"name": "metrics", "port": 9090}]}}),
+        );
+        objects.apply(
+            Kind::EndpointSlice,
+            json!({
+                "metadata": {"namespace": "n", "name": "s-1", "labels": {"kubernetes.io/service-name": "s"}},
+                "ports": [{"name": "http", "port": 8080}, {"name": "metrics", "port": 9090}],
+                "endpoints": endpoints,
+            }),
+        );
         objects
     }
 
@@ -140,7 +161,8 @@ mod tests {
 
     #[test]
     fn a_terminating_pod_serves_until_there_is_a_ready_one() {
-        let leaving = json!({"addresses": ["10.0.0.9"], "conditions": {"ready": false, "serving": true, "terminating": true}});
+        let leaving =
+            json!({"addresses": ["10.0.0.9"], "conditions": {"ready": false, "serving": true, "terminating": true}});
         let of = |endpoints: Value| {
             let objects = objects(&endpoints);
             let mut backends = Backends::new(&objects);

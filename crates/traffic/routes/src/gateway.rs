@@ -59,14 +59,19 @@ fn gateway<'a>(namespace: &'a str, name: &'a str, object: &'a Value, placement: 
     let spec = &object["spec"];
     // Listeners are looked at one by one, so that a bad one does not take the others with it.
     let own = match spec.as_object() {
-        Some(fields) => fields.iter().filter(|(name, _)| *name != "listeners").map(|(name, value)| (name.clone(), value.clone())).collect(),
+        Some(fields) => fields
+            .iter()
+            .filter(|(name, _)| *name != "listeners")
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect(),
         None => Value::Null,
     };
     let refused = refused(&own, &GATEWAY, "spec").map(|why| {
         let reason = if own.get("addresses").is_some() { "UnsupportedAddress" } else { "Invalid" };
         Condition::bad("Accepted", reason, why)
     });
-    let mut listeners: Vec<_> = list(spec, "listeners").iter().enumerate().map(|(at, value)| listener(at, value, placement)).collect();
+    let mut listeners: Vec<_> =
+        list(spec, "listeners").iter().enumerate().map(|(at, value)| listener(at, value, placement)).collect();
     let taken: Vec<_> = listeners.iter().map(|listener| (listener.port, listener.scheme, listener.hostname)).collect();
     for (at, listener) in listeners.iter_mut().enumerate() {
         let clash = taken.iter().enumerate().find(|(other, (port, scheme, hostname))| {
@@ -74,7 +79,12 @@ fn gateway<'a>(namespace: &'a str, name: &'a str, object: &'a Value, placement: 
         });
         listener.conflict = clash.map(|(_, (_, scheme, _))| {
             let reason = if *scheme == listener.scheme { "HostnameConflict" } else { "ProtocolConflict" };
-            Condition { kind: "Conflicted", holds: true, reason: reason.to_owned(), message: "another listener of this gateway has the same port".to_owned() }
+            Condition {
+                kind: "Conflicted",
+                holds: true,
+                reason: reason.to_owned(),
+                message: "another listener of this gateway has the same port".to_owned(),
+            }
         });
     }
     Gateway { object, namespace, name, refused, listeners }
@@ -86,7 +96,11 @@ fn listener<'a>(at: usize, value: &'a Value, placement: &Placement) -> Listener<
         let reason = if why.contains(".protocol") { "UnsupportedProtocol" } else { "UnsupportedValue" };
         Some(Condition::bad("Accepted", reason, why))
     } else if scheme == Scheme::Http && value.get("tls").is_some() {
-        Some(Condition::bad("Accepted", "UnsupportedValue", format!("spec.listeners[{at}].tls: HTTP has no TLS; use protocol HTTPS")))
+        Some(Condition::bad(
+            "Accepted",
+            "UnsupportedValue",
+            format!("spec.listeners[{at}].tls: HTTP has no TLS; use protocol HTTPS"),
+        ))
     } else if scheme == Scheme::Http && !placement.http {
         Some(Condition::bad("Accepted", "PortUnavailable", "the proxy was started without an address for plain HTTP"))
     } else {
@@ -117,10 +131,16 @@ impl Gateway<'_> {
         let serving = self.listeners.iter().any(Listener::serves);
         let accepted = match &self.refused {
             Some(refused) => refused.clone(),
-            None if !serving => Condition::bad("Accepted", "ListenersNotValid", "no listener is valid; see status.listeners"),
+            None if !serving => {
+                Condition::bad("Accepted", "ListenersNotValid", "no listener is valid; see status.listeners")
+            }
             None => Condition::good("Accepted"),
         };
-        let programmed = if accepted.holds { Condition::good("Programmed") } else { Condition::bad("Programmed", "Invalid", "the gateway is not accepted") };
+        let programmed = if accepted.holds {
+            Condition::good("Programmed")
+        } else {
+            Condition::bad("Programmed", "Invalid", "the gateway is not accepted")
+        };
         let listeners: Vec<_> = self
             .listeners
             .iter()
@@ -129,7 +149,11 @@ impl Gateway<'_> {
                 let valid = self.serves() && listener.serves();
                 let conditions = [
                     listener.refused.clone().unwrap_or_else(|| Condition::good("Accepted")),
-                    if valid { Condition::good("Programmed") } else { Condition::bad("Programmed", "Invalid", "the listener does not serve") },
+                    if valid {
+                        Condition::good("Programmed")
+                    } else {
+                        Condition::bad("Programmed", "Invalid", "the listener does not serve")
+                    },
                     Condition::good("ResolvedRefs"),
                     listener.conflict.clone().unwrap_or_else(|| Condition::bad("Conflicted", "NoConflicts", "")),
                 ];
@@ -141,7 +165,8 @@ impl Gateway<'_> {
                 })
             })
             .collect();
-        let addresses: Vec<_> = placement.addresses.iter().map(|address| json!({"type": "IPAddress", "value": address})).collect();
+        let addresses: Vec<_> =
+            placement.addresses.iter().map(|address| json!({"type": "IPAddress", "value": address})).collect();
         json!({
             "addresses": addresses,
             "conditions": written(old.get("conditions"), &[accepted, programmed], generation, now),

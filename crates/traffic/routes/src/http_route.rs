@@ -13,7 +13,9 @@ use crate::{
     hosts::intersect,
     matching::{Match, NameMatch, PathMatch, Pattern, TextMatch},
     objects::{CONTROLLER, Kind, Objects, created, duration_ms, generation, list, port, text},
-    snapshot::{Action, Forward, HeaderEdits, PathRewrite, Redirect, Rewrite, RouteKey, Rule, Scheme, Unserved, Weighted},
+    snapshot::{
+        Action, Forward, HeaderEdits, PathRewrite, Redirect, Rewrite, RouteKey, Rule, Scheme, Unserved, Weighted,
+    },
     supported::refused,
 };
 
@@ -28,7 +30,8 @@ pub(crate) fn attach(
 ) -> Option<Value> {
     let key = key(route);
     let spec = &route["spec"];
-    let parents: Vec<_> = list(spec, "parentRefs").iter().filter_map(|parent| Some((parent, ours(parent, &key, gateways)?))).collect();
+    let parents: Vec<_> =
+        list(spec, "parentRefs").iter().filter_map(|parent| Some((parent, ours(parent, &key, gateways)?))).collect();
     let others = list(&route["status"], "parents").iter().filter(|parent| text(parent, "controllerName") != CONTROLLER);
     if parents.is_empty() {
         // A parent that was ours and is no longer: what we said of it goes.
@@ -117,14 +120,27 @@ fn bind(
         }
     }
     match (named, allowed, bound) {
-        (false, ..) => Condition::bad("Accepted", "NoMatchingParent", "the gateway has no listener of this sectionName and port"),
-        (_, false, _) => Condition::bad("Accepted", "NotAllowedByListeners", format!("the listeners take no routes from namespace {}", key.namespace)),
-        (.., false) => Condition::bad("Accepted", "NoMatchingListenerHostname", "no listener serves one of the hostnames"),
+        (false, ..) => {
+            Condition::bad("Accepted", "NoMatchingParent", "the gateway has no listener of this sectionName and port")
+        }
+        (_, false, _) => Condition::bad(
+            "Accepted",
+            "NotAllowedByListeners",
+            format!("the listeners take no routes from namespace {}", key.namespace),
+        ),
+        (.., false) => {
+            Condition::bad("Accepted", "NoMatchingListenerHostname", "no listener serves one of the hostnames")
+        }
         _ => Condition::good("Accepted"),
     }
 }
 
-fn rules(spec: &Value, key: &RouteKey, objects: &Objects, backends: &mut Backends<'_>) -> Result<(Vec<Rule>, Option<Condition>), String> {
+fn rules(
+    spec: &Value,
+    key: &RouteKey,
+    objects: &Objects,
+    backends: &mut Backends<'_>,
+) -> Result<(Vec<Rule>, Option<Condition>), String> {
     if let Some(why) = refused(spec, &HTTP_ROUTE, "spec") {
         return Err(why);
     }
@@ -138,7 +154,9 @@ fn rules(spec: &Value, key: &RouteKey, objects: &Objects, backends: &mut Backend
             None => Action::Forward(forward(rule, key, objects, backends, &mut unresolved)),
         };
         let timeout = match rule.pointer("/timeouts/request").and_then(Value::as_str) {
-            Some(text) => Some(duration_ms(text).ok_or_else(|| format!("{path}.timeouts.request: {text:?} is not a duration"))?),
+            Some(text) => {
+                Some(duration_ms(text).ok_or_else(|| format!("{path}.timeouts.request: {text:?} is not a duration"))?)
+            }
             None => None,
         };
         let everything = [json!({})];
@@ -202,7 +220,10 @@ fn named(
 pub(crate) fn pattern(text: &str, path: &str) -> Result<Pattern, String> {
     Pattern::new(text).map_err(|error| {
         let last = error.to_string();
-        format!("{path}: {text:?} is not a regular expression that is served: {}", last.lines().last().unwrap_or_default().trim())
+        format!(
+            "{path}: {text:?} is not a regular expression that is served: {}",
+            last.lines().last().unwrap_or_default().trim()
+        )
     })
 }
 
@@ -273,7 +294,10 @@ fn path_rewrite(value: &Value) -> Option<PathRewrite> {
 
 fn header_edits(value: &Value) -> HeaderEdits {
     let pairs = |field| {
-        list(value, field).iter().map(|entry| (text(entry, "name").to_ascii_lowercase(), text(entry, "value").to_owned())).collect()
+        list(value, field)
+            .iter()
+            .map(|entry| (text(entry, "name").to_ascii_lowercase(), text(entry, "value").to_owned()))
+            .collect()
     };
     HeaderEdits {
         set: pairs("set"),
@@ -282,7 +306,13 @@ fn header_edits(value: &Value) -> HeaderEdits {
     }
 }
 
-fn forward(rule: &Value, key: &RouteKey, objects: &Objects, backends: &mut Backends<'_>, unresolved: &mut Option<Condition>) -> Forward {
+fn forward(
+    rule: &Value,
+    key: &RouteKey,
+    objects: &Objects,
+    backends: &mut Backends<'_>,
+    unresolved: &mut Option<Condition>,
+) -> Forward {
     let backends = list(rule, "backendRefs")
         .iter()
         .map(|reference| {
@@ -291,17 +321,28 @@ fn forward(rule: &Value, key: &RouteKey, objects: &Objects, backends: &mut Backe
             let backend = if namespace != key.namespace && !granted(objects, &key.namespace, namespace, name) {
                 Err(Unserved {
                     reason: "RefNotPermitted".to_owned(),
-                    message: format!("no ReferenceGrant in {namespace} lets routes of {} use Service {name}", key.namespace),
+                    message: format!(
+                        "no ReferenceGrant in {namespace} lets routes of {} use Service {name}",
+                        key.namespace
+                    ),
                 })
             } else if port(reference, "port").is_none() {
-                Err(Unserved { reason: "UnsupportedValue".to_owned(), message: format!("the reference to Service {name} names no port") })
+                Err(Unserved {
+                    reason: "UnsupportedValue".to_owned(),
+                    message: format!("the reference to Service {name} names no port"),
+                })
             } else {
                 backends.find(namespace, name, port(reference, "port"))
             };
             if let Err(unserved) = &backend {
-                unresolved.get_or_insert_with(|| Condition::bad("ResolvedRefs", &unserved.reason, unserved.message.clone()));
+                unresolved
+                    .get_or_insert_with(|| Condition::bad("ResolvedRefs", &unserved.reason, unserved.message.clone()));
             }
-            let weight = reference.get("weight").and_then(Value::as_u64).and_then(|weight| u32::try_from(weight).ok()).unwrap_or(1);
+            let weight = reference
+                .get("weight")
+                .and_then(Value::as_u64)
+                .and_then(|weight| u32::try_from(weight).ok())
+                .unwrap_or(1);
             Weighted { weight, backend }
         })
         .collect();
@@ -312,9 +353,13 @@ fn granted(objects: &Objects, from: &str, to: &str, service: &str) -> bool {
     objects.all(Kind::ReferenceGrant).filter(|((namespace, _), _)| namespace == to).any(|(_, grant)| {
         let spec = &grant["spec"];
         list(spec, "from").iter().any(|entry| {
-            text(entry, "group") == GATEWAY_GROUP && text(entry, "kind") == "HTTPRoute" && text(entry, "namespace") == from
+            text(entry, "group") == GATEWAY_GROUP
+                && text(entry, "kind") == "HTTPRoute"
+                && text(entry, "namespace") == from
         }) && list(spec, "to").iter().any(|entry| {
-            text(entry, "group").is_empty() && text(entry, "kind") == "Service" && (text(entry, "name").is_empty() || text(entry, "name") == service)
+            text(entry, "group").is_empty()
+                && text(entry, "kind") == "Service"
+                && (text(entry, "name").is_empty() || text(entry, "name") == service)
         })
     })
 }

@@ -23,7 +23,7 @@ pub use crds::crds;
 pub use edit::{Target, redirect_location, rewritten_path};
 pub use hosts::{Hosts, covers, intersect};
 pub use matching::{Match, NameMatch, PathMatch, Pattern, Request, TextMatch};
-pub use objects::{CONTROLLER, Kind, Key, Objects};
+pub use objects::{CONTROLLER, Key, Kind, Objects};
 pub use snapshot::{
     Action, Backend, Forward, HeaderEdits, Listener, PathRewrite, Redirect, Rewrite, RouteKey, Rule, Scheme, Snapshot,
     Table, Unserved, Weighted,

@@ -155,9 +155,13 @@ impl Match {
     pub fn is_match(&self, request: &Request<'_>) -> bool {
         self.path.is_match(request.path)
             && self.method.as_ref().is_none_or(|method| method.is_match(request.method))
-            && self.headers.iter().all(|wanted| (request.header)(&wanted.name).is_some_and(|value| wanted.value.is_match(value)))
+            && self
+                .headers
+                .iter()
+                .all(|wanted| (request.header)(&wanted.name).is_some_and(|value| wanted.value.is_match(value)))
             && self.query.iter().all(|wanted| {
-                parameter(request.query.unwrap_or_default(), &wanted.name).is_some_and(|value| wanted.value.is_match(&value))
+                parameter(request.query.unwrap_or_default(), &wanted.name)
+                    .is_some_and(|value| wanted.value.is_match(&value))
             })
     }
 }

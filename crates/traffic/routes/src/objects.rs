@@ -128,7 +128,8 @@ pub(crate) fn duration_ms(text: &str) -> Option<u64> {
         let digits = rest.find(|letter: char| !letter.is_ascii_digit() && letter != '.')?;
         let number: f64 = rest[..digits].parse().ok()?;
         rest = &rest[digits..];
-        let unit = [("ms", 1.0), ("s", 1e3), ("m", 6e4), ("h", 3.6e6)].into_iter().find(|(unit, _)| rest.starts_with(unit))?;
+        let unit =
+            [("ms", 1.0), ("s", 1e3), ("m", 6e4), ("h", 3.6e6)].into_iter().find(|(unit, _)| rest.starts_with(unit))?;
         total += number * unit.1;
         rest = &rest[unit.0.len()..];
     }

@@ -112,7 +112,10 @@ pub struct HeaderEdits {
 impl HeaderEdits {
     /// Returns the first name or value that HTTP does not allow (RFC 9110, section 5).
     pub(crate) fn malformed(&self) -> Option<&str> {
-        let is_name = |name: &str| !name.is_empty() && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte));
+        let is_name = |name: &str| {
+            !name.is_empty()
+                && name.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte))
+        };
         let is_value = |value: &str| value.bytes().all(|byte| byte == b'\t' || (32..127).contains(&byte));
         let pairs = self.set.iter().chain(&self.add);
         let names = pairs.clone().map(|(name, _)| name).chain(&self.remove).filter(|name| !is_name(name));

@@ -14,7 +14,8 @@ pub(crate) fn refused(value: &Value, schema: &Value, path: &str) -> Option<Strin
     if let Some(allowed) = schema["enum"].as_array()
         && !allowed.contains(value)
     {
-        let allowed: Vec<_> = allowed.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
+        let allowed: Vec<_> =
+            allowed.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
         return Some(format!("{path}: {value} is not supported; use {}", allowed.join(" or ")));
     }
     match value {
@@ -28,10 +29,9 @@ pub(crate) fn refused(value: &Value, schema: &Value, path: &str) -> Option<Strin
                 (None, None) => Some(format!("{path} is not supported; take it away")),
             }
         }),
-        Value::Array(items) => items
-            .iter()
-            .enumerate()
-            .find_map(|(at, item)| refused(item, &schema["items"], &format!("{path}[{at}]"))),
+        Value::Array(items) => {
+            items.iter().enumerate().find_map(|(at, item)| refused(item, &schema["items"], &format!("{path}[{at}]")))
+        }
         _ => None,
     }
 }

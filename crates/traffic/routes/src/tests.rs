@@ -13,12 +13,19 @@ const NOW: &str = "2026-11-21T00:00:00Z";
 
 fn base() -> Objects {
     let mut objects = Objects::default();
-    objects.apply(Kind::GatewayClass, json!({"metadata": {"name": "roadstead"}, "spec": {"controllerName": CONTROLLER}}));
-    objects.apply(Kind::Gateway, gateway(&json!([
-        {"name": "https", "port": 8443, "protocol": "HTTPS", "allowedRoutes": {"namespaces": {"from": "All"}}},
-    ])));
+    objects
+        .apply(Kind::GatewayClass, json!({"metadata": {"name": "roadstead"}, "spec": {"controllerName": CONTROLLER}}));
+    objects.apply(
+        Kind::Gateway,
+        gateway(&json!([
+            {"name": "https", "port": 8443, "protocol": "HTTPS", "allowedRoutes": {"namespaces": {"from": "All"}}},
+        ])),
+    );
     for name in ["a", "b"] {
-        objects.apply(Kind::Service, json!({"metadata": {"namespace": "n", "name": name}, "spec": {"ports": [{"port": 80}]}}));
+        objects.apply(
+            Kind::Service,
+            json!({"metadata": {"namespace": "n", "name": name}, "spec": {"ports": [{"port": 80}]}}),
+        );
     }
     objects
 }
@@ -90,7 +97,11 @@ fn a_status_that_is_written_is_not_written_again() {
         object["status"] = update.status;
         objects.apply(update.kind, object);
     }
-    assert_eq!(compile(&objects, &Placement { addresses: vec!["127.0.0.1".into()], http: true }, "2027-01-01T00:00:00Z").statuses, []);
+    assert_eq!(
+        compile(&objects, &Placement { addresses: vec!["127.0.0.1".into()], http: true }, "2027-01-01T00:00:00Z")
+            .statuses,
+        []
+    );
 }
 
 #[test]
@@ -105,8 +116,15 @@ fn precedence_is_path_then_method_then_headers_then_age_then_name() {
         {"matches": [{"path": {"value": "/m"}, "method": "GET"}], "backendRefs": to("a")},
     ]);
     objects.apply(Kind::HttpRoute, route("z", &json!(["h.x"]), &many));
-    objects.apply(Kind::HttpRoute, route("y", &json!(["h.x"]), &json!([{"matches": [{"path": {"value": "/"}}], "backendRefs": to("b")}])));
-    let mut older = route("zz", &json!(["h.x"]), &json!([{"matches": [{"path": {"value": "/m"}, "method": "GET"}], "backendRefs": to("b")}]));
+    objects.apply(
+        Kind::HttpRoute,
+        route("y", &json!(["h.x"]), &json!([{"matches": [{"path": {"value": "/"}}], "backendRefs": to("b")}])),
+    );
+    let mut older = route(
+        "zz",
+        &json!(["h.x"]),
+        &json!([{"matches": [{"path": {"value": "/m"}, "method": "GET"}], "backendRefs": to("b")}]),
+    );
     older["metadata"]["creationTimestamp"] = json!("2020-01-01T00:00:00Z");
     objects.apply(Kind::HttpRoute, older);
     let all = compiled(&objects);
@@ -119,9 +137,14 @@ fn precedence_is_path_then_method_then_headers_then_age_then_name() {
 fn an_exact_host_wins_over_a_wildcard_and_hands_over_what_it_does_not_match() {
     let mut objects = base();
     objects.apply(Kind::HttpRoute, route("wild", &json!(["*.x"]), &json!([{"backendRefs": to("a")}])));
-    objects.apply(Kind::HttpRoute, route("exact", &json!(["h.x"]), &json!([{"matches": [{"path": {"value": "/only"}}], "backendRefs": to("b")}])));
+    objects.apply(
+        Kind::HttpRoute,
+        route("exact", &json!(["h.x"]), &json!([{"matches": [{"path": {"value": "/only"}}], "backendRefs": to("b")}])),
+    );
     let all = compiled(&objects);
-    for (host, path, wanted) in [("h.x", "/only", Some("b")), ("h.x", "/", Some("a")), ("i.j.x", "/only", Some("a")), ("x", "/", None)] {
+    for (host, path, wanted) in
+        [("h.x", "/only", Some("b")), ("h.x", "/", Some("a")), ("i.j.x", "/only", Some("a")), ("x", "/", None)]
+    {
         assert_eq!(asked(&all.snapshot, Scheme::Https, host, path).as_deref(), wanted, "{host}{path}");
     }
 }
@@ -160,8 +183,14 @@ fn what_is_not_acted_on_is_refused_by_name() {
         (json!([{"matches": [{"path": {"type": "RegularExpression", "value": "("}}]}]), "regular expression"),
         (json!([{"timeouts": {"request": "soon"}}]), "spec.rules[0].timeouts.request: \"soon\" is not a duration"),
         (json!([{"matches": [{"path": {"value": "x"}}]}]), "has to begin with /"),
-        (json!([{"filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "a b", "value": "1"}]}}]}]), "\"a b\" is not a header name"),
-        (json!([{"filters": [{"type": "ResponseHeaderModifier", "responseHeaderModifier": {"add": [{"name": "a", "value": "1\n2"}]}}]}]), "is not a header name or value"),
+        (
+            json!([{"filters": [{"type": "RequestHeaderModifier", "requestHeaderModifier": {"set": [{"name": "a b", "value": "1"}]}}]}]),
+            "\"a b\" is not a header name",
+        ),
+        (
+            json!([{"filters": [{"type": "ResponseHeaderModifier", "responseHeaderModifier": {"add": [{"name": "a", "value": "1\n2"}]}}]}]),
+            "is not a header name or value",
+        ),
     ] {
         let mut objects = base();
         objects.apply(Kind::HttpRoute, route("r", &json!(["h.x"]), &rules));
@@ -171,14 +200,21 @@ fn what_is_not_acted_on_is_refused_by_name() {
         assert_eq!((status, reason), ("False", "UnsupportedValue"));
         assert!(message.contains(wanted), "{message} should name {wanted}");
         assert_eq!(asked(&all.snapshot, Scheme::Https, "h.x", "/"), None);
-        assert_eq!(asked(&all.snapshot, Scheme::Https, "i.x", "/").as_deref(), Some("a"), "the other route is left alone");
+        assert_eq!(
+            asked(&all.snapshot, Scheme::Https, "i.x", "/").as_deref(),
+            Some("a"),
+            "the other route is left alone"
+        );
     }
 }
 
 #[test]
 fn a_backend_that_is_missing_or_not_granted_is_said_and_the_rest_is_served() {
     let mut objects = base();
-    objects.apply(Kind::Service, json!({"metadata": {"namespace": "m", "name": "far"}, "spec": {"ports": [{"port": 80}]}}));
+    objects.apply(
+        Kind::Service,
+        json!({"metadata": {"namespace": "m", "name": "far"}, "spec": {"ports": [{"port": 80}]}}),
+    );
     let rules = json!([
         {"matches": [{"path": {"value": "/gone"}}], "backendRefs": to("gone")},
         {"matches": [{"path": {"value": "/far"}}], "backendRefs": [{"name": "far", "namespace": "m", "port": 80}]},
@@ -200,7 +236,10 @@ fn a_backend_that_is_missing_or_not_granted_is_said_and_the_rest_is_served() {
 #[test]
 fn gateways_of_other_classes_and_what_others_said_are_left_alone() {
     let mut objects = base();
-    objects.apply(Kind::GatewayClass, json!({"metadata": {"name": "roadstead"}, "spec": {"controllerName": "example.com/other"}}));
+    objects.apply(
+        Kind::GatewayClass,
+        json!({"metadata": {"name": "roadstead"}, "spec": {"controllerName": "example.com/other"}}),
+    );
     let mut foreign = route("r", &json!(["h.x"]), &json!([{"backendRefs": to("a")}]));
     objects.apply(Kind::HttpRoute, foreign.clone());
     assert_eq!(compiled(&objects).statuses, []);
@@ -216,8 +255,16 @@ fn gateways_of_other_classes_and_what_others_said_are_left_alone() {
 fn listeners_that_cannot_serve_say_why() {
     for (listener, condition_kind, reason) in [
         (json!({"name": "l", "port": 1, "protocol": "TCP"}), "Accepted", "UnsupportedProtocol"),
-        (json!({"name": "l", "port": 1, "protocol": "HTTPS", "tls": {"certificateRefs": [{"name": "c"}]}}), "Accepted", "UnsupportedValue"),
-        (json!({"name": "l", "port": 1, "protocol": "HTTPS", "allowedRoutes": {"namespaces": {"from": "Selector"}}}), "Accepted", "UnsupportedValue"),
+        (
+            json!({"name": "l", "port": 1, "protocol": "HTTPS", "tls": {"certificateRefs": [{"name": "c"}]}}),
+            "Accepted",
+            "UnsupportedValue",
+        ),
+        (
+            json!({"name": "l", "port": 1, "protocol": "HTTPS", "allowedRoutes": {"namespaces": {"from": "Selector"}}}),
+            "Accepted",
+            "UnsupportedValue",
+        ),
         (json!({"name": "l", "port": 443, "protocol": "HTTPS"}), "Conflicted", "HostnameConflict"),
         (json!({"name": "l", "port": 443, "protocol": "HTTP"}), "Conflicted", "ProtocolConflict"),
     ] {
@@ -273,7 +320,9 @@ fn a_virtual_service_is_tried_in_its_own_order() {
     ])));
     let all = compiled(&objects);
     let host = "api.microservices.local";
-    for (path, wanted) in [("/api/v1/users/long", "a"), ("/api/v1/users-x", "a"), ("/b", "b"), ("/r12", "b"), ("/else", "308")] {
+    for (path, wanted) in
+        [("/api/v1/users/long", "a"), ("/api/v1/users-x", "a"), ("/b", "b"), ("/r12", "b"), ("/else", "308")]
+    {
         assert_eq!(asked(&all.snapshot, Scheme::Https, host, path).as_deref(), Some(wanted), "{path}");
     }
     assert_eq!(condition(&all, Kind::VirtualService, "/conditions", "Accepted").0, "True");
@@ -294,8 +343,12 @@ fn a_virtual_service_says_what_it_asks_in_vain() {
     for (wanted, change) in [
         ("spec.http[0].fault", &(|spec: &mut Value| spec["http"][0]["fault"] = json!({})) as &dyn Fn(&mut Value)),
         ("spec.http[0].retries", &|spec| spec["http"][0]["retries"] = json!({"attempts": 3})),
-        ("spec.http[0].route[0].destination.subset", &|spec| spec["http"][0]["route"][0]["destination"]["subset"] = json!("v1")),
-        ("\"x y\" is not a header name", &|spec| spec["http"][0]["headers"] = json!({"request": {"set": {"x y": "1"}}})),
+        ("spec.http[0].route[0].destination.subset", &|spec| {
+            spec["http"][0]["route"][0]["destination"]["subset"] = json!("v1");
+        }),
+        ("\"x y\" is not a header name", &|spec| {
+            spec["http"][0]["headers"] = json!({"request": {"set": {"x y": "1"}}});
+        }),
         ("mesh", &|spec| spec["gateways"] = json!([])),
         ("NoMatchingParent", &|spec| spec["gateways"] = json!(["n/none"])),
         ("spec.tcp", &|spec| spec["tcp"] = json!([])),
@@ -318,7 +371,8 @@ fn a_snapshot_survives_being_written_down() {
 }
 
 fn paths() -> impl Strategy<Value = (String, bool)> {
-    (prop::collection::vec("[ab]", 0..3), any::<bool>()).prop_map(|(parts, exact)| (format!("/{}", parts.join("/")), exact))
+    (prop::collection::vec("[ab]", 0..3), any::<bool>())
+        .prop_map(|(parts, exact)| (format!("/{}", parts.join("/")), exact))
 }
 
 proptest! {

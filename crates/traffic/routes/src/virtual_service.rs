@@ -19,7 +19,13 @@ use crate::{
 };
 
 /// Puts a route's rules into `draft` and returns the status that it should have.
-pub(crate) fn attach(object: &Value, gateways: &mut [Gateway<'_>], backends: &mut Backends<'_>, draft: &mut Draft, now: &str) -> Value {
+pub(crate) fn attach(
+    object: &Value,
+    gateways: &mut [Gateway<'_>],
+    backends: &mut Backends<'_>,
+    draft: &mut Draft,
+    now: &str,
+) -> Value {
     let key = RouteKey {
         kind: "VirtualService".to_owned(),
         namespace: text(&object["metadata"], "namespace").to_owned(),
@@ -38,17 +44,34 @@ pub(crate) fn attach(object: &Value, gateways: &mut [Gateway<'_>], backends: &mu
     })
 }
 
-fn bind(spec: &Value, key: &RouteKey, gateways: &mut [Gateway<'_>], rules: &[Rule], created: &str, draft: &mut Draft) -> Condition {
+fn bind(
+    spec: &Value,
+    key: &RouteKey,
+    gateways: &mut [Gateway<'_>],
+    rules: &[Rule],
+    created: &str,
+    draft: &mut Draft,
+) -> Condition {
     let names: Vec<_> = list(spec, "gateways").iter().filter_map(Value::as_str).collect();
     if names.is_empty() || names.contains(&"mesh") {
-        return Condition::bad("Accepted", "UnsupportedValue", "spec.gateways: traffic inside the mesh is not routed; name a gateway as <namespace>/<name>");
+        return Condition::bad(
+            "Accepted",
+            "UnsupportedValue",
+            "spec.gateways: traffic inside the mesh is not routed; name a gateway as <namespace>/<name>",
+        );
     }
     let hosts: Vec<_> = list(spec, "hosts").iter().filter_map(Value::as_str).collect();
     let mut bound = false;
     for name in names {
         let (namespace, gateway_name) = name.split_once('/').unwrap_or((&key.namespace, name));
-        let Some(gateway) = gateways.iter_mut().find(|gateway| gateway.namespace == namespace && gateway.name == gateway_name) else {
-            return Condition::bad("Accepted", "NoMatchingParent", format!("spec.gateways: there is no gateway {namespace}/{gateway_name} of this proxy"));
+        let Some(gateway) =
+            gateways.iter_mut().find(|gateway| gateway.namespace == namespace && gateway.name == gateway_name)
+        else {
+            return Condition::bad(
+                "Accepted",
+                "NoMatchingParent",
+                format!("spec.gateways: there is no gateway {namespace}/{gateway_name} of this proxy"),
+            );
         };
         let serves = gateway.serves();
         for listener in &mut gateway.listeners {
@@ -68,11 +91,20 @@ fn bind(spec: &Value, key: &RouteKey, gateways: &mut [Gateway<'_>], rules: &[Rul
     if bound {
         Condition::good("Accepted")
     } else {
-        Condition::bad("Accepted", "NoMatchingListenerHostname", "no listener serves one of the hosts and takes routes of this namespace")
+        Condition::bad(
+            "Accepted",
+            "NoMatchingListenerHostname",
+            "no listener serves one of the hosts and takes routes of this namespace",
+        )
     }
 }
 
-fn rules(spec: &Value, key: &RouteKey, backends: &mut Backends<'_>, resolved: &mut Condition) -> Result<Vec<Rule>, String> {
+fn rules(
+    spec: &Value,
+    key: &RouteKey,
+    backends: &mut Backends<'_>,
+    resolved: &mut Condition,
+) -> Result<Vec<Rule>, String> {
     if let Some(why) = refused(spec, &VIRTUAL_SERVICE, "spec") {
         return Err(why);
     }
@@ -112,7 +144,13 @@ fn rules(spec: &Value, key: &RouteKey, backends: &mut Backends<'_>, resolved: &m
     Ok(rules)
 }
 
-fn action(route: &Value, path: &str, key: &RouteKey, backends: &mut Backends<'_>, resolved: &mut Condition) -> Result<Action, String> {
+fn action(
+    route: &Value,
+    path: &str,
+    key: &RouteKey,
+    backends: &mut Backends<'_>,
+    resolved: &mut Condition,
+) -> Result<Action, String> {
     let destinations = list(route, "route");
     if let Some(redirect) = route.get("redirect") {
         if !destinations.is_empty() {
@@ -164,7 +202,11 @@ fn edits(value: Option<&Value>) -> HeaderEdits {
     let Some(value) = value else { return HeaderEdits::default() };
     let pairs = |field| -> Vec<(String, String)> {
         let fields = value.get(field).and_then(Value::as_object);
-        fields.into_iter().flatten().filter_map(|(name, text)| Some((name.to_ascii_lowercase(), text.as_str()?.to_owned()))).collect()
+        fields
+            .into_iter()
+            .flatten()
+            .filter_map(|(name, text)| Some((name.to_ascii_lowercase(), text.as_str()?.to_owned())))
+            .collect()
     };
     HeaderEdits {
         set: pairs("set"),
@@ -184,7 +226,11 @@ fn matched(wanted: &Value, path: &str) -> Result<Match, String> {
     };
     let named = |field: &str, spelled: fn(&str) -> String| -> Result<Vec<NameMatch>, String> {
         let fields = wanted.get(field).and_then(Value::as_object);
-        fields.into_iter().flatten().map(|(name, value)| Ok(NameMatch { name: spelled(name), value: text_match(value, path)? })).collect()
+        fields
+            .into_iter()
+            .flatten()
+            .map(|(name, value)| Ok(NameMatch { name: spelled(name), value: text_match(value, path)? }))
+            .collect()
     };
     Ok(Match {
         path: path_match,

@@ -68,14 +68,18 @@ pub(super) fn pod() -> Vec<Column> {
         }),
         of("Status", |pod| pod_status(pod).into()),
         of("Restarts", |pod| {
-            let restarts: i64 =
-                list(&pod["status"], "containerStatuses").iter().filter_map(|status| status["restartCount"].as_i64()).sum();
+            let restarts: i64 = list(&pod["status"], "containerStatuses")
+                .iter()
+                .filter_map(|status| status["restartCount"].as_i64())
+                .sum();
             restarts.to_string().into()
         }),
         age(),
         wide("IP", |pod| or_none(pod["status"]["podIP"].as_str().unwrap_or_default().to_owned())),
         wide("Node", |pod| or_none(pod["spec"]["nodeName"].as_str().unwrap_or_default().to_owned())),
-        wide("Nominated Node", |pod| or_none(pod["status"]["nominatedNodeName"].as_str().unwrap_or_default().to_owned())),
+        wide("Nominated Node", |pod| {
+            or_none(pod["status"]["nominatedNodeName"].as_str().unwrap_or_default().to_owned())
+        }),
         wide("Readiness Gates", |_| "<none>".into()),
     ]
 }
@@ -163,9 +167,11 @@ pub(super) fn service() -> Vec<Column> {
         of("Cluster-IP", |value| or_none(value["spec"]["clusterIP"].as_str().unwrap_or_default().to_owned())),
         of("External-IP", |value| or_none(value["spec"]["externalName"].as_str().unwrap_or_default().to_owned())),
         of("Port(s)", |value| {
-            join(list(&value["spec"], "ports").iter().map(|port| {
-                format!("{}/{}", port["port"], port["protocol"].as_str().unwrap_or("TCP"))
-            }))
+            join(
+                list(&value["spec"], "ports")
+                    .iter()
+                    .map(|port| format!("{}/{}", port["port"], port["protocol"].as_str().unwrap_or("TCP"))),
+            )
         }),
         age(),
         wide("Selector", |value| selector(&value["spec"]["selector"])),
@@ -192,7 +198,12 @@ pub(super) fn event() -> Vec<Column> {
         of("Reason", |event| event["reason"].clone()),
         of("Object", |event| {
             let object = &event["involvedObject"];
-            format!("{}/{}", object["kind"].as_str().unwrap_or_default().to_lowercase(), object["name"].as_str().unwrap_or_default()).into()
+            format!(
+                "{}/{}",
+                object["kind"].as_str().unwrap_or_default().to_lowercase(),
+                object["name"].as_str().unwrap_or_default()
+            )
+            .into()
         }),
         wide("Subobject", |event| event["involvedObject"]["fieldPath"].clone()),
         wide("Source", |event| event["source"]["component"].clone()),
@@ -204,20 +215,36 @@ pub(super) fn event() -> Vec<Column> {
 pub(super) fn node() -> Vec<Column> {
     vec![
         of("Status", |node| {
-            let ready = list(&node["status"], "conditions").iter().any(|c| c["type"] == "Ready" && c["status"] == "True");
+            let ready =
+                list(&node["status"], "conditions").iter().any(|c| c["type"] == "Ready" && c["status"] == "True");
             let base = if ready { "Ready" } else { "NotReady" };
-            if node["spec"]["unschedulable"] == true { format!("{base},SchedulingDisabled").into() } else { base.into() }
+            if node["spec"]["unschedulable"] == true {
+                format!("{base},SchedulingDisabled").into()
+            } else {
+                base.into()
+            }
         }),
         of("Roles", |node| {
-            join(node["metadata"]["labels"].as_object().into_iter().flatten().filter_map(|(key, _)| {
-                key.strip_prefix("node-role.kubernetes.io/").map(str::to_owned)
-            }))
+            join(
+                node["metadata"]["labels"]
+                    .as_object()
+                    .into_iter()
+                    .flatten()
+                    .filter_map(|(key, _)| key.strip_prefix("node-role.kubernetes.io/").map(str::to_owned)),
+            )
         }),
         age(),
         of("Version", |node| node["status"]["nodeInfo"]["kubeletVersion"].clone()),
         wide("Internal-IP", |node| {
             let addresses = list(&node["status"], "addresses");
-            or_none(addresses.iter().find(|a| a["type"] == "InternalIP").and_then(|a| a["address"].as_str()).unwrap_or_default().to_owned())
+            or_none(
+                addresses
+                    .iter()
+                    .find(|a| a["type"] == "InternalIP")
+                    .and_then(|a| a["address"].as_str())
+                    .unwrap_or_default()
+                    .to_owned(),
+            )
         }),
         wide("OS-Image", |node| node["status"]["nodeInfo"]["osImage"].clone()),
         wide("Kernel-Version", |node| node["status"]["nodeInfo"]["kernelVersion"].clone()),
@@ -230,9 +257,11 @@ pub(super) fn endpoint_slice() -> Vec<Column> {
         of("AddressType", |value| value["addressType"].clone()),
         of("Ports", |value| join(list(value, "ports").iter().map(|port| port["port"].to_string()))),
         of("Endpoints", |value| {
-            join(list(value, "endpoints").iter().flat_map(|endpoint| {
-                list(endpoint, "addresses").iter().filter_map(Value::as_str).map(str::to_owned)
-            }))
+            join(
+                list(value, "endpoints").iter().flat_map(|endpoint| {
+                    list(endpoint, "addresses").iter().filter_map(Value::as_str).map(str::to_owned)
+                }),
+            )
         }),
         age(),
     ]
@@ -246,7 +275,11 @@ pub(super) fn binding() -> Vec<Column> {
     vec![
         of("Role", |value| {
             let role = &value["roleRef"];
-            json!(format!("{}/{}", role["kind"].as_str().unwrap_or_default(), role["name"].as_str().unwrap_or_default()))
+            json!(format!(
+                "{}/{}",
+                role["kind"].as_str().unwrap_or_default(),
+                role["name"].as_str().unwrap_or_default()
+            ))
         }),
         age(),
     ]

@@ -43,7 +43,8 @@ pub(super) fn new_pod(value: &mut Value) {
 }
 
 fn qos(spec: &Value) -> &'static str {
-    let containers = || ["containers", "initContainers"].into_iter().flat_map(|name| spec[name].as_array().into_iter().flatten());
+    let containers =
+        || ["containers", "initContainers"].into_iter().flat_map(|name| spec[name].as_array().into_iter().flatten());
     let (mut any, mut all) = (false, true);
     for container in containers() {
         for resource in ["cpu", "memory"] {
@@ -138,8 +139,10 @@ fn container(container: &mut Map<String, Value>) {
         {
             set(field, "apiVersion", "v1");
         }
-        if let Some(field) =
-            variable.get_mut("valueFrom").and_then(|from| from.get_mut("resourceFieldRef")).and_then(Value::as_object_mut)
+        if let Some(field) = variable
+            .get_mut("valueFrom")
+            .and_then(|from| from.get_mut("resourceFieldRef"))
+            .and_then(Value::as_object_mut)
         {
             set(field, "divisor", "0");
         }
@@ -170,7 +173,8 @@ pub(super) fn service(value: &mut Value) {
     for port in each(spec, "ports") {
         set(port, "protocol", "TCP");
         let number = port.get("port").cloned().unwrap_or_default();
-        let absent = port.get("targetPort").is_none_or(|target| target.is_null() || target == &json!(0) || target == "");
+        let absent =
+            port.get("targetPort").is_none_or(|target| target.is_null() || target == &json!(0) || target == "");
         if absent {
             port.insert("targetPort".into(), number);
         }
@@ -228,7 +232,11 @@ pub(super) fn binding(value: &mut Value) {
     }
     let Some(map) = value.as_object_mut() else { return };
     for subject in each(map, "subjects") {
-        let group = if subject.get("kind").is_some_and(|kind| kind == "ServiceAccount") { "" } else { "rbac.authorization.k8s.io" };
+        let group = if subject.get("kind").is_some_and(|kind| kind == "ServiceAccount") {
+            ""
+        } else {
+            "rbac.authorization.k8s.io"
+        };
         if !group.is_empty() {
             set(subject, "apiGroup", group);
         }
@@ -245,7 +253,10 @@ mod tests {
             {"name": "c", "image": "nginx", "ports": [{"containerPort": 80}], "readinessProbe": {"httpGet": {"port": 80}}}]}}}});
         deployment(&mut value);
         let spec = &value["spec"];
-        assert_eq!(spec["strategy"], json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}}));
+        assert_eq!(
+            spec["strategy"],
+            json!({"type": "RollingUpdate", "rollingUpdate": {"maxSurge": "25%", "maxUnavailable": "25%"}})
+        );
         let container = &spec["template"]["spec"]["containers"][0];
         assert_eq!(container["imagePullPolicy"], "Always");
         assert_eq!(container["ports"][0]["protocol"], "TCP");
@@ -258,7 +269,8 @@ mod tests {
         let mut value = json!({"stringData": {"a": "b"}});
         secret(&mut value);
         assert_eq!(value, json!({"type": "Opaque", "data": {"a": "Yg=="}}));
-        let mut value = json!({"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}]}});
+        let mut value =
+            json!({"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}]}});
         pod(&mut value);
         assert_eq!(value["spec"]["containers"][0]["resources"]["requests"]["memory"], "1Gi");
         assert_eq!(qos(&value["spec"]), "Guaranteed");

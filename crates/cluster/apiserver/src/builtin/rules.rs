@@ -32,7 +32,8 @@ fn one_of(value: &Value, field: &str, supported: &[&str], causes: &mut Vec<Cause
 
 fn immutable(new: &Value, old: Option<&Value>, path: &[&str], causes: &mut Vec<Cause>) {
     let Some(old) = old else { return };
-    let at = |value: &Value| path.iter().try_fold(value, |place, step| place.get(*step)).cloned().unwrap_or(Value::Null);
+    let at =
+        |value: &Value| path.iter().try_fold(value, |place, step| place.get(*step)).cloned().unwrap_or(Value::Null);
     if at(new) != at(old) {
         causes.push(Cause::invalid(path.join("."), &at(new), "field is immutable"));
     }
@@ -82,7 +83,12 @@ fn pod_update(new: &Value, old: &Value, causes: &mut Vec<Cause>) {
 
 fn pod_spec(spec: &Value, at: &str, causes: &mut Vec<Cause>) {
     one_of(&spec["restartPolicy"], &format!("{at}.restartPolicy"), &["Always", "OnFailure", "Never"], causes);
-    one_of(&spec["dnsPolicy"], &format!("{at}.dnsPolicy"), &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"], causes);
+    one_of(
+        &spec["dnsPolicy"],
+        &format!("{at}.dnsPolicy"),
+        &["ClusterFirstWithHostNet", "ClusterFirst", "Default", "None"],
+        causes,
+    );
     let mut volumes = BTreeSet::new();
     for (index, volume) in list(spec, "volumes").iter().enumerate() {
         let field = format!("{at}.volumes[{index}].name");
@@ -118,9 +124,18 @@ fn container_rules(container: &Value, at: &str, volumes: &BTreeSet<&str>, causes
     if image.is_empty() {
         causes.push(Cause::required(format!("{at}.image"), ""));
     } else if image.trim() != image {
-        causes.push(Cause::invalid(format!("{at}.image"), &container["image"], "must not have leading or trailing whitespace"));
+        causes.push(Cause::invalid(
+            format!("{at}.image"),
+            &container["image"],
+            "must not have leading or trailing whitespace",
+        ));
     }
-    one_of(&container["imagePullPolicy"], &format!("{at}.imagePullPolicy"), &["Always", "IfNotPresent", "Never"], causes);
+    one_of(
+        &container["imagePullPolicy"],
+        &format!("{at}.imagePullPolicy"),
+        &["Always", "IfNotPresent", "Never"],
+        causes,
+    );
     for (index, port) in list(container, "ports").iter().enumerate() {
         port_number(&port["containerPort"], &format!("{at}.ports[{index}].containerPort"), causes);
         one_of(&port["protocol"], &format!("{at}.ports[{index}].protocol"), &["SCTP", "TCP", "UDP"], causes);
@@ -130,20 +145,32 @@ fn container_rules(container: &Value, at: &str, volumes: &BTreeSet<&str>, causes
             causes.push(Cause::required(format!("{at}.env[{index}].name"), ""));
         }
         if !text(variable, "value").is_empty() && variable.get("valueFrom").is_some() {
-            causes.push(Cause::invalid(format!("{at}.env[{index}].valueFrom"), &json!(""), "may not be specified when `value` is not empty"));
+            causes.push(Cause::invalid(
+                format!("{at}.env[{index}].valueFrom"),
+                &json!(""),
+                "may not be specified when `value` is not empty",
+            ));
         }
     }
     let mut mounted = BTreeSet::new();
     for (index, mount) in list(container, "volumeMounts").iter().enumerate() {
         if !volumes.contains(text(mount, "name")) {
             let field = format!("{at}.volumeMounts[{index}].name");
-            causes.push(Cause { reason: "FieldValueNotFound", message: format!("Not found: {}", mount["name"]), field });
+            causes.push(Cause {
+                reason: "FieldValueNotFound",
+                message: format!("Not found: {}", mount["name"]),
+                field,
+            });
         }
         let path = text(mount, "mountPath");
         if path.is_empty() {
             causes.push(Cause::required(format!("{at}.volumeMounts[{index}].mountPath"), ""));
         } else if !mounted.insert(path) {
-            causes.push(Cause::invalid(format!("{at}.volumeMounts[{index}].mountPath"), &mount["mountPath"], "must be unique"));
+            causes.push(Cause::invalid(
+                format!("{at}.volumeMounts[{index}].mountPath"),
+                &mount["mountPath"],
+                "must be unique",
+            ));
         }
     }
     for (name, probe) in ["livenessProbe", "readinessProbe", "startupProbe"].map(|name| (name, &container[name])) {
@@ -156,7 +183,9 @@ fn container_rules(container: &Value, at: &str, volumes: &BTreeSet<&str>, causes
 pub(super) fn service(value: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
     let spec = &value["spec"];
     let name = &value["metadata"]["name"];
-    if old.is_none() && name.as_str().is_some_and(|name| !is_dns_label(name) || name.starts_with(|c: char| c.is_ascii_digit())) {
+    if old.is_none()
+        && name.as_str().is_some_and(|name| !is_dns_label(name) || name.starts_with(|c: char| c.is_ascii_digit()))
+    {
         causes.push(Cause::invalid("metadata.name", name, "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"));
     }
     one_of(&spec["type"], "spec.type", &["ClusterIP", "ExternalName"], causes);
@@ -242,7 +271,11 @@ fn replicated(value: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
     immutable(value, old, &["spec", "selector"], causes);
     pod_spec(&spec["template"]["spec"], "spec.template.spec", causes);
     if spec["template"]["spec"]["restartPolicy"].as_str().is_some_and(|policy| policy != "Always") {
-        causes.push(Cause::not_supported("spec.template.spec.restartPolicy", &spec["template"]["spec"]["restartPolicy"], &["Always"]));
+        causes.push(Cause::not_supported(
+            "spec.template.spec.restartPolicy",
+            &spec["template"]["spec"]["restartPolicy"],
+            &["Always"],
+        ));
     }
 }
 
@@ -256,7 +289,10 @@ pub(super) fn deployment(value: &Value, old: Option<&Value>, causes: &mut Vec<Ca
     one_of(&strategy["type"], "spec.strategy.type", &["Recreate", "RollingUpdate"], causes);
     let rolling = &strategy["rollingUpdate"];
     if strategy["type"] == "Recreate" && rolling.is_object() {
-        causes.push(Cause::forbidden("spec.strategy.rollingUpdate", "may not be specified when strategy `type` is 'Recreate'"));
+        causes.push(Cause::forbidden(
+            "spec.strategy.rollingUpdate",
+            "may not be specified when strategy `type` is 'Recreate'",
+        ));
     }
     for name in ["maxSurge", "maxUnavailable"] {
         let value = &rolling[name];
@@ -271,7 +307,11 @@ pub(super) fn deployment(value: &Value, old: Option<&Value>, causes: &mut Vec<Ca
     }
     let zero = |value: &Value| value == &json!(0) || value == "0%";
     if zero(&rolling["maxSurge"]) && zero(&rolling["maxUnavailable"]) {
-        causes.push(Cause::invalid("spec.strategy.rollingUpdate.maxUnavailable", &rolling["maxUnavailable"], "may not be 0 when `maxSurge` is 0"));
+        causes.push(Cause::invalid(
+            "spec.strategy.rollingUpdate.maxUnavailable",
+            &rolling["maxUnavailable"],
+            "may not be 0 when `maxSurge` is 0",
+        ));
     }
 }
 
@@ -304,10 +344,16 @@ mod tests {
     fn a_pod_is_checked_field_by_field() {
         let bad = json!({"spec": {"restartPolicy": "Sometimes", "containers": [
             {"name": "A", "image": ""}, {"name": "b", "image": "x", "ports": [{"containerPort": 70000}], "volumeMounts": [{"name": "v", "mountPath": "/"}]}]}});
-        assert_eq!(fields(pod, &bad, None), [
-            "spec.restartPolicy", "spec.containers[0].name", "spec.containers[0].image",
-            "spec.containers[1].ports[0].containerPort", "spec.containers[1].volumeMounts[0].name",
-        ]);
+        assert_eq!(
+            fields(pod, &bad, None),
+            [
+                "spec.restartPolicy",
+                "spec.containers[0].name",
+                "spec.containers[0].image",
+                "spec.containers[1].ports[0].containerPort",
+                "spec.containers[1].volumeMounts[0].name",
+            ]
+        );
         assert_eq!(fields(pod, &json!({"spec": {}}), None), ["spec.containers"]);
     }
 
@@ -315,13 +361,18 @@ mod tests {
     fn only_the_image_of_a_running_pod_changes() {
         let old = json!({"spec": {"containers": [{"name": "a", "image": "1"}]}});
         assert!(fields(pod, &json!({"spec": {"containers": [{"name": "a", "image": "2"}]}}), Some(&old)).is_empty());
-        assert_eq!(fields(pod, &json!({"spec": {"containers": [{"name": "a", "image": "1", "args": ["x"]}]}}), Some(&old)), ["spec"]);
+        assert_eq!(
+            fields(pod, &json!({"spec": {"containers": [{"name": "a", "image": "1", "args": ["x"]}]}}), Some(&old)),
+            ["spec"]
+        );
     }
 
     #[test]
     fn a_deployment_selects_its_own_template() {
-        let of = |label: &str| json!({"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": label}},
-            "spec": {"containers": [{"name": "c", "image": "i"}]}}}});
+        let of = |label: &str| {
+            json!({"spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": label}},
+            "spec": {"containers": [{"name": "c", "image": "i"}]}}}})
+        };
         assert!(fields(deployment, &of("b"), None).is_empty());
         assert_eq!(fields(deployment, &of("c"), None), ["spec.template.metadata.labels"]);
         let mut other = of("b");

@@ -55,7 +55,10 @@ impl Ring {
     pub(super) fn new(opened_at: u64) -> Ring {
         // A store that has just been made has no history to miss.
         let gone = if opened_at <= 1 { 0 } else { opened_at };
-        Ring { inner: Mutex::new(Inner { changes: VecDeque::new(), bytes: 0, gone }), newest: watch::Sender::new(opened_at) }
+        Ring {
+            inner: Mutex::new(Inner { changes: VecDeque::new(), bytes: 0, gone }),
+            newest: watch::Sender::new(opened_at),
+        }
     }
 
     pub(super) fn push(&self, change: Arc<Change>) {

@@ -127,7 +127,12 @@ fn values_file(inputs: &Inputs, file: &str, prefix: &str, tree: &Tree) -> Result
     };
     let path = normalised(&path).ok_or_else(|| format!("valueFiles: {file:?} leaves the repository"))?;
     match tree.files.get(&path) {
-        Some(bytes) => String::from_utf8(bytes.clone()).map_err(|_| format!("valueFiles: {file:?} is not UTF-8")),
+        Some(bytes) => {
+            let text = String::from_utf8(bytes.clone()).map_err(|_| format!("valueFiles: {file:?} is not UTF-8"))?;
+            // Read here so that a mistake is told with its file.
+            render::yaml::read(&text).map_err(|error| format!("valueFiles: {path}: {error}"))?;
+            Ok(text)
+        }
         None => Err(format!("valueFiles: {file:?}: no such file")),
     }
 }

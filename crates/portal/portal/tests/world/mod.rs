@@ -1,5 +1,12 @@
 //! A cluster in this process with sample objects, and the portal in front of it.
-#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, clippy::panic, reason = "helpers of tests: each file uses its part, and what fails there fails the test")]
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    clippy::panic,
+    reason = "helpers of tests: each file uses its part, and what fails there fails the test"
+)]
 
 use std::{future::Future, net::Ipv4Addr, time::Duration};
 
@@ -109,16 +116,20 @@ impl World {
             && plural != "customresourcedefinitions"
         {
             let patch = json!({"status": status});
-            api.patch_status(made.metadata.name.as_deref().unwrap(), &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+            api.patch_status(made.metadata.name.as_deref().unwrap(), &PatchParams::default(), &Patch::Merge(&patch))
+                .await
+                .unwrap();
         }
     }
 
     /// Creates a service with everything that belongs to it.
     pub async fn service(&self, name: &str, environment: &str, health: &str, pods: usize) {
         let ready = if health == "Healthy" { pods } else { pods.saturating_sub(1) };
-        let digits = name.bytes().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| char::from_digit(digit.into(), 16));
+        let digits =
+            name.bytes().flat_map(|byte| [byte >> 4, byte & 15]).filter_map(|digit| char::from_digit(digit.into(), 16));
         let commit: String = digits.chain(std::iter::repeat('0')).take(40).collect();
-        let message = if health == "Degraded" { "container app ended with exit code 1 five times; see its logs" } else { "" };
+        let message =
+            if health == "Degraded" { "container app ended with exit code 1 five times; see its logs" } else { "" };
         let labels = json!({"app.kubernetes.io/instance": name, "platform.io/microservice": name});
         self.create("platform.io/v1alpha1", "microservices", json!({"kind": "Microservice", "metadata": {"name": name, "namespace": environment},
             "spec": {"environment": environment, "template": "service", "repository": name},
@@ -129,11 +140,20 @@ impl World {
         self.create("apps/v1", "deployments", json!({"kind": "Deployment", "metadata": {"name": name, "namespace": environment, "labels": labels},
             "spec": {"replicas": pods, "selector": {"matchLabels": labels}, "template": {"metadata": {"labels": labels}, "spec": {"containers": [{"name": "app", "image": "localhost:5000/shop:0.1.0"}]}}},
             "status": {"replicas": pods, "readyReplicas": ready, "updatedReplicas": pods}})).await;
-        self.create("v1", "services", json!({"kind": "Service", "metadata": {"name": name, "namespace": environment, "labels": labels},
-            "spec": {"selector": labels, "ports": [{"name": "http", "port": 80}, {"name": "metrics", "port": 9090}]}})).await;
+        self.create(
+            "v1",
+            "services",
+            json!({"kind": "Service", "metadata": {"name": name, "namespace": environment, "labels": labels},
+            "spec": {"selector": labels, "ports": [{"name": "http", "port": 80}, {"name": "metrics", "port": 9090}]}}),
+        )
+        .await;
         for at in 0..pods {
             let good = at < ready;
-            let state = if good || health != "Degraded" { json!({"running": {"startedAt": base::clock::now_rfc3339()}}) } else { json!({"waiting": {"reason": "CrashLoopBackOff"}}) };
+            let state = if good || health != "Degraded" {
+                json!({"running": {"startedAt": base::clock::now_rfc3339()}})
+            } else {
+                json!({"waiting": {"reason": "CrashLoopBackOff"}})
+            };
             self.create("v1", "pods", json!({"kind": "Pod", "metadata": {"name": format!("{name}-7d9c5b8f6-{at}x{at}k2"), "namespace": environment, "labels": labels},
                 "spec": {"nodeName": "here", "containers": [{"name": "app", "image": "localhost:5000/shop:0.1.0"}]},
                 "status": {"phase": "Running", "podIP": format!("10.244.0.{}", at + 10), "startTime": base::clock::now_rfc3339(),
@@ -153,12 +173,17 @@ impl World {
             }
             Body::from_stream(line)
         };
-        self.server.set_node(axum::Router::new().route("/containerLogs/{namespace}/{pod}/{container}", axum::routing::get(logs)));
+        self.server.set_node(
+            axum::Router::new().route("/containerLogs/{namespace}/{pod}/{container}", axum::routing::get(logs)),
+        );
     }
 
     /// Ends a deletion as the garbage collector does.
     pub async fn collect(&self, namespace: &str, name: &str) {
-        let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("platform.io", "v1alpha1", "Microservice"), "microservices");
+        let resource = ApiResource::from_gvk_with_plural(
+            &GroupVersionKind::gvk("platform.io", "v1alpha1", "Microservice"),
+            "microservices",
+        );
         let api: Api<DynamicObject> = Api::namespaced_with(self.client.clone(), namespace, &resource);
         let patch = json!({"metadata": {"finalizers": null}});
         api.patch(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
@@ -188,7 +213,11 @@ impl World {
     /// Opens a login link; returns the session's cookie.
     pub async fn log_in(&self) -> String {
         let link = self.portal.handle().login_link("system:admin", &["system:masters".to_owned()]).unwrap();
-        let path = link.split_once("://").and_then(|(_, rest)| rest.split_once('/')).map(|(_, path)| format!("/{path}")).unwrap();
+        let path = link
+            .split_once("://")
+            .and_then(|(_, rest)| rest.split_once('/'))
+            .map(|(_, path)| format!("/{path}"))
+            .unwrap();
         let answer = self.ask(Method::GET, &path, &[], "").await;
         assert_eq!(answer.status, 303);
         answer.header("set-cookie").unwrap().split(';').next().unwrap().to_owned()

@@ -1,5 +1,11 @@
 //! Backends, clients and load for the proxy's tests. It holds no expectation.
-#![allow(dead_code, missing_docs, unreachable_pub, clippy::unwrap_used, reason = "helpers of tests: each file uses its part, and what fails there fails the test")]
+#![allow(
+    dead_code,
+    missing_docs,
+    unreachable_pub,
+    clippy::unwrap_used,
+    reason = "helpers of tests: each file uses its part, and what fails there fails the test"
+)]
 
 use std::{
     convert::Infallible,
@@ -21,8 +27,8 @@ use hyper_util::rt::{TokioExecutor, TokioIo};
 use parking_lot::Mutex;
 use proxy::{Authority, Gateway, Limits, bind_all};
 use routes::{
-    Action, Backend as RouteBackend, Forward, HeaderEdits, Hosts, Listener, Match, PathMatch, Rewrite, RouteKey, Rule, Scheme,
-    Snapshot, Table, Weighted,
+    Action, Backend as RouteBackend, Forward, HeaderEdits, Hosts, Listener, Match, PathMatch, Rewrite, RouteKey, Rule,
+    Scheme, Snapshot, Table, Weighted,
 };
 use tokio::{
     io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt},
@@ -100,7 +106,9 @@ pub fn snapshot(routes: &[(&str, &str, &[SocketAddr])], timeout_ms: Option<u64>)
             request_headers: HeaderEdits::default(),
             response_headers: HeaderEdits::default(),
             rewrite: Rewrite::default(),
-            action: Action::Forward(Forward { backends: vec![Weighted { weight: 1, backend: Ok(backends.len() - 1) }] }),
+            action: Action::Forward(Forward {
+                backends: vec![Weighted { weight: 1, backend: Ok(backends.len() - 1) }],
+            }),
             timeout_ms,
         });
     }
@@ -168,7 +176,9 @@ async fn serve(listener: TcpListener, name: String, held: Held, stop: Cancellati
         let (name, held, stop) = (name.clone(), held.clone(), stop.clone());
         connections.spawn(async move {
             let service = service_fn(|request| answer(request, name.clone(), held.clone()));
-            let connection = hyper::server::conn::http1::Builder::new().serve_connection(TokioIo::new(stream), service).with_upgrades();
+            let connection = hyper::server::conn::http1::Builder::new()
+                .serve_connection(TokioIo::new(stream), service)
+                .with_upgrades();
             let mut connection = std::pin::pin!(connection);
             tokio::select! {
                 _ = connection.as_mut() => {}
@@ -183,7 +193,11 @@ async fn serve(listener: TcpListener, name: String, held: Held, stop: Cancellati
     connections.join_all().await;
 }
 
-async fn answer(mut request: Request<Incoming>, name: String, held: Held) -> Result<Response<BoxBody<Bytes, hyper::Error>>, Infallible> {
+async fn answer(
+    mut request: Request<Incoming>,
+    name: String,
+    held: Held,
+) -> Result<Response<BoxBody<Bytes, hyper::Error>>, Infallible> {
     let full = |text: String| Full::new(Bytes::from(text)).map_err(|never| match never {}).boxed();
     match request.uri().path() {
         "/never" => std::future::pending().await,
@@ -201,13 +215,18 @@ async fn answer(mut request: Request<Incoming>, name: String, held: Held) -> Res
                 let (mut read, mut write) = tokio::io::split(TokioIo::new(upgraded.await.unwrap()));
                 let _ = tokio::io::copy(&mut read, &mut write).await;
             });
-            let response = Response::builder().status(101).header("connection", "upgrade").header("upgrade", "websocket");
+            let response =
+                Response::builder().status(101).header("connection", "upgrade").header("upgrade", "websocket");
             return Ok(response.body(full(String::new())).unwrap());
         }
         _ => {}
     }
     let mut response = Response::new(full(format!("{name} {} {}", request.method(), request.uri())));
-    for (seen, from) in [("x-seen-forwarded-for", "x-forwarded-for"), ("x-seen-forwarded-proto", "x-forwarded-proto"), ("x-seen-host", "host")] {
+    for (seen, from) in [
+        ("x-seen-forwarded-for", "x-forwarded-for"),
+        ("x-seen-forwarded-proto", "x-forwarded-proto"),
+        ("x-seen-host", "host"),
+    ] {
         if let Some(value) = request.headers().get(from) {
             response.headers_mut().insert(seen, value.clone());
         }
@@ -231,7 +250,11 @@ impl Answer {
     async fn of(response: Response<Incoming>) -> Self {
         let (parts, body) = response.into_parts();
         let bytes = body.collect().await.unwrap().to_bytes();
-        Answer { status: parts.status.as_u16(), headers: parts.headers, body: String::from_utf8_lossy(&bytes).into_owned() }
+        Answer {
+            status: parts.status.as_u16(),
+            headers: parts.headers,
+            body: String::from_utf8_lossy(&bytes).into_owned(),
+        }
     }
 }
 
@@ -286,7 +309,8 @@ pub async fn ask_tls(address: SocketAddr, host: &str, path: &str, alpn: &'static
     if alpn != b"h2" {
         return Ok(ask_on(stream, host, path).await);
     }
-    let (mut sender, connection) = hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
+    let (mut sender, connection) =
+        hyper::client::conn::http2::handshake(TokioExecutor::new(), TokioIo::new(stream)).await.unwrap();
     spawn(connection);
     let request = Request::get(format!("https://{host}{path}")).body(Full::<Bytes>::default()).unwrap();
     Ok(Answer::of(sender.send_request(request).await.unwrap()).await)
@@ -302,7 +326,8 @@ pub struct Load {
 
 impl Load {
     pub fn start(address: SocketAddr, host: &str, clients: usize) -> Self {
-        let (answered, failed, stop) = (Arc::<AtomicU64>::default(), Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicBool>::default());
+        let (answered, failed, stop) =
+            (Arc::<AtomicU64>::default(), Arc::<Mutex<Vec<String>>>::default(), Arc::<AtomicBool>::default());
         let clients = (0..clients)
             .map(|_| spawn(client(address, host.to_owned(), answered.clone(), failed.clone(), stop.clone())))
             .collect();
@@ -326,7 +351,13 @@ impl Load {
     }
 }
 
-async fn client(address: SocketAddr, host: String, answered: Arc<AtomicU64>, failed: Arc<Mutex<Vec<String>>>, stop: Arc<AtomicBool>) {
+async fn client(
+    address: SocketAddr,
+    host: String,
+    answered: Arc<AtomicU64>,
+    failed: Arc<Mutex<Vec<String>>>,
+    stop: Arc<AtomicBool>,
+) {
     let mut kept = None;
     while !stop.load(Ordering::Relaxed) {
         match once(address, &host, &mut kept).await {
@@ -349,7 +380,8 @@ async fn once(address: SocketAddr, host: &str, kept: &mut Option<Sender>) -> Res
         Some(sender) => sender,
         None => {
             let stream = TcpStream::connect(address).await.map_err(|error| format!("connect: {error}"))?;
-            let (sender, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
+            let (sender, connection) =
+                hyper::client::conn::http1::handshake(TokioIo::new(stream)).await.map_err(|error| error.to_string())?;
             spawn(connection);
             sender
         }
