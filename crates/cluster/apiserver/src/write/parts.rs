@@ -1,0 +1,272 @@
+//! The decisions of a write, as functions of values: what a client may change, what is
+//! the server's own, which rules every object's metadata follows. Nothing here reads or
+//! writes the store.
+
+use http::StatusCode;
+use schema::{apply, patch, validate};
+use serde_json::{Map, Value, json};
+
+use crate::{registry::Resource, request::Info, status::Failure};
+
+pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
+    value[name].as_str().unwrap_or_default()
+}
+
+pub(super) fn finalizers(object: &Value) -> Vec<String> {
+    object["metadata"]["finalizers"]
+        .as_array()
+        .into_iter()
+        .flatten()
+        .filter_map(Value::as_str)
+        .map(str::to_owned)
+        .collect()
+}
+
+pub(super) fn changed_meanwhile(resource: &Resource, name: &str) -> Failure {
+    Failure::conflict(
+        resource,
+        name,
+        "the object has been modified; please apply your changes to the latest version and try again",
+    )
+}
+
+pub(super) fn patch_failure(resource: &Resource, name: &str, error: patch::Error) -> Failure {
+    match error {
+        patch::Error::Malformed(message) => Failure::bad_request(message),
+        patch::Error::Operation { source } => Failure::new(
+            StatusCode::UNPROCESSABLE_ENTITY,
+            "Invalid",
+            format!(
+                "the server rejected our request due to an error in our request: {} {name:?}: {source}",
+                resource.qualified()
+            ),
+        ),
+    }
+}
+
+pub(super) fn apply_conflict(resource: &Resource, name: &str, conflicts: &[apply::Conflict]) -> Failure {
+    let list: Vec<String> =
+        conflicts.iter().map(|conflict| format!("conflict with {}: {}", conflict.owner, conflict.field)).collect();
+    let message = if list.len() == 1 {
+        format!("Apply failed with 1 conflict: {}", list[0])
+    } else {
+        format!("Apply failed with {} conflicts: {}", list.len(), list.join("\n- "))
+    };
+    let causes: Vec<Value> = conflicts
+        .iter()
+        .map(|conflict| json!({"reason": "FieldManagerConflict", "message": format!("conflict with {}", conflict.owner), "field": conflict.field}))
+        .collect();
+    Failure {
+        details: json!({"name": name, "group": resource.gvk.group, "kind": resource.plural, "causes": causes}),
+        ..Failure::new(StatusCode::CONFLICT, "Conflict", message)
+    }
+}
+
+/// Gives an object without a name one from `generateName`; returns whether it did.
+pub(super) fn name_it(resource: &Resource, object: &mut Value) -> Result<bool, Failure> {
+    if !text(&object["metadata"], "name").is_empty() {
+        return Ok(false);
+    }
+    let prefix: String = text(&object["metadata"], "generateName").chars().take(58).collect();
+    if prefix.is_empty() {
+        let cause = validate::Cause::required("metadata.name", "name or generateName is required");
+        return Err(Failure::invalid(resource, "", &[cause]));
+    }
+    object["metadata"]["name"] = format!("{prefix}{}", random_suffix()).into();
+    Ok(true)
+}
+
+/// Five characters that neither form words nor are mistaken for each other.
+pub(super) fn random_suffix() -> String {
+    const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
+    uuid::Uuid::new_v4().as_bytes()[..5].iter().map(|byte| ALPHABET[*byte as usize % ALPHABET.len()] as char).collect()
+}
+
+pub(super) fn prepare_new(resource: &Resource, object: &mut Value, now: &str) {
+    if resource.has_status()
+        && let Some(map) = object.as_object_mut()
+    {
+        map.remove("status");
+    }
+    if let Some(metadata) = object["metadata"].as_object_mut() {
+        for name in [
+            "resourceVersion",
+            "deletionTimestamp",
+            "deletionGracePeriodSeconds",
+            "selfLink",
+            "managedFields",
+            "generation",
+        ] {
+            metadata.remove(name);
+        }
+        metadata.insert("uid".into(), uuid::Uuid::new_v4().to_string().into());
+        metadata.insert("creationTimestamp".into(), now.into());
+        if resource.generation {
+            metadata.insert("generation".into(), 1.into());
+        }
+        metadata.retain(|_, value| !value.is_null());
+    }
+}
+
+pub(super) fn metadata_rules(object: &Value, new: bool) -> Vec<validate::Cause> {
+    let metadata = &object["metadata"];
+    let mut causes = Vec::new();
+    let name = text(metadata, "name");
+    // RBAC names may hold ':'; all may be path segments.
+    let segment = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '%']) && name.len() <= 253;
+    let rbac = text(object, "apiVersion").starts_with("rbac.");
+    if new && !(if rbac { segment } else { base::names::is_dns_subdomain(name) }) {
+        causes.push(validate::Cause::invalid("metadata.name", &metadata["name"], "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"));
+    }
+    for (key, value) in metadata["labels"].as_object().into_iter().flatten() {
+        if !schema::selector::is_label_key(key) {
+            causes.push(validate::Cause::invalid("metadata.labels", &key.clone().into(), "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"));
+        }
+        if !value.as_str().is_some_and(schema::selector::is_label_value) {
+            causes.push(validate::Cause::invalid("metadata.labels", value, "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"));
+        }
+    }
+    let total: usize = metadata["annotations"]
+        .as_object()
+        .into_iter()
+        .flatten()
+        .map(|(key, value)| key.len() + value.as_str().map_or(0, str::len))
+        .sum();
+    if total > 256 * 1024 {
+        causes.push(validate::Cause {
+            reason: "FieldValueTooLong",
+            message: "Too long: may not be more than 262144 bytes".into(),
+            field: "metadata.annotations".into(),
+        });
+    }
+    for (index, owner) in metadata["ownerReferences"].as_array().into_iter().flatten().enumerate() {
+        for field in ["apiVersion", "kind", "name", "uid"] {
+            if text(owner, field).is_empty() {
+                causes.push(validate::Cause::required(format!("metadata.ownerReferences[{index}].{field}"), ""));
+            }
+        }
+    }
+    causes
+}
+
+/// Of an apply configuration, the part that the addressed resource takes.
+pub(super) fn part_of(resource: &Resource, info: &Info, mut config: Value) -> Value {
+    if let Some(map) = config.as_object_mut() {
+        if info.subresource == "status" {
+            map.retain(|name, _| matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
+        } else if resource.has_status() {
+            map.remove("status");
+        }
+    }
+    if let Some(metadata) = config["metadata"].as_object_mut() {
+        metadata.remove("managedFields");
+    }
+    config
+}
+
+/// Puts together what a write to this (sub)resource may change and what it leaves as it was.
+pub(super) fn merge_parts(resource: &Resource, info: &Info, old: &Value, mut new: Value) -> Value {
+    match info.subresource.as_str() {
+        "status" => {
+            let mut merged = old.clone();
+            merged["status"] = new["status"].take();
+            merged["metadata"]["managedFields"] = new["metadata"]["managedFields"].take();
+            if merged["status"].is_null() {
+                merged.as_object_mut().map(|map| map.remove("status"));
+            }
+            merged
+        }
+        "finalize" => {
+            let mut merged = old.clone();
+            merged["spec"]["finalizers"] = new["spec"]["finalizers"].take();
+            if merged["spec"]["finalizers"].is_null() {
+                merged["spec"]["finalizers"] = json!([]);
+            }
+            merged
+        }
+        _ => {
+            if resource.has_status() {
+                match old.get("status") {
+                    Some(status) => new["status"] = status.clone(),
+                    None => drop(new.as_object_mut().and_then(|map| map.remove("status"))),
+                }
+            }
+            if resource.plural == "namespaces" && resource.gvk.group.is_empty() {
+                new["spec"] = old["spec"].clone();
+            }
+            new
+        }
+    }
+}
+
+/// What a client can never change of an object's metadata.
+pub(super) fn keep_identity(old: &Value, new: &mut Value) -> Result<(), Failure> {
+    let uid = text(&new["metadata"], "uid");
+    if !uid.is_empty() && uid != text(&old["metadata"], "uid") {
+        return Err(Failure::new(
+            StatusCode::CONFLICT,
+            "Conflict",
+            format!(
+                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
+                text(&old["metadata"], "uid")
+            ),
+        ));
+    }
+    let Some(metadata) = new["metadata"].as_object_mut() else { return Ok(()) };
+    for name in [
+        "uid",
+        "creationTimestamp",
+        "deletionTimestamp",
+        "deletionGracePeriodSeconds",
+        "generation",
+        "resourceVersion",
+        "selfLink",
+    ] {
+        match old["metadata"].get(name) {
+            Some(value) => metadata.insert(name.to_owned(), value.clone()),
+            None => metadata.remove(name),
+        };
+    }
+    Ok(())
+}
+
+pub(super) fn spec_changed(old: &Value, new: &Value) -> bool {
+    let without = |value: &Value| -> Map<String, Value> {
+        value
+            .as_object()
+            .into_iter()
+            .flatten()
+            .filter(|(name, _)| !matches!(name.as_str(), "metadata" | "status"))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect()
+    };
+    without(old) != without(new)
+}
+
+/// Returns whether nothing changed but the times of ownership.
+pub(super) fn same(old: &Value, new: &Value) -> bool {
+    let timeless = |value: &Value| {
+        let mut value = value.clone();
+        for owner in value["metadata"]["managedFields"].as_array_mut().into_iter().flatten() {
+            owner.as_object_mut().map(|owner| owner.remove("time"));
+        }
+        value
+    };
+    old == new || timeless(old) == timeless(new)
+}
+
+/// Returns a stored object as the version that is asked for shows it.
+pub(crate) fn at_version(resource: &Resource, mut object: Value) -> Value {
+    let wanted = resource.gvk.api_version();
+    if object["apiVersion"] != wanted.as_str() {
+        object["apiVersion"] = wanted.into();
+    }
+    object
+}
+
+pub(super) fn to_storage(resource: &Resource, mut object: Value) -> Value {
+    if resource.storage.version != resource.gvk.version {
+        object["apiVersion"] = format!("{}/{}", resource.gvk.group, resource.storage.version).into();
+    }
+    object
+}
