@@ -46,7 +46,12 @@ impl Browser {
             &format!("--window-size={width},{height}"),
             "--hide-scrollbars",
         ];
-        let wish = json!({"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:loggingPrefs": {"browser": "ALL"}, "goog:chromeOptions": {"args": arguments}}}});
+        let mut options = json!({"args": arguments});
+        if width < 500 {
+            // A window cannot be that narrow; a phone can.
+            options["mobileEmulation"] = json!({"deviceMetrics": {"width": width, "height": height, "pixelRatio": 1}});
+        }
+        let wish = json!({"capabilities": {"alwaysMatch": {"browserName": "chrome", "goog:loggingPrefs": {"browser": "ALL"}, "goog:chromeOptions": options}}});
         let answer = browser.ask("POST", "/session", &wish);
         browser.session = format!("/session/{}", answer["sessionId"].as_str().unwrap());
         browser

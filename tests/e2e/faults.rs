@@ -157,3 +157,30 @@ fn a_push_without_permission_is_refused() {
     assert_ne!(ran.code, 0);
     assert!(ran.err.contains("may not") || ran.err.contains("403") || ran.err.contains("permission"), "{}", ran.err);
 }
+
+#[test]
+fn a_data_folder_removed_by_hand_leaves_nothing_that_down_does_not_end() {
+    let world = World::new();
+    let untouched = traces(&world.data);
+    world.up();
+    std::fs::remove_dir_all(&world.data).unwrap();
+    world.ok(&["down", "--purge", "--yes"]);
+    assert_eq!(traces(&world.data), untouched);
+    world.up();
+    assert_eq!(world.gateway("shop.dev.localhost", "/health/ready").0, 200, "and a new start works");
+}
+
+#[test]
+fn a_full_disk_is_said_and_nothing_is_left() {
+    let world = World::new();
+    std::fs::create_dir_all(&world.data).unwrap();
+    let data = world.data.display().to_string();
+    world.program("mount", &["-t", "tmpfs", "-o", "size=8m,mode=700", "tmpfs", &data], &world.home);
+    let ran = world.try_up(&[]);
+    let status = world.roadstead(&["status"]);
+    world.roadstead(&["down"]);
+    world.program("umount", &["-l", &data], &world.home);
+    assert_eq!(ran.code, 1);
+    assert!(ran.err.contains("No space left"), "{}", ran.err);
+    assert_eq!(status.code, 1, "nothing runs");
+}

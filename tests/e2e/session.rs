@@ -72,3 +72,22 @@ fn session(world: &World, isolation: &str) {
     assert_eq!(traces(&world.data), before, "nothing of it is left on the machine");
     assert!(!world.data.exists());
 }
+
+#[test]
+fn the_tour_of_the_readme_works_as_it_is_written() {
+    let world = World::new();
+    world.up();
+    let readme = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/../../README.md")).unwrap();
+    let tour = readme.split("## A tour").nth(1).unwrap().split("```").nth(1).unwrap();
+    let commands: Vec<String> = tour
+        .lines()
+        .filter_map(|line| line.strip_prefix("$ "))
+        // The first line sets what this world has set already.
+        .filter(|line| !line.starts_with("export"))
+        .map(|line| line.replace("8443", &world.gateway_port().to_string()))
+        .collect();
+    assert!(commands.len() > 8, "{commands:?}");
+    let ran = world.shell(&commands.join("\n"), &world.home);
+    assert_eq!(ran.code, 0, "{}\n{}\n{}", ran.out, ran.err, world.log());
+    assert!(ran.out.contains("\"ready\""), "{}", ran.out);
+}

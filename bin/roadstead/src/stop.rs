@@ -20,8 +20,7 @@ const GRACE: Duration = Duration::from_secs(30);
 /// Stops what runs; with `--purge` removes the data as well.
 pub(crate) async fn run(paths: &Paths, options: &Down) -> anyhow::Result<()> {
     if !paths.root().exists() {
-        output::note(&format!("nothing runs on {}, and there is no data", paths.root().display()));
-        return Ok(());
+        return orphaned(paths).await;
     }
     if options.purge {
         output::note(&format!("this stops everything and removes {}:", paths.root().display()));
@@ -59,6 +58,47 @@ pub(crate) async fn run(paths: &Paths, options: &Down) -> anyhow::Result<()> {
         output::note("stopped; the data stays, 'roadstead up' goes on with it");
     }
     Ok(())
+}
+
+/// Ends what still runs of a data folder that somebody removed by hand.
+async fn orphaned(paths: &Paths) -> anyhow::Result<()> {
+    let found = processes(paths);
+    for pid in &found {
+        if let Err(error) = nix::sys::signal::kill(*pid, Signal::SIGTERM) {
+            output::note(&format!("process {pid} was not told to end: {error}"));
+        }
+    }
+    let deadline = clock::instant() + GRACE;
+    while processes(paths).iter().any(|pid| found.contains(pid)) && clock::instant() < deadline {
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+    let node = paths.node();
+    tokio::task::spawn_blocking(move || node::purge(&node)).await.context("the clean-up broke off")??;
+    if paths.root().exists() {
+        // The platform wrote its last words into the folder that was gone.
+        std::fs::remove_dir_all(paths.root())
+            .with_context(|| format!("failed to remove {}", paths.root().display()))?;
+    }
+    let what = if found.is_empty() { "nothing ran" } else { "what still ran is stopped" };
+    output::note(&format!("{what} on {}, and there is no data", paths.root().display()));
+    Ok(())
+}
+
+/// Returns the platform's and gateway's processes that name this folder.
+fn processes(paths: &Paths) -> Vec<Pid> {
+    let root = paths.root().display().to_string();
+    let entries = std::fs::read_dir("/proc").into_iter().flatten().flatten();
+    entries
+        .filter_map(|entry| {
+            let pid: i32 = entry.file_name().to_str()?.parse().ok()?;
+            let arguments = std::fs::read(entry.path().join("cmdline")).ok()?;
+            let arguments: Vec<String> =
+                arguments.split(|byte| *byte == 0).map(|part| String::from_utf8_lossy(part).into_owned()).collect();
+            let ours =
+                arguments.get(1).is_some_and(|verb| verb == "up" || verb == "proxy") && arguments.contains(&root);
+            ours.then(|| Pid::from_raw(pid))
+        })
+        .collect()
 }
 
 /// Stops workloads, then the gateway.

@@ -54,7 +54,7 @@ async fn services_are_made_shown_scaled_and_deleted_by_forms() {
     let shown = page(&world, &cookie, "/services/development/orders?done=created").await;
     assert_eq!(shown.status, 200);
     for wanted in
-        ["roadstead get orders", "git clone https://localhost:8444/git/orders.git", "Progressing", "popovertarget"]
+        ["roadstead get orders", "roadstead repo clone orders", "Progressing", "popovertarget"]
     {
         assert!(shown.body.contains(wanted), "{wanted}");
     }
