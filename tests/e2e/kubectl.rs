@@ -82,6 +82,17 @@ fn every_verb_works_on_built_in_and_custom_kinds() {
     ] {
         world.kubectl(&["get", kind, "-A"]);
     }
+    // These come in the binary form, not as JSON.
+    let space = crate::world::random_name();
+    world.kubectl(&["create", "namespace", &space]);
+    world.kubectl(&["create", "configmap", "made", "-n", &space, "--from-literal=a=1"]);
+    assert_eq!(world.kubectl(&["get", "configmap", "made", "-n", &space, "-o", "jsonpath={.data.a}"]), "1");
+    world.kubectl(&["create", "deployment", "made", "-n", &space, "--image=registry.cluster.local/sample:0.1.0"]);
+    assert_eq!(world.kubectl(&["get", "deployment", "made", "-n", &space, "-o", "jsonpath={.spec.replicas}"]), "1");
+    assert!(world.kubectl(&["auth", "whoami"]).contains("Username"));
+    assert_eq!(world.kubectl(&["create", "token", "default", "-n", "default"]).trim().split('.').count(), 3);
+    world.kubectl(&["delete", "deployment/made", "configmap/made", "-n", &space]);
+    world.kubectl(&["delete", "namespace", &space]);
     world.kubectl(&["delete", "-f", "web.yaml"]);
     world.until("the route is gone", || world.gateway("web.dev.localhost", "/health/ready").0 != 200);
 }

@@ -1,6 +1,8 @@
 //! Takes the facts of Kubernetes' built-in types (fields, types, list and patch
 //! strategies; not the prose) from the published OpenAPI of the pinned module and
-//! writes them as one compact table.
+//! writes them as one compact table; [`wire`] makes the one of their binary form.
+
+mod wire;
 
 use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, process::Command};
 
@@ -10,6 +12,7 @@ use serde_json::Value;
 /// The module that the facts come from.
 const MODULE: &str = "k8s.io/kubernetes@v1.36.3";
 const OUTPUT: &str = "crates/kube/schema/src/kubernetes.types";
+const WIRE_OUTPUT: &str = "crates/kube/schema/src/kubernetes.wire";
 
 /// Packages whose types are kept.
 const PACKAGES: &[&str] = &[
@@ -37,39 +40,45 @@ const PACKAGES: &[&str] = &[
     "io.k8s.apimachinery.pkg.util.intstr.",
 ];
 
-/// What to do with the table.
+/// What to do with the tables.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Mode {
-    /// Write it anew.
+    /// Write them anew.
     Write,
-    /// Say whether the committed one is current.
+    /// Say whether the committed ones are current.
     Check,
 }
 
-/// Makes the table.
+/// Makes the tables.
 pub(crate) fn run(mode: Mode) -> anyhow::Result<()> {
-    let text = table(&openapi()?)?;
-    if mode == Mode::Check {
-        let committed = std::fs::read_to_string(OUTPUT).with_context(|| format!("failed to read {OUTPUT}"))?;
-        if committed != text {
-            bail!("{OUTPUT} is stale: run `cargo xtask codegen`");
+    for (output, text) in [(OUTPUT, table(&openapi()?)?), (WIRE_OUTPUT, wire::table()?)] {
+        if mode == Mode::Write {
+            std::fs::write(output, text).with_context(|| format!("failed to write {output}"))?;
+            continue;
         }
-        return Ok(());
+        let committed = std::fs::read_to_string(output).with_context(|| format!("failed to read {output}"))?;
+        if committed != text {
+            bail!("{output} is stale: run `cargo xtask codegen`");
+        }
     }
-    std::fs::write(OUTPUT, text).with_context(|| format!("failed to write {OUTPUT}"))
+    Ok(())
+}
+
+/// Returns the folder of a module, fetched if it is not there.
+fn module(name: &str) -> anyhow::Result<PathBuf> {
+    let output = Command::new("go")
+        .args(["mod", "download", "-json", name])
+        .output()
+        .context("failed to start go, which fetches the Kubernetes modules: install Go 1.26")?;
+    if !output.status.success() {
+        bail!("go mod download {name} failed: {}", String::from_utf8_lossy(&output.stdout));
+    }
+    let module: Value = serde_json::from_slice(&output.stdout).context("failed to read go's answer")?;
+    Ok(PathBuf::from(module["Dir"].as_str().context("go's answer names no folder")?))
 }
 
 fn openapi() -> anyhow::Result<Value> {
-    let output = Command::new("go")
-        .args(["mod", "download", "-json", MODULE])
-        .output()
-        .context("failed to start go, which fetches the Kubernetes module: install Go 1.26")?;
-    if !output.status.success() {
-        bail!("go mod download {MODULE} failed: {}", String::from_utf8_lossy(&output.stdout));
-    }
-    let module: Value = serde_json::from_slice(&output.stdout).context("failed to read go's answer")?;
-    let dir = PathBuf::from(module["Dir"].as_str().context("go's answer names no folder")?);
-    let file = dir.join("api/openapi-spec/swagger.json");
+    let file = module(MODULE)?.join("api/openapi-spec/swagger.json");
     let text = std::fs::read(&file).with_context(|| format!("failed to read {}", file.display()))?;
     serde_json::from_slice(&text).context("failed to parse the published OpenAPI")
 }
@@ -113,7 +122,9 @@ fn kind(schema: &Value, definitions: &serde_json::Map<String, Value>) -> anyhow:
             return Ok(format!("@{name}"));
         }
         return match name.rsplit('.').next() {
-            Some("JSON" | "JSONSchemaPropsOrBool" | "JSONSchemaPropsOrArray" | "JSONSchemaPropsOrStringArray") => Ok("a".into()),
+            Some("JSON" | "JSONSchemaPropsOrBool" | "JSONSchemaPropsOrArray" | "JSONSchemaPropsOrStringArray") => {
+                Ok("a".into())
+            }
             _ => kind(target, definitions),
         };
     }

@@ -31,6 +31,9 @@ use crate::{
 /// The largest body that is read, in bytes (kube-apiserver's limit).
 const MAX_BODY: usize = 3 << 20;
 
+/// The bodies that are read for every kind.
+const TEXT_TYPES: &str = "application/json, application/yaml";
+
 /// What a server needs.
 pub struct Config {
     /// Where objects lie.
@@ -232,6 +235,14 @@ impl Server {
             }
             let body = read_body(headers, body).await?;
             return Ok(respond(StatusCode::CREATED, self.review(review, user, info, body)?.to_string()));
+        }
+        // Custom kinds have no binary form; a `Scale` and the options of a delete have, whatever they are for.
+        if resource.custom
+            && matches!(info.verb, "create" | "update")
+            && info.subresource != "scale"
+            && media_type(headers) == schema::wire::MEDIA_TYPE
+        {
+            return Err(Failure::unsupported_media(schema::wire::MEDIA_TYPE, TEXT_TYPES));
         }
         let form = form_of(headers, query)?;
         let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
@@ -652,6 +663,8 @@ async fn read_body(headers: &HeaderMap, body: Body) -> Result<Value, Failure> {
         | "application/merge-patch+json"
         | "application/strategic-merge-patch+json" => serde_json::from_slice(&bytes)
             .map_err(|error| Failure::bad_request(format!("couldn't get version/kind; json parse error: {error}"))),
-        other => Err(Failure::unsupported_media(other, "application/json, application/yaml")),
+        schema::wire::MEDIA_TYPE => schema::wire::decode(&bytes)
+            .map_err(|error| Failure::bad_request(format!("couldn't read the protobuf body: {error}"))),
+        other => Err(Failure::unsupported_media(other, &format!("{TEXT_TYPES}, {}", schema::wire::MEDIA_TYPE))),
     }
 }

@@ -14,3 +14,4 @@ pub mod openapi;
 pub mod patch;
 pub mod selector;
 pub mod validate;
+pub mod wire;
