@@ -121,7 +121,7 @@ fn a_broken_push_changes_and_prunes_nothing_and_says_why() {
     });
     assert_eq!(pods(), before, "a render that fails prunes nothing");
     assert_eq!(world.gateway(&format!("{name}.dev.localhost"), "/health/ready").0, 200);
-    let mended = world.shell("git revert -q --no-edit HEAD && git push -q", &clone);
+    let mended = world.shell("git revert --no-edit HEAD && git push -q", &clone);
     assert_eq!(mended.code, 0, "{}", mended.err);
     world.ok(&["wait", &name, "--synced", "--healthy"]);
 }

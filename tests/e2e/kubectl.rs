@@ -45,6 +45,10 @@ fn every_verb_works_on_built_in_and_custom_kinds() {
     assert!(bad.code == 1 && bad.err.contains("spec.size"), "{}", bad.err);
     world.kubectl(&["delete", "bt", "b"]);
 
+    write("quota.yaml", "apiVersion: nowhere.example/v1\nkind: Nothing\nmetadata: {name: q, namespace: default}\n");
+    let unknown = world.run(&crate::world::which("kubectl"), &["apply", "-f", "quota.yaml"], &world.home);
+    assert!(unknown.code == 1 && unknown.err.contains("no matches for kind"), "{}", unknown.err);
+
     write("web.yaml", WEB);
     world.kubectl(&["apply", "-f", "web.yaml"]);
     world.kubectl(&["rollout", "status", "deploy/web", "--timeout=60s"]);

@@ -170,6 +170,24 @@ fn resources(registry: &Registry, group: &str, version: &str) -> Result<Value, F
     Ok(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list}))
 }
 
+/// Media type of the OpenAPI v2 document.
+pub(crate) const OPENAPI_V2: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+
+/// Returns the OpenAPI v2 document, as protobuf.
+///
+/// Kinds are described in v3 alone. kubectl asks for v2 when v3 does not know a kind; this document describes
+/// none either, so that it goes on to discovery and says that the kind is not served.
+pub(crate) fn openapi_v2() -> Vec<u8> {
+    let field = |tag: u8, bytes: &[u8]| {
+        let mut out = vec![tag, bytes.len() as u8];
+        out.extend_from_slice(bytes);
+        out
+    };
+    let info = [field(0x0a, b"Kubernetes"), field(0x12, VERSION.2.as_bytes())].concat();
+    // swagger, info, paths: fields 1, 2 and 8.
+    [field(0x0a, b"2.0"), field(0x12, &info), field(0x42, b"")].concat()
+}
+
 /// The OpenAPI v3 documents, one for each group and version, by the path of their index entry.
 pub(crate) struct Documents {
     documents: BTreeMap<String, (String, String)>,

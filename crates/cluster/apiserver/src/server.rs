@@ -367,6 +367,11 @@ impl Server {
                     .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
                 Ok(response)
             }
+            "/openapi/v2" => {
+                let mut response = Response::new(Body::from(discovery::openapi_v2()));
+                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(discovery::OPENAPI_V2));
+                Ok(response)
+            }
             "/openapi/v3" => Ok(respond(StatusCode::OK, served.documents.index().to_string())),
             _ => {
                 let document = trimmed.strip_prefix("/openapi/v3/").and_then(|path| served.documents.get(path));

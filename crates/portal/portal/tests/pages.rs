@@ -53,9 +53,7 @@ async fn services_are_made_shown_scaled_and_deleted_by_forms() {
     );
     let shown = page(&world, &cookie, "/services/development/orders?done=created").await;
     assert_eq!(shown.status, 200);
-    for wanted in
-        ["roadstead get orders", "roadstead repo clone orders", "Progressing", "popovertarget"]
-    {
+    for wanted in ["roadstead get orders", "roadstead repo clone orders", "Progressing", "popovertarget"] {
         assert!(shown.body.contains(wanted), "{wanted}");
     }
     assert!(page(&world, &cookie, "/").await.body.contains("/services/development/orders"));
