@@ -171,7 +171,7 @@ fn resources(registry: &Registry, group: &str, version: &str) -> Result<Value, F
 }
 
 /// Media type of the OpenAPI v2 document.
-pub(crate) const OPENAPI_V2: &str = "application/com.github.proto-openapi.spec.v2@v1.0+protobuf";
+pub(crate) const OPENAPI_V2: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
 
 /// Returns the OpenAPI v2 document, as protobuf.
 ///
