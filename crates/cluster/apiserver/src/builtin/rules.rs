@@ -189,6 +189,17 @@ pub(super) fn service(value: &Value, old: Option<&Value>, causes: &mut Vec<Cause
         causes.push(Cause::invalid("metadata.name", name, "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"));
     }
     one_of(&spec["type"], "spec.type", &["ClusterIP", "ExternalName"], causes);
+    // What is not acted on is refused, so that nobody relies on it.
+    one_of(&spec["sessionAffinity"], "spec.sessionAffinity", &["None"], causes);
+    one_of(&spec["internalTrafficPolicy"], "spec.internalTrafficPolicy", &["Cluster"], causes);
+    for name in
+        ["externalIPs", "loadBalancerIP", "loadBalancerClass", "loadBalancerSourceRanges", "trafficDistribution"]
+    {
+        let given = &spec[name];
+        if !given.is_null() && given != &json!([]) && given != "" {
+            causes.push(Cause::forbidden(format!("spec.{name}"), "is not acted on by this cluster"));
+        }
+    }
     let external = spec["type"] == "ExternalName";
     if external && text(spec, "externalName").is_empty() {
         causes.push(Cause::required("spec.externalName", ""));
@@ -365,6 +376,26 @@ mod tests {
             fields(pod, &json!({"spec": {"containers": [{"name": "a", "image": "1", "args": ["x"]}]}}), Some(&old)),
             ["spec"]
         );
+    }
+
+    #[test]
+    fn what_a_service_cannot_have_is_refused_by_name() {
+        let of = |name: &str, given: Value| {
+            let mut value = json!({"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}});
+            value["spec"][name] = given;
+            fields(service, &value, None)
+        };
+        assert!(of("sessionAffinity", json!("None")).is_empty() && of("externalIPs", json!([])).is_empty());
+        for (name, given) in [
+            ("type", json!("NodePort")),
+            ("sessionAffinity", json!("ClientIP")),
+            ("internalTrafficPolicy", json!("Local")),
+            ("externalIPs", json!(["10.0.0.1"])),
+            ("loadBalancerIP", json!("10.0.0.1")),
+            ("trafficDistribution", json!("PreferClose")),
+        ] {
+            assert_eq!(of(name, given), [format!("spec.{name}")]);
+        }
     }
 
     #[test]
