@@ -187,6 +187,7 @@ async fn exchange(
     let order = (0..all.endpoints.len()).map(|step| (start + step) % all.endpoints.len());
     let (good, bad): (Vec<_>, Vec<_>) =
         if all.endpoints.len() == 1 { (vec![0], Vec::new()) } else { order.partition(|at| !shuns(at)) };
+    let mut broken = false;
     for at in good.into_iter().chain(bad).take(MOST_TRIES) {
         let mut wanted = Wanted::Any;
         loop {
@@ -194,24 +195,28 @@ async fn exchange(
                 worker.shared.count_retry();
                 break;
             };
-            let spare = (lease.reused && replayable).then(|| copy(&request));
+            let spare = replayable.then(|| copy(&request));
             match lease.sender.try_send_request(request).await {
                 Ok(response) => return Ok(answered(worker, lease, response, upgrade)),
                 Err(mut failure) => {
-                    // An idle connection that its endpoint had closed: nothing reached it, or what did may be said twice.
-                    let again = failure.take_message().or(spare);
-                    let Some(again) = again.filter(|_| lease.reused || wanted == Wanted::Any) else {
+                    // Nothing of it reached the endpoint, or what did may be said twice.
+                    let Some(again) = failure.take_message().or(spare) else {
                         tracing::debug!(error = %failure.error(), "an endpoint broke an exchange off");
                         return Err(Why::Broken(service()));
                     };
                     worker.shared.count_retry();
                     request = again;
+                    if wanted == Wanted::New {
+                        // A connection that was just made broke too: this endpoint is going.
+                        broken = true;
+                        break;
+                    }
                     wanted = Wanted::New;
                 }
             }
         }
     }
-    Err(Why::Unreachable(service()))
+    Err(if broken { Why::Broken(service()) } else { Why::Unreachable(service()) })
 }
 
 /// Returns the same request once more; only for those without a body.

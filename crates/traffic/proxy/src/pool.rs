@@ -36,8 +36,6 @@ pub(crate) struct Pool {
 /// A connection in use.
 pub(crate) struct Lease {
     pub(crate) sender: SendRequest<Sent>,
-    /// Whether it has carried a request before.
-    pub(crate) reused: bool,
     address: SocketAddr,
     pool: Rc<Pool>,
 }
@@ -76,10 +74,10 @@ impl Pool {
         if wanted == Wanted::Any
             && let Some(sender) = self.idle(address)
         {
-            return Ok(Lease { sender, reused: true, address, pool: self.clone() });
+            return Ok(Lease { sender, address, pool: self.clone() });
         }
         match timeout(within, connect(address)).await.unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into())) {
-            Ok(sender) => Ok(Lease { sender, reused: false, address, pool: self.clone() }),
+            Ok(sender) => Ok(Lease { sender, address, pool: self.clone() }),
             Err(error) => {
                 self.shunned.borrow_mut().insert(address, base::clock::instant());
                 Err(error)
