@@ -184,3 +184,18 @@ fn a_full_disk_is_said_and_nothing_is_left() {
     assert!(ran.err.contains("No space left"), "{}", ran.err);
     assert_eq!(status.code, 1, "nothing runs");
 }
+
+#[test]
+fn ctrl_c_stops_everything_in_order_and_keeps_the_data() {
+    let world = World::new();
+    let untouched = traces(&world.data);
+    let mut foreground = world.foreground();
+    world.until("the sample answers", || world.gateway("shop.dev.localhost", "/health/ready").0 == 200);
+    let commit = world.service("shop")["commit"].clone();
+    world.program("kill", &["-INT", &foreground.id().to_string()], &world.home);
+    assert!(foreground.wait().unwrap().success());
+    assert_eq!(traces(&world.data), untouched, "no process, mount, link or control group is left");
+    world.up();
+    assert_eq!(world.service("shop")["commit"], commit, "the data is kept");
+    assert_eq!(world.gateway("shop.dev.localhost", "/health/ready").0, 200);
+}

@@ -66,6 +66,9 @@ fn session(world: &World, isolation: &str) {
     assert!(!world.ok(&["get"]).contains(&name));
     assert!(!world.kubectl(&["get", "pods", "-A"]).contains(&name));
 
+    for theirs in [".kube", ".gitconfig", ".config/git"] {
+        assert!(!world.home.join(theirs).exists(), "{theirs} is the user's own");
+    }
     world.ok(&["down"]);
     assert_eq!(world.roadstead(&["status"]).code, 1);
     world.ok(&["down", "--purge", "--yes"]);

@@ -3,7 +3,7 @@
 use std::{
     net::TcpListener,
     path::{Path, PathBuf},
-    process::{Command, Output, Stdio},
+    process::{Child, Command, Output, Stdio},
     time::{Duration, Instant},
 };
 
@@ -51,22 +51,26 @@ impl World {
     }
 
     pub(crate) fn try_up(&self, more: &[&str]) -> Ran {
-        let ports = self.ports.map(|port| port.to_string());
-        let mut arguments = vec![
-            "up",
-            "--detach",
-            "--api-port",
-            &ports[0],
-            "--portal-port",
-            &ports[1],
-            "--https-port",
-            &ports[2],
-            "--gateway-port",
-            &ports[3],
-        ];
-        arguments.extend(self.arguments.iter().map(String::as_str));
-        arguments.extend(more);
-        self.roadstead(&arguments)
+        let arguments = self.up_arguments(&[&["--detach"], more].concat());
+        self.roadstead(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Starts the platform in the foreground and does not wait.
+    pub(crate) fn foreground(&self) -> Child {
+        let arguments = self.up_arguments(&[]);
+        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
+        let mut command = self.command(Path::new(env!("CARGO_BIN_EXE_roadstead")), &arguments, &self.home);
+        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+    }
+
+    fn up_arguments(&self, more: &[&str]) -> Vec<String> {
+        let mut arguments = vec!["up".to_owned()];
+        for (flag, port) in ["--api-port", "--portal-port", "--https-port", "--gateway-port"].iter().zip(self.ports) {
+            arguments.extend([(*flag).to_owned(), port.to_string()]);
+        }
+        arguments.extend(self.arguments.iter().cloned());
+        arguments.extend(more.iter().map(|&argument| argument.to_owned()));
+        arguments
     }
 
     pub(crate) fn gateway_port(&self) -> u16 {

@@ -4,6 +4,7 @@
 mod bench;
 mod codegen;
 mod peers;
+mod platform;
 mod run;
 mod seeds;
 mod test;

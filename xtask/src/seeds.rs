@@ -3,9 +3,9 @@
 
 use std::{collections::BTreeMap, fmt::Write as _, path::Path, process::Command};
 
-use anyhow::{Context, bail};
+use anyhow::Context;
 
-use crate::{peers, run::step};
+use crate::{peers, platform::Platform, run::step};
 
 const OUTPUT: &str = "docs/coverage.md";
 
@@ -67,7 +67,8 @@ const ENDPOINTS: &[(&str, &str, &str)] = &[
 pub(crate) fn run() -> anyhow::Result<()> {
     peers::run()?;
     step("release build", "cargo", &["build", "--release", "--package", "roadstead"])?;
-    let platform = Platform::start()?;
+    let binary = std::env::current_dir()?.join("target/release/roadstead");
+    let platform = Fed(Platform::start(&binary, "seeds")?);
     let mut rows: Vec<(String, String, String)> = Vec::new();
     let mut counts: BTreeMap<&'static str, usize> = BTreeMap::new();
     let mut files: Vec<_> = std::fs::read_dir("tests/seeds")?.flatten().map(|entry| entry.path()).collect();
@@ -106,46 +107,10 @@ pub(crate) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
-struct Platform {
-    data: std::path::PathBuf,
-    binary: std::path::PathBuf,
-    portal: String,
-}
+/// A platform that is fed.
+struct Fed(Platform);
 
-impl Platform {
-    fn start() -> anyhow::Result<Platform> {
-        let data = std::env::temp_dir().join(format!("roadstead-seeds-{}", std::process::id()));
-        let binary = std::env::current_dir()?.join("target/release/roadstead");
-        let held: Vec<_> = (0..4).map(|_| std::net::TcpListener::bind("127.0.0.1:0")).collect::<Result<_, _>>()?;
-        let ports: Vec<String> = held
-            .iter()
-            .map(|listener| Ok(listener.local_addr()?.port().to_string()))
-            .collect::<std::io::Result<_>>()?;
-        drop(held);
-        let platform = Platform { data, binary, portal: format!("http://127.0.0.1:{}", ports[1]) };
-        let flags = [
-            "up",
-            "--detach",
-            "--api-port",
-            &ports[0],
-            "--portal-port",
-            &ports[1],
-            "--https-port",
-            &ports[2],
-            "--gateway-port",
-            &ports[3],
-        ];
-        let status = Command::new(&platform.binary)
-            .args(flags)
-            .env("ROADSTEAD_DATA", &platform.data)
-            .stdout(std::process::Stdio::null())
-            .status()?;
-        if !status.success() {
-            bail!("the platform did not start");
-        }
-        Ok(platform)
-    }
-
+impl Fed {
     /// Applies each document of a file; returns what each is and what came of it.
     fn feed(&self, name: &str, text: &str) -> anyhow::Result<Vec<(String, String)>> {
         if let Some((_, outcome)) = OTHER.iter().find(|(prefix, _)| name.starts_with(prefix)) {
@@ -177,7 +142,7 @@ impl Platform {
     }
 
     fn apply(&self, document: &str, what: &str) -> anyhow::Result<String> {
-        let file = self.data.join("seed.yaml");
+        let file = self.0.data.join("seed.yaml");
         if let Some(namespace) = document.lines().find_map(|line| line.trim_start().strip_prefix("namespace: ")) {
             let object = format!("apiVersion: v1\nkind: Namespace\nmetadata: {{name: {}}}\n", namespace.trim());
             std::fs::write(&file, object)?;
@@ -208,13 +173,13 @@ impl Platform {
         Command::new("target/peers/kubectl")
             .args(["apply", "-f"])
             .arg(file)
-            .env("KUBECONFIG", self.data.join("kubeconfig"))
+            .env("KUBECONFIG", self.0.data.join("kubeconfig"))
             .output()
             .context("failed to run kubectl")
     }
 
     fn ask(&self, method: &str, path: &str, body: &str) -> anyhow::Result<String> {
-        let token = std::fs::read_to_string(self.data.join("token"))?;
+        let token = std::fs::read_to_string(self.0.data.join("token"))?;
         // The token is given on standard input, so that no process list shows it.
         let mut command = Command::new("curl");
         command.args(["-sS", "-o", "/dev/null", "-w", "%{http_code}", "-X", method, "-K", "-"]);
@@ -222,7 +187,7 @@ impl Platform {
             command.args(["-H", "Content-Type: application/json", "-d", body]);
         }
         let mut child = command
-            .arg(format!("{}{path}", self.portal))
+            .arg(format!("{}{path}", self.0.portal))
             .stdin(std::process::Stdio::piped())
             .stdout(std::process::Stdio::piped())
             .spawn()?;
@@ -234,18 +199,5 @@ impl Platform {
         drop(input);
         let code = String::from_utf8_lossy(&child.wait_with_output()?.stdout).into_owned();
         Ok(if code.starts_with('2') { format!("acted on: {code}") } else { format!("absent: {code}") })
-    }
-}
-
-impl Drop for Platform {
-    fn drop(&mut self) {
-        let purged = Command::new(&self.binary)
-            .args(["down", "--purge", "--yes"])
-            .env("ROADSTEAD_DATA", &self.data)
-            .stderr(std::process::Stdio::null())
-            .status();
-        if !purged.is_ok_and(|status| status.success()) {
-            eprintln!("the platform on {} could not be removed", self.data.display());
-        }
     }
 }
