@@ -66,7 +66,7 @@ fn session(world: &World, isolation: &str) {
     assert!(!world.ok(&["get"]).contains(&name));
     assert!(!world.kubectl(&["get", "pods", "-A"]).contains(&name));
 
-    for theirs in [".kube", ".gitconfig", ".config/git"] {
+    for theirs in [".kube/config", ".gitconfig", ".config/git"] {
         assert!(!world.home.join(theirs).exists(), "{theirs} is the user's own");
     }
     world.ok(&["down"]);
