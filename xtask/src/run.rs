@@ -13,11 +13,17 @@ pub(crate) fn step(title: &str, program: &str, args: &[&str]) -> anyhow::Result<
 pub(crate) fn step_with(title: &str, program: &str, args: &[&str], env: &[(&str, &str)]) -> anyhow::Result<()> {
     println!("== {title}: {program} {}", args.join(" "));
     let start = Instant::now();
-    let status = Command::new(program)
-        .args(args)
-        .envs(env.iter().copied())
-        .status()
-        .with_context(|| format!("failed to start {program}"))?;
+    let mut command = Command::new(program);
+    // What cargo tells this program of itself would make an inner cargo build crates anew that look at it.
+    for (name, _) in std::env::vars_os() {
+        let text = name.to_string_lossy();
+        if ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_CRATE_", "CARGO_BIN_"].iter().any(|prefix| text.starts_with(prefix))
+        {
+            command.env_remove(&name);
+        }
+    }
+    let status =
+        command.args(args).envs(env.iter().copied()).status().with_context(|| format!("failed to start {program}"))?;
     if !status.success() {
         bail!("{title} failed ({status}): {program} {}", args.join(" "));
     }
