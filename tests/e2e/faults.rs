@@ -1,8 +1,8 @@
 //! What goes wrong: taken ports, kill -9, other people's folders, broken charts.
 
-use std::{net::TcpListener, os::unix::fs::PermissionsExt, process::Stdio, time::Duration};
+use std::{net::TcpListener, os::unix::fs::PermissionsExt};
 
-use crate::world::{World, random, random_name, traces};
+use crate::world::{World, random_name, traces};
 
 #[test]
 fn a_taken_port_names_port_holder_and_flag_and_starts_nothing() {
@@ -202,39 +202,4 @@ fn ctrl_c_stops_everything_in_order_and_keeps_the_data() {
     world.up();
     assert_eq!(world.service("shop")["commit"], commit, "the data is kept");
     assert_eq!(world.gateway("shop.dev.localhost", "/health/ready").0, 200);
-}
-
-#[test]
-fn killed_at_any_moment_of_a_creation_the_next_start_ends_it() {
-    let world = World::new();
-    let untouched = traces(&world.data);
-    world.up();
-    let seed = random();
-    eprintln!("moments from seed {seed}");
-    for round in 0..5 {
-        let name = random_name();
-        let program = std::path::Path::new(env!("CARGO_BIN_EXE_roadstead"));
-        let mut creation = world
-            .command(program, &["new", &name], &world.home)
-            .stderr(Stdio::null())
-            .stdout(Stdio::null())
-            .spawn()
-            .unwrap();
-        // A moment between the request and the first answer of the new pod.
-        let moment = u64::from_str_radix(&seed[round..round + 2], 16).unwrap() * 2;
-        std::thread::park_timeout(Duration::from_millis(moment));
-        let pid = world.status()["pid"].as_u64().unwrap().to_string();
-        world.program("kill", &["-9", &pid], &world.home);
-        creation.wait().unwrap();
-        world.up();
-        if !world.ok(&["get", "-o", "json"]).contains(&name) {
-            // It was killed before it had acknowledged anything.
-            world.ok(&["new", &name]);
-        }
-        world.ok(&["wait", &name, "--synced", "--healthy"]);
-        assert_eq!(world.gateway(&format!("{name}.dev.localhost"), "/health/ready").0, 200);
-        assert_eq!(world.service(&name)["pods"].as_array().unwrap().len(), 1, "nothing was started twice");
-    }
-    world.ok(&["down", "--purge", "--yes"]);
-    assert_eq!(traces(&world.data), untouched);
 }

@@ -274,7 +274,11 @@ impl Controller {
         seen.source_type = Some(wanted.built.source_type);
         seen.now = clock::now_rfc3339();
         let retry = (!wanted.unknown.is_empty()).then_some(Duration::from_secs(5)).or_else(|| memory.applied.unsure());
-        self.tell(key, application, old, &summarize(old, seen)).await?;
+        let status = summarize(old, seen);
+        // What is under way is looked at again, also when no event tells that it has arrived.
+        let under_way = status.health.status == "Progressing";
+        let retry = retry.or_else(|| under_way.then_some(Duration::from_secs(2)));
+        self.tell(key, application, old, &status).await?;
         failure.map_or(Ok(retry), Err)
     }
 
