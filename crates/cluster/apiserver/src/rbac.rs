@@ -26,6 +26,11 @@ impl User {
         User { name: name.to_owned(), groups, uid: String::new() }
     }
 
+    /// Returns whether the user may do everything, whatever the roles say.
+    pub(crate) fn is_master(&self) -> bool {
+        self.groups.iter().any(|group| group == "system:masters")
+    }
+
     /// Returns the user as `UserInfo`.
     pub fn to_json(&self) -> Value {
         let mut info = serde_json::json!({"username": self.name, "groups": self.groups});
@@ -67,8 +72,7 @@ pub(crate) struct Roles<'a> {
 
 /// Returns whether some rule lets `user` do what they wish. The group `system:masters` may do everything.
 pub(crate) fn allowed(user: &User, wish: &Wish, roles: &Roles<'_>) -> bool {
-    user.groups.iter().any(|group| group == "system:masters")
-        || rules_of(user, wish, roles).iter().any(|rule| permits(rule, wish))
+    user.is_master() || rules_of(user, wish, roles).iter().any(|rule| permits(rule, wish))
 }
 
 /// Returns the rules that hold for `user` in the wish's namespace.

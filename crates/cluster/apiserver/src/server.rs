@@ -25,7 +25,7 @@ use crate::{
     status::Failure,
     store::{Entry, Expect, Outcome, Store, Write},
     tokens::Tokens,
-    write::{Options, PatchKind, Written, subresource},
+    write::{Options, PatchKind, Written, changed_meanwhile, subresource},
 };
 
 /// The largest body that is read, in bytes (kube-apiserver's limit).
@@ -255,7 +255,7 @@ impl Server {
             ("list", None) => return self.list(resource, info, query, form),
             ("watch", None) => return self.watch(resource, info, query, form),
             ("create", Some(Subresource::Binding)) => {
-                self.bind(resource, info, &read_body(headers, body).await?, &Options::parse(query, agent)?).await?
+                self.bind(resource, info, &read_body(headers, body).await?).await?
             }
             ("create", Some(Subresource::Eviction)) => {
                 self.evict(resource, info, &read_body(headers, body).await?, query).await?
@@ -486,7 +486,6 @@ impl Server {
         info: &Info,
         revision: u64,
         pod: Value,
-        _options: &Options,
     ) -> Result<(), Failure> {
         match self
             .0
@@ -495,11 +494,7 @@ impl Server {
             .await?
         {
             Outcome::Done(_) => Ok(()),
-            Outcome::Mismatch(_) => Err(Failure::conflict(
-                resource,
-                &info.name,
-                "the object has been modified; please apply your changes to the latest version and try again",
-            )),
+            Outcome::Mismatch(_) => Err(changed_meanwhile(resource, &info.name)),
         }
     }
 

@@ -90,13 +90,7 @@ impl Server {
     }
 
     /// Serves `pods/binding`: the scheduler's decision.
-    pub(crate) async fn bind(
-        &self,
-        resource: &Resource,
-        info: &Info,
-        body: &Value,
-        options: &Options,
-    ) -> Result<Written, Failure> {
+    pub(crate) async fn bind(&self, resource: &Resource, info: &Info, body: &Value) -> Result<Written, Failure> {
         let node = body["target"]["name"].as_str().unwrap_or_default();
         if node.is_empty() {
             return Err(Failure::bad_request("target.name: Required value"));
@@ -121,7 +115,7 @@ impl Server {
         conditions.retain(|condition| condition["type"] != "PodScheduled");
         conditions.push(condition);
         pod["status"]["conditions"] = conditions.into();
-        self.put_bound(resource, info, entry.revision, pod, options).await?;
+        self.put_bound(resource, info, entry.revision, pod).await?;
         let object = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
         Ok(Written { code: StatusCode::CREATED, object, warnings: Vec::new() })
     }

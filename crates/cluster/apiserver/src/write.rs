@@ -16,11 +16,11 @@ use crate::{
     store::{Entry, Expect, Outcome, Write},
 };
 
-pub(crate) use parts::at_version;
 use parts::{
-    apply_conflict, changed_meanwhile, finalizers, keep_identity, merge_parts, metadata_rules, name_it, part_of,
-    patch_failure, prepare_new, same, spec_changed, text, to_storage,
+    apply_conflict, finalizers, keep_identity, merge_parts, metadata_rules, name_it, part_of, patch_failure,
+    prepare_new, same, spec_changed, text, to_storage,
 };
+pub(crate) use parts::{at_version, changed_meanwhile};
 
 /// How often a write is tried anew when another writer came first and the caller named no revision.
 const ATTEMPTS: usize = 16;

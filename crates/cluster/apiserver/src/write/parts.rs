@@ -22,7 +22,7 @@ pub(super) fn finalizers(object: &Value) -> Vec<String> {
         .collect()
 }
 
-pub(super) fn changed_meanwhile(resource: &Resource, name: &str) -> Failure {
+pub(crate) fn changed_meanwhile(resource: &Resource, name: &str) -> Failure {
     Failure::conflict(
         resource,
         name,
