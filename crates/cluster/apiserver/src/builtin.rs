@@ -7,7 +7,7 @@ mod rules;
 
 use std::{collections::BTreeMap, sync::Arc};
 
-use crate::registry::{Column, Gvk, Resource, Review, Rules, Storage, Subresource, node_of};
+use crate::registry::{Column, Grants, Gvk, Resource, Review, Rules, Storage, Subresource, node_of};
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of a kind, as in the specification")]
 struct Row {
@@ -27,6 +27,7 @@ struct Row {
     graceful: bool,
     addressed: bool,
     defines_kinds: bool,
+    grants: Option<Grants>,
     review: Option<Review>,
 }
 
@@ -47,10 +48,12 @@ const PLAIN: Row = Row {
     graceful: false,
     addressed: false,
     defines_kinds: false,
+    grants: None,
     review: None,
 };
 
-const RBAC: Row = Row { group: "rbac.authorization.k8s.io", columns: columns::created_at, ..PLAIN };
+const RBAC: Row =
+    Row { group: "rbac.authorization.k8s.io", columns: columns::created_at, grants: Some(Grants::Role), ..PLAIN };
 const AUTHORIZATION: Row = Row { group: "authorization.k8s.io", namespaced: false, ..PLAIN };
 
 fn status() -> BTreeMap<&'static str, Subresource> {
@@ -248,6 +251,7 @@ fn rows() -> Vec<Row> {
             type_name: "io.k8s.api.rbac.v1.RoleBinding",
             columns: columns::binding,
             rules: Rules { default: defaults::binding, validate: rules::binding, ..PLAIN.rules },
+            grants: Some(Grants::Binding),
             ..RBAC
         },
         Row {
@@ -257,6 +261,7 @@ fn rows() -> Vec<Row> {
             type_name: "io.k8s.api.rbac.v1.ClusterRoleBinding",
             columns: columns::binding,
             rules: Rules { default: defaults::binding, validate: rules::binding, ..PLAIN.rules },
+            grants: Some(Grants::Binding),
             ..RBAC
         },
         Row {
@@ -356,6 +361,7 @@ fn resource(row: &Row) -> Resource {
         addressed: row.addressed,
         defines_kinds: row.defines_kinds,
         custom: false,
+        grants: row.grants,
         review: row.review,
     }
 }

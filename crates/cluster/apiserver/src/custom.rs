@@ -200,6 +200,7 @@ fn resource(spec: &Value, version: &Value, stored: &str) -> Resource {
         addressed: false,
         defines_kinds: false,
         custom: true,
+        grants: None,
         review: None,
     }
 }

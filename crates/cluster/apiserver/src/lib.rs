@@ -1,21 +1,29 @@
 //! The embedded Kubernetes API server.
 //!
 //! It is responsible for everything between a request and the store:
-//! authenticate → authorize → decode → default → validate → store → answer. It never
-//! acts on what objects ask for; controllers do, as clients. [`Server::client`]
+//! authenticate → authorize → decode → mutate → default → validate → admit → store →
+//! encode → audit. It never acts on what objects ask for; controllers do, as clients. [`Server::client`]
 //! mounts it behind a [`kube::Client`] without a port, [`listen`] serves it over TLS.
 
+mod access;
+mod addresses;
+mod body;
 mod bootstrap;
 mod builtin;
 mod custom;
 mod discovery;
+mod escalation;
+mod kinds;
 mod listen;
+mod paths;
+mod pipeline;
 mod rbac;
 mod read;
 mod registry;
 mod request;
 mod reviews;
 mod server;
+mod startup;
 mod status;
 pub mod store;
 mod subresources;

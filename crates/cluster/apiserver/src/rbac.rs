@@ -1,9 +1,13 @@
-//! Who may do what: RBAC over the role objects, as pure functions.
+//! Who may do what: RBAC over the role objects, as pure functions of a parsed [`Policy`].
 
-use serde_json::Value;
+use std::collections::{BTreeMap, HashMap};
+
+use serde_json::{Map, Value, json};
+
+use crate::store::Snapshot;
 
 /// An authenticated user.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct User {
     /// Name, for example `system:serviceaccount:default:builder`.
     pub name: String,
@@ -11,19 +15,21 @@ pub struct User {
     pub groups: Vec<String>,
     /// Stable id, if the authenticator gives one.
     pub uid: String,
+    /// What the authenticator says beside it, for example which pod a token is bound to.
+    pub extra: BTreeMap<String, Vec<String>>,
 }
 
 impl User {
     /// Returns the user that requests without credentials have.
     pub fn anonymous() -> User {
-        User { name: "system:anonymous".into(), groups: vec!["system:unauthenticated".into()], uid: String::new() }
+        User { name: "system:anonymous".into(), groups: vec!["system:unauthenticated".into()], ..User::default() }
     }
 
     /// Returns an authenticated user in `groups`.
     pub fn new(name: &str, groups: &[&str]) -> User {
         let mut groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
         groups.push("system:authenticated".to_owned());
-        User { name: name.to_owned(), groups, uid: String::new() }
+        User { name: name.to_owned(), groups, ..User::default() }
     }
 
     /// Returns whether the user may do everything, whatever the roles say.
@@ -33,9 +39,15 @@ impl User {
 
     /// Returns the user as `UserInfo`.
     pub fn to_json(&self) -> Value {
-        let mut info = serde_json::json!({"username": self.name, "groups": self.groups});
+        let mut info = json!({"username": self.name});
         if !self.uid.is_empty() {
             info["uid"] = self.uid.clone().into();
+        }
+        if !self.groups.is_empty() {
+            info["groups"] = self.groups.clone().into();
+        }
+        if !self.extra.is_empty() {
+            info["extra"] = json!(self.extra);
         }
         info
     }
@@ -58,110 +70,321 @@ pub(crate) struct Wish {
     pub path: String,
 }
 
-/// The role objects.
-pub(crate) struct Roles<'a> {
-    /// Returns a `ClusterRole`.
-    pub cluster_role: &'a dyn Fn(&str) -> Option<Value>,
-    /// Returns a `Role` by namespace and name.
-    pub role: &'a dyn Fn(&str, &str) -> Option<Value>,
-    /// All `ClusterRoleBinding`s.
-    pub cluster_bindings: &'a [Value],
-    /// The `RoleBinding`s of the wish's namespace.
-    pub bindings: &'a [Value],
+/// One rule of a role.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Rule {
+    pub verbs: Vec<String>,
+    pub groups: Vec<String>,
+    pub resources: Vec<String>,
+    pub names: Vec<String>,
+    pub paths: Vec<String>,
 }
 
-/// Returns whether some rule lets `user` do what they wish. The group `system:masters` may do everything.
-pub(crate) fn allowed(user: &User, wish: &Wish, roles: &Roles<'_>) -> bool {
-    user.is_master() || rules_of(user, wish, roles).iter().any(|rule| permits(rule, wish))
-}
-
-/// Returns the rules that hold for `user` in the wish's namespace.
-pub(crate) fn rules_of(user: &User, wish: &Wish, roles: &Roles<'_>) -> Vec<Value> {
-    let mut rules = Vec::new();
-    let mut take = |role: Option<Value>| {
-        if let Some(Value::Array(list)) = role.map(|mut role| role["rules"].take()) {
-            rules.extend(list);
-        }
-    };
-    for binding in roles.cluster_bindings.iter().filter(|binding| binds(binding, user, "")) {
-        take((roles.cluster_role)(binding["roleRef"]["name"].as_str().unwrap_or_default()));
-    }
-    if !wish.namespace.is_empty() {
-        for binding in roles.bindings.iter().filter(|binding| binds(binding, user, &wish.namespace)) {
-            let name = binding["roleRef"]["name"].as_str().unwrap_or_default();
-            take(if binding["roleRef"]["kind"] == "ClusterRole" {
-                (roles.cluster_role)(name)
-            } else {
-                (roles.role)(&wish.namespace, name)
-            });
+impl Rule {
+    pub(crate) fn read(rule: &Value) -> Rule {
+        let list = |name: &str| -> Vec<String> {
+            rule[name].as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
+        };
+        Rule {
+            verbs: list("verbs"),
+            groups: list("apiGroups"),
+            resources: list("resources"),
+            names: list("resourceNames"),
+            paths: list("nonResourceURLs"),
         }
     }
-    rules
+
+    /// Returns the rules of a role object.
+    pub(crate) fn all(role: &Value) -> Vec<Rule> {
+        role["rules"].as_array().into_iter().flatten().map(Rule::read).collect()
+    }
+
+    /// Returns the rule as the rules review shows it.
+    pub(crate) fn to_json(&self) -> Value {
+        let mut map = Map::new();
+        let lists = [
+            ("verbs", &self.verbs),
+            ("apiGroups", &self.groups),
+            ("resources", &self.resources),
+            ("resourceNames", &self.names),
+            ("nonResourceURLs", &self.paths),
+        ];
+        for (name, list) in lists.into_iter().filter(|(_, list)| !list.is_empty()) {
+            map.insert(name.to_owned(), list.clone().into());
+        }
+        Value::Object(map)
+    }
+
+    fn permits(&self, wish: &Wish) -> bool {
+        if !holds(&self.verbs, &wish.verb) {
+            return false;
+        }
+        if wish.resource.is_empty() {
+            return self.paths.iter().any(|pattern| path_fits(pattern, &wish.path));
+        }
+        holds(&self.groups, &wish.group)
+            && resource_fits(&self.resources, &wish.resource)
+            && (self.names.is_empty() || self.names.contains(&wish.name))
+    }
 }
 
-fn binds(binding: &Value, user: &User, namespace: &str) -> bool {
-    binding["subjects"].as_array().into_iter().flatten().any(|subject| {
-        let name = subject["name"].as_str().unwrap_or_default();
-        match subject["kind"].as_str() {
-            Some("User") => name == user.name,
-            Some("Group") => user.groups.iter().any(|group| group == name),
-            Some("ServiceAccount") => {
-                let namespace = subject["namespace"].as_str().unwrap_or(namespace);
-                user.name == format!("system:serviceaccount:{namespace}:{name}")
-            }
-            _ => false,
-        }
+fn holds(list: &[String], wanted: &str) -> bool {
+    list.iter().any(|item| item == "*" || item == wanted)
+}
+
+fn path_fits(pattern: &str, path: &str) -> bool {
+    match pattern.strip_suffix('*') {
+        Some(prefix) => path.starts_with(prefix),
+        None => path == pattern,
+    }
+}
+
+fn resource_fits(list: &[String], wanted: &str) -> bool {
+    let subresource = wanted.split_once('/').map(|(_, subresource)| subresource);
+    list.iter().any(|item| {
+        item == "*"
+            || item == wanted
+            || subresource.is_some_and(|subresource| item.strip_prefix("*/").is_some_and(|any| any == subresource))
     })
 }
 
-fn permits(rule: &Value, wish: &Wish) -> bool {
-    let any = |list: &str, fits: &dyn Fn(&str) -> bool| {
-        rule[list].as_array().into_iter().flatten().filter_map(Value::as_str).any(|item| item == "*" || fits(item))
-    };
-    if !any("verbs", &|verb| verb == wish.verb) {
-        return false;
+#[derive(Clone, Debug)]
+enum Subject {
+    User(String),
+    Group(String),
+}
+
+#[derive(Clone, Debug)]
+struct Binding {
+    /// Refers to a `ClusterRole`; otherwise to a `Role` of its own namespace.
+    to_cluster_role: bool,
+    role: String,
+    subjects: Vec<Subject>,
+}
+
+impl Binding {
+    fn read(binding: &Value, namespace: &str) -> Binding {
+        let subject = |subject: &Value| {
+            let name = subject["name"].as_str().unwrap_or_default();
+            match subject["kind"].as_str()? {
+                "User" => Some(Subject::User(name.to_owned())),
+                "Group" => Some(Subject::Group(name.to_owned())),
+                "ServiceAccount" => {
+                    let namespace = subject["namespace"].as_str().unwrap_or(namespace);
+                    Some(Subject::User(format!("system:serviceaccount:{namespace}:{name}")))
+                }
+                _ => None,
+            }
+        };
+        Binding {
+            to_cluster_role: namespace.is_empty() || binding["roleRef"]["kind"] == "ClusterRole",
+            role: binding["roleRef"]["name"].as_str().unwrap_or_default().to_owned(),
+            subjects: binding["subjects"].as_array().into_iter().flatten().filter_map(subject).collect(),
+        }
     }
-    if wish.resource.is_empty() {
-        return any("nonResourceURLs", &|pattern| match pattern.strip_suffix('*') {
-            Some(prefix) => wish.path.starts_with(prefix),
-            None => wish.path == pattern,
-        });
+
+    fn binds(&self, user: &User) -> bool {
+        self.subjects.iter().any(|subject| match subject {
+            Subject::User(name) => *name == user.name,
+            Subject::Group(name) => user.groups.contains(name),
+        })
     }
-    let subresource = wish.resource.split_once('/').map(|(_, subresource)| subresource);
-    let resource_fits = any("resources", &|resource| {
-        resource == wish.resource || subresource.is_some_and(|subresource| resource == format!("*/{subresource}"))
-    });
-    let names = rule["resourceNames"].as_array().map_or(&[][..], Vec::as_slice);
-    any("apiGroups", &|group| group == wish.group)
-        && resource_fits
-        && (names.is_empty() || names.iter().any(|name| name.as_str() == Some(&wish.name)))
+}
+
+/// The role objects of one moment, parsed.
+#[derive(Debug, Default)]
+pub(crate) struct Policy {
+    cluster_roles: HashMap<String, Vec<Rule>>,
+    /// By namespace and name.
+    roles: HashMap<(String, String), Vec<Rule>>,
+    cluster_bindings: Vec<Binding>,
+    /// By namespace.
+    bindings: HashMap<String, Vec<Binding>>,
+}
+
+impl Policy {
+    /// The kinds that a policy is made of, as the store names them.
+    pub(crate) const RESOURCES: [&str; 4] = [
+        "rbac.authorization.k8s.io/roles",
+        "rbac.authorization.k8s.io/clusterroles",
+        "rbac.authorization.k8s.io/rolebindings",
+        "rbac.authorization.k8s.io/clusterrolebindings",
+    ];
+
+    /// Parses the role objects of a snapshot.
+    pub(crate) fn read(objects: &Snapshot) -> Policy {
+        let mut policy = Policy::default();
+        for resource in Self::RESOURCES {
+            let prefix = format!("{resource}/");
+            for (key, entry) in objects.range(&prefix, None) {
+                let (namespace, name) = key[prefix.len()..].split_once('/').unwrap_or_default();
+                policy.add(resource, namespace, name, &entry.value());
+            }
+        }
+        policy
+    }
+
+    fn add(&mut self, resource: &str, namespace: &str, name: &str, object: &Value) {
+        match (resource.ends_with("bindings"), namespace.is_empty()) {
+            (false, true) => drop(self.cluster_roles.insert(name.to_owned(), Rule::all(object))),
+            (false, false) => drop(self.roles.insert((namespace.to_owned(), name.to_owned()), Rule::all(object))),
+            (true, true) => self.cluster_bindings.push(Binding::read(object, "")),
+            (true, false) => {
+                self.bindings.entry(namespace.to_owned()).or_default().push(Binding::read(object, namespace));
+            }
+        }
+    }
+
+    /// Returns the rules of the role that a binding in `namespace` refers to; `None` if there is no such role.
+    pub(crate) fn referred(&self, kind: &str, namespace: &str, name: &str) -> Option<&[Rule]> {
+        if kind == "ClusterRole" {
+            self.cluster_roles.get(name).map(Vec::as_slice)
+        } else {
+            self.roles.get(&(namespace.to_owned(), name.to_owned())).map(Vec::as_slice)
+        }
+    }
+
+    /// Returns the rules that hold for `user` in `namespace`; empty: those that hold everywhere.
+    pub(crate) fn rules_of<'a>(&'a self, user: &'a User, namespace: &'a str) -> impl Iterator<Item = &'a Rule> {
+        let everywhere = self.cluster_bindings.iter();
+        let here = self.bindings.get(namespace).into_iter().flatten();
+        everywhere.chain(here).filter(|binding| binding.binds(user)).flat_map(move |binding| {
+            let kind = if binding.to_cluster_role { "ClusterRole" } else { "Role" };
+            self.referred(kind, namespace, &binding.role).unwrap_or_default()
+        })
+    }
+}
+
+/// Returns whether some rule lets `user` do what they wish. The group `system:masters` may do everything.
+pub(crate) fn allowed(user: &User, wish: &Wish, policy: &Policy) -> bool {
+    user.is_master() || policy.rules_of(user, &wish.namespace).any(|rule| rule.permits(wish))
+}
+
+/// Returns what of `granted` is not covered by `held`, merged for reading; nothing: who holds these may grant those.
+pub(crate) fn beyond(held: &[Rule], granted: &[Rule]) -> Vec<Rule> {
+    let single = granted.iter().flat_map(split).filter(|rule| !held.iter().any(|held| covers(held, rule)));
+    let mut beyond: Vec<Rule> = Vec::new();
+    for rule in single {
+        let like = |known: &&mut Rule| {
+            (&known.groups, &known.resources, &known.names, &known.paths)
+                == (&rule.groups, &rule.resources, &rule.names, &rule.paths)
+        };
+        match beyond.iter_mut().find(like) {
+            Some(known) if known.verbs.contains(&rule.verbs[0]) => {}
+            Some(known) => known.verbs.extend(rule.verbs),
+            None => beyond.push(rule),
+        }
+    }
+    beyond
+}
+
+/// Takes a rule apart into rules of one verb for one thing each.
+fn split(rule: &Rule) -> Vec<Rule> {
+    let one = |item: &String| vec![item.clone()];
+    let mut out = Vec::new();
+    for verb in &rule.verbs {
+        for group in &rule.groups {
+            for resource in &rule.resources {
+                let base = Rule { verbs: one(verb), groups: one(group), resources: one(resource), ..Rule::default() };
+                if rule.names.is_empty() {
+                    out.push(base);
+                } else {
+                    out.extend(rule.names.iter().map(|name| Rule { names: one(name), ..base.clone() }));
+                }
+            }
+        }
+        out.extend(rule.paths.iter().map(|path| Rule { verbs: one(verb), paths: one(path), ..Rule::default() }));
+    }
+    out
+}
+
+fn covers(held: &Rule, single: &Rule) -> bool {
+    let all = |wanted: &[String], fits: &dyn Fn(&str) -> bool| wanted.iter().all(|item| fits(item));
+    all(&single.verbs, &|verb| holds(&held.verbs, verb))
+        && all(&single.groups, &|group| holds(&held.groups, group))
+        && all(&single.resources, &|resource| resource_fits(&held.resources, resource))
+        && all(&single.paths, &|path| {
+            held.paths.iter().any(|pattern| {
+                pattern == path || pattern.strip_suffix('*').is_some_and(|prefix| path.starts_with(prefix))
+            })
+        })
+        && (held.names.is_empty()
+            || !single.names.is_empty() && all(&single.names, &|name| held.names.iter().any(|held| held == name)))
+}
+
+/// Writes a rule as the refusal of an escalation names it.
+pub(crate) fn describe(rule: &Rule) -> String {
+    let lists = [
+        ("APIGroups", &rule.groups),
+        ("Resources", &rule.resources),
+        ("NonResourceURLs", &rule.paths),
+        ("ResourceNames", &rule.names),
+        ("Verbs", &rule.verbs),
+    ];
+    let parts: Vec<String> = lists
+        .into_iter()
+        .filter(|(_, list)| !list.is_empty())
+        .map(|(name, list)| format!("{name}:{}", quoted(list)))
+        .collect();
+    format!("{{{}}}", parts.join(", "))
+}
+
+/// Writes a list as Go's `%q` does.
+pub(crate) fn quoted(list: &[String]) -> String {
+    format!("[{}]", list.iter().map(|item| format!("{item:?}")).collect::<Vec<_>>().join(" "))
 }
 
 #[cfg(test)]
 mod tests {
-    use serde_json::json;
+    use proptest::prelude::*;
 
     use super::*;
 
-    fn may(user: &User, verb: &str, resource: &str, namespace: &str, name: &str) -> bool {
-        let cluster_role = |name: &str| match name {
-            "view" => Some(
-                json!({"rules": [{"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"]}]}),
-            ),
-            "info" => Some(json!({"rules": [{"nonResourceURLs": ["/version", "/live*"], "verbs": ["get"]}]})),
-            _ => None,
+    fn policy() -> Policy {
+        let mut policy = Policy::default();
+        let mut add = |resource: &str, namespace: &str, name: &str, object: Value| {
+            policy.add(resource, namespace, name, &object);
         };
-        let role = |namespace: &str, name: &str| {
-            (namespace == "a" && name == "one").then(|| json!({"rules": [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["s"], "verbs": ["*"]}]}))
-        };
-        let bindings = [
+        add(
+            "clusterroles",
+            "",
+            "view",
+            json!({"rules": [{"apiGroups": [""], "resources": ["pods", "pods/log"], "verbs": ["get", "list"]}]}),
+        );
+        add(
+            "clusterroles",
+            "",
+            "info",
+            json!({"rules": [{"nonResourceURLs": ["/version", "/live*"], "verbs": ["get"]}]}),
+        );
+        add(
+            "roles",
+            "a",
+            "one",
+            json!({"rules": [{"apiGroups": [""], "resources": ["secrets"], "resourceNames": ["s"], "verbs": ["*"]}]}),
+        );
+        add(
+            "rolebindings",
+            "a",
+            "x",
             json!({"roleRef": {"kind": "ClusterRole", "name": "view"}, "subjects": [{"kind": "Group", "name": "devs"}]}),
+        );
+        add(
+            "rolebindings",
+            "a",
+            "y",
             json!({"roleRef": {"kind": "Role", "name": "one"}, "subjects": [{"kind": "ServiceAccount", "name": "bot", "namespace": "b"}]}),
-        ];
-        let cluster_bindings =
-            [json!({"roleRef": {"name": "info"}, "subjects": [{"kind": "Group", "name": "system:authenticated"}]})];
-        let bindings: &[Value] = if namespace == "a" { &bindings } else { &[] };
-        let roles = Roles { cluster_role: &cluster_role, role: &role, cluster_bindings: &cluster_bindings, bindings };
+        );
+        add(
+            "clusterrolebindings",
+            "",
+            "z",
+            json!({"roleRef": {"name": "info"}, "subjects": [{"kind": "Group", "name": "system:authenticated"}]}),
+        );
+        policy
+    }
+
+    fn may(user: &User, verb: &str, resource: &str, namespace: &str, name: &str) -> bool {
         let (resource, path) =
             if let Some(path) = resource.strip_prefix("path:") { ("", path) } else { (resource, "") };
         let wish = Wish {
@@ -172,7 +395,7 @@ mod tests {
             path: path.into(),
             ..Wish::default()
         };
-        allowed(user, &wish, &roles)
+        allowed(user, &wish, &policy())
     }
 
     #[test]
@@ -189,5 +412,61 @@ mod tests {
         assert!(may(&bot, "get", "path:/livez", "", "") && !may(&bot, "get", "path:/metrics", "", ""));
         assert!(may(&User::new("root", &["system:masters"]), "delete", "nodes", "", "n"));
         assert!(!may(&User::anonymous(), "get", "path:/version", "", ""));
+    }
+
+    fn rule(groups: &[&str], resources: &[&str], verbs: &[&str]) -> Rule {
+        Rule::read(&json!({"apiGroups": groups, "resources": resources, "verbs": verbs}))
+    }
+
+    #[test]
+    fn what_is_beyond_ones_rights_is_named_and_merged() {
+        let held = [rule(&[""], &["pods"], &["get", "list"])];
+        let granted = [rule(&[""], &["pods", "secrets"], &["get", "delete"])];
+        let beyond: Vec<String> = beyond(&held, &granted).iter().map(describe).collect();
+        assert_eq!(
+            beyond,
+            [
+                r#"{APIGroups:[""], Resources:["secrets"], Verbs:["get" "delete"]}"#,
+                r#"{APIGroups:[""], Resources:["pods"], Verbs:["delete"]}"#,
+            ]
+        );
+        let named = Rule { names: vec!["a".into()], ..rule(&[""], &["pods"], &["get"]) };
+        assert!(super::beyond(&held, std::slice::from_ref(&named)).is_empty());
+        assert_eq!(super::beyond(&[named], &held).len(), 1, "one object's right is not every object's");
+    }
+
+    fn some(items: &'static [&'static str]) -> impl Strategy<Value = Vec<String>> {
+        proptest::collection::vec(proptest::sample::select(items).prop_map(str::to_owned), 1..3)
+    }
+
+    fn rules() -> impl Strategy<Value = Vec<Rule>> {
+        let verbs = some(&["get", "list", "delete", "*"]);
+        let resources = some(&["pods", "pods/log", "secrets", "*", "*/log"]);
+        let rule = (verbs, some(&["", "apps", "*"]), resources, proptest::option::of(some(&["a", "b"]))).prop_map(
+            |(verbs, groups, resources, names)| Rule {
+                verbs,
+                groups,
+                resources,
+                names: names.unwrap_or_default(),
+                paths: vec![],
+            },
+        );
+        proptest::collection::vec(rule, 0..4)
+    }
+
+    proptest! {
+        /// Whatever a grant lets one do, its giver could do already.
+        #[test]
+        fn a_grant_within_ones_rights_gives_nothing_new(held in rules(), granted in rules(),
+            verb in proptest::sample::select(&["get", "list", "delete", "patch"][..]),
+            resource in proptest::sample::select(&["pods", "pods/log", "secrets", "nodes"][..]),
+            group in proptest::sample::select(&["", "apps", "batch"][..]), name in proptest::sample::select(&["", "a", "c"][..]))
+        {
+            let wish = Wish { verb: verb.into(), group: group.into(), resource: resource.into(), name: name.into(), ..Wish::default() };
+            if beyond(&held, &granted).is_empty() && granted.iter().any(|rule| rule.permits(&wish)) {
+                prop_assert!(held.iter().any(|rule| rule.permits(&wish)));
+            }
+            prop_assert!(beyond(&held, &held).is_empty());
+        }
     }
 }

@@ -12,9 +12,10 @@ use schema::selector::{Fields, Labels};
 use serde_json::{Value, json};
 
 use crate::{
+    pipeline::respond,
     registry::Resource,
     request::{Info, Query},
-    server::{Server, respond},
+    server::Server,
     status::Failure,
     store::{Change, ChangeKind, Entry, Snapshot, Store},
     table::{self, Form},

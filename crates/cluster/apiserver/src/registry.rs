@@ -74,6 +74,15 @@ pub(crate) enum Review {
     OwnSelf,
 }
 
+/// How an object lets somebody do something: its writer must be able to do it too.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Grants {
+    /// It holds rules.
+    Role,
+    /// It gives a role's rules to somebody.
+    Binding,
+}
+
 /// A column of a table.
 #[derive(Clone, Debug)]
 pub(crate) struct Column {
@@ -159,6 +168,8 @@ pub(crate) struct Resource {
     pub defines_kinds: bool,
     /// A custom resource: unknown fields are pruned by its schema, strategic merge patch is refused.
     pub custom: bool,
+    /// Lets somebody do something.
+    pub grants: Option<Grants>,
     /// A review: `create` alone, nothing is stored.
     pub review: Option<Review>,
 }

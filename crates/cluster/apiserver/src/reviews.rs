@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::{
-    rbac::{self, Roles, User, Wish},
+    rbac::{Rule, User, Wish},
     registry::Review,
     request::Info,
     server::Server,
@@ -11,33 +11,6 @@ use crate::{
 };
 
 impl Server {
-    /// Returns whether `user` may do what they wish, by the role objects as they are now.
-    pub(crate) fn allowed(&self, user: &User, wish: &Wish) -> bool {
-        // No role is read for those whom none can bind: the platform's own parts are most of the traffic.
-        user.is_master() || self.with_roles(&wish.namespace, |roles| rbac::allowed(user, wish, roles))
-    }
-
-    fn with_roles<T>(&self, namespace: &str, decide: impl FnOnce(&Roles<'_>) -> T) -> T {
-        const GROUP: &str = "rbac.authorization.k8s.io";
-        let snapshot = self.store().snapshot();
-        let all =
-            |prefix: String| -> Vec<Value> { snapshot.range(&prefix, None).map(|(_, entry)| entry.value()).collect() };
-        let cluster_bindings = all(format!("{GROUP}/clusterrolebindings/"));
-        let bindings =
-            if namespace.is_empty() { Vec::new() } else { all(format!("{GROUP}/rolebindings/{namespace}/")) };
-        let cluster_role =
-            |name: &str| snapshot.get(&format!("{GROUP}/clusterroles//{name}")).map(|entry| entry.value());
-        let role = |namespace: &str, name: &str| {
-            snapshot.get(&format!("{GROUP}/roles/{namespace}/{name}")).map(|entry| entry.value())
-        };
-        decide(&Roles {
-            cluster_role: &cluster_role,
-            role: &role,
-            cluster_bindings: &cluster_bindings,
-            bindings: &bindings,
-        })
-    }
-
     /// Answers a review.
     pub(crate) fn review(&self, review: Review, user: &User, info: &Info, mut body: Value) -> Result<Value, Failure> {
         let spec = body["spec"].clone();
@@ -71,18 +44,17 @@ impl Server {
                 if name.is_empty() && groups.is_empty() {
                     return Err(Failure::bad_request("spec.user: at least one of user or group must be specified"));
                 }
-                self.access(&User { name: name.to_owned(), groups, uid: String::new() }, &spec)?
+                self.access(&User { name: name.to_owned(), groups, ..User::default() }, &spec)?
             }
             Review::OwnRules => {
-                let wish =
-                    Wish { namespace: spec["namespace"].as_str().unwrap_or_default().to_owned(), ..Wish::default() };
+                let namespace = spec["namespace"].as_str().unwrap_or_default();
                 let rules = if user.is_master() {
                     vec![
                         json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}),
                         json!({"verbs": ["*"], "nonResourceURLs": ["*"]}),
                     ]
                 } else {
-                    self.with_roles(&wish.namespace, |roles| rbac::rules_of(user, &wish, roles))
+                    self.policy().rules_of(user, namespace).map(Rule::to_json).collect()
                 };
                 let (paths, resources): (Vec<Value>, Vec<Value>) =
                     rules.into_iter().partition(|rule| rule["nonResourceURLs"].is_array());

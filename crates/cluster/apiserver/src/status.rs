@@ -41,6 +41,15 @@ impl Failure {
         }
     }
 
+    /// No such object of a kind that is known by name alone.
+    pub(crate) fn not_found_named(group: &str, plural: &str, name: &str) -> Failure {
+        let qualified = if group.is_empty() { plural.to_owned() } else { format!("{plural}.{group}") };
+        Failure {
+            details: json!({"name": name, "group": group, "kind": plural}),
+            ..Failure::new(StatusCode::NOT_FOUND, "NotFound", format!("{qualified} {name:?} not found"))
+        }
+    }
+
     /// No such path.
     pub(crate) fn no_such_path() -> Failure {
         Failure::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")

@@ -216,6 +216,11 @@ impl Store {
         self.ring(resource).notices()
     }
 
+    /// Returns the revision of the newest change below `group/resource/`, or the one the store was opened at.
+    pub fn newest(&self, resource: &str) -> u64 {
+        self.ring(resource).newest()
+    }
+
     fn ring(&self, resource: &str) -> Arc<Ring> {
         self.shared.ring(resource)
     }

@@ -1,8 +1,11 @@
 //! The parts of objects that have paths of their own: scale, binding, eviction,
 //! log and ServiceAccount tokens.
 
+use std::sync::Arc;
+
 use axum::body::Body;
 use http::{Request, Response, StatusCode};
+use schema::validate::Cause;
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -11,7 +14,11 @@ use crate::{
     request::{Info, Query},
     server::Server,
     status::Failure,
-    write::{Options, PatchKind, Written, at_version},
+    store::Entry,
+    write::{
+        ATTEMPTS, Admission, Call, Change, Deletion, Operation, Options, PatchKind, Written, at_version,
+        changed_meanwhile,
+    },
 };
 
 fn at<'a>(object: &'a Value, path: &[String]) -> &'a Value {
@@ -43,95 +50,96 @@ impl Server {
     /// Serves `scale`.
     pub(crate) async fn scale(
         &self,
-        resource: &Resource,
+        call: Call<'_>,
         subresource: &Subresource,
-        info: &Info,
         body: Option<(Value, Option<PatchKind>)>,
-        options: &Options,
     ) -> Result<Written, Failure> {
+        let Call { resource, info, .. } = call;
         let Subresource::Scale { spec, status, selector } = subresource else {
             return Err(Failure::method_not_allowed());
         };
-        let snapshot = self.store().snapshot();
-        let entry = snapshot
-            .get(&resource.key(&info.namespace, &info.name))
-            .ok_or_else(|| Failure::not_found(resource, &info.name))?;
-        let object = at_version(resource, entry.value());
         let show = |object: &Value| scale_of(object, spec, status, selector.as_deref());
-        let Some((body, patch)) = body else {
-            return Ok(Written { code: StatusCode::OK, object: show(&object), warnings: Vec::new() });
-        };
-        let wanted =
-            match patch {
-                None => body,
-                Some(PatchKind::Json) => schema::patch::json(&show(&object), &body)
-                    .map_err(|error| Failure::bad_request(error.to_string()))?,
-                Some(_) => schema::patch::merge(&show(&object), &body)
-                    .map_err(|error| Failure::bad_request(error.to_string()))?,
+        for _ in 0..ATTEMPTS {
+            let entry = self.entry(call)?;
+            let old = at_version(resource, entry.value());
+            let Some((body, patch)) = &body else {
+                return Ok(Written { code: StatusCode::OK, object: show(&old), warnings: Vec::new() });
             };
-        let Some(replicas) = wanted["spec"]["replicas"].as_i64().filter(|replicas| *replicas >= 0) else {
-            let cause = schema::validate::Cause::invalid(
-                "spec.replicas",
-                &wanted["spec"]["replicas"],
-                "must be greater than or equal to 0",
-            );
-            return Err(Failure::invalid(resource, &info.name, &[cause]));
-        };
-        let mut change = json!(replicas);
-        for step in spec.iter().rev() {
-            change = json!({step.as_str(): change});
+            let before = show(&old);
+            let mut wanted = match patch {
+                None => body.clone(),
+                Some(PatchKind::Json) => {
+                    schema::patch::json(&before, body).map_err(|error| Failure::bad_request(error.to_string()))?
+                }
+                Some(_) => {
+                    schema::patch::merge(&before, body).map_err(|error| Failure::bad_request(error.to_string()))?
+                }
+            };
+            let mut warnings = self.mutate(call, Operation::Update, &mut wanted, Some(&before)).await?;
+            let version = wanted["metadata"]["resourceVersion"].as_str().unwrap_or_default();
+            if !version.is_empty() && version != entry.revision.to_string() {
+                return Err(changed_meanwhile(resource, &info.name));
+            }
+            let replicas = wanted_count(call, &wanted)?;
+            let admission = Admission { call, operation: Operation::Update, new: Some(&wanted), old: Some(&before) };
+            let admitted = self.admit(admission).await?;
+            warnings.extend(admitted.warnings);
+            let mut new = old;
+            *place(&mut new, spec) = replicas.into();
+            let change = Change { new, warnings, owners: None, admitted: true };
+            if let Some(written) = self.replace(call, &entry, change).await? {
+                return Ok(Written { object: show(&written.object), ..written });
+            }
         }
-        if let Some(version) = wanted["metadata"]["resourceVersion"].as_str().filter(|_| patch.is_none()) {
-            change["metadata"] = json!({"resourceVersion": version});
-        }
-        let main = Info { subresource: String::new(), verb: "patch", ..info.clone() };
-        let written = self.patch(resource, &main, PatchKind::Merge, &change, options).await?;
-        Ok(Written { object: show(&written.object), ..written })
+        Err(changed_meanwhile(resource, &info.name))
     }
 
     /// Serves `pods/binding`: the scheduler's decision.
-    pub(crate) async fn bind(&self, resource: &Resource, info: &Info, body: &Value) -> Result<Written, Failure> {
+    pub(crate) async fn bind(&self, call: Call<'_>, mut body: Value) -> Result<Written, Failure> {
+        let Call { resource, info, .. } = call;
+        let mut warnings = self.mutate(call, Operation::Create, &mut body, None).await?;
         let node = body["target"]["name"].as_str().unwrap_or_default();
         if node.is_empty() {
-            return Err(Failure::bad_request("target.name: Required value"));
+            let cause = Cause::required("target.name", "");
+            return Err(Failure::invalid(resource, &info.name, &[cause]));
         }
-        let snapshot = self.store().snapshot();
-        let entry = snapshot
-            .get(&resource.key(&info.namespace, &info.name))
-            .ok_or_else(|| Failure::not_found(resource, &info.name))?;
-        let mut pod = entry.value();
-        if let Some(bound) = pod["spec"]["nodeName"].as_str().filter(|bound| !bound.is_empty()) {
-            return Err(Failure::conflict(
-                resource,
-                &info.name,
-                &format!("pod {} is already assigned to node {bound:?}", info.name),
-            ));
+        let admission = Admission { call, operation: Operation::Create, new: Some(&body), old: None };
+        let admitted = self.admit(admission).await?;
+        warnings.extend(admitted.warnings);
+        for _ in 0..ATTEMPTS {
+            let entry = self.entry(call)?;
+            let pod = bound(resource, entry.value(), node)?;
+            // Binding owns no field: it is the pod's own, as if it had been created there.
+            let owners = Some(pod["metadata"]["managedFields"].clone());
+            let change = Change { new: pod, warnings: warnings.clone(), owners, admitted: true };
+            if let Some(written) = self.replace(call, &entry, change).await? {
+                return Ok(created(written.warnings));
+            }
         }
-        pod["spec"]["nodeName"] = node.into();
-        let now = base::clock::now_rfc3339();
-        let condition =
-            json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
-        let mut conditions: Vec<Value> = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
-        conditions.retain(|condition| condition["type"] != "PodScheduled");
-        conditions.push(condition);
-        pod["status"]["conditions"] = conditions.into();
-        self.put_bound(resource, info, entry.revision, pod).await?;
-        let object = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
-        Ok(Written { code: StatusCode::CREATED, object, warnings: Vec::new() })
+        Err(changed_meanwhile(resource, &info.name))
     }
 
     /// Serves `pods/eviction`: a deletion that asks first. Nothing that could refuse (a disruption budget) is served.
-    pub(crate) async fn evict(
-        &self,
-        resource: &Resource,
-        info: &Info,
-        body: &Value,
-        query: &Query,
-    ) -> Result<Written, Failure> {
-        let main = Info { subresource: String::new(), verb: "delete", ..info.clone() };
-        self.delete(resource, &main, &body["deleteOptions"], query).await?;
-        let object = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
-        Ok(Written { code: StatusCode::CREATED, object, warnings: Vec::new() })
+    pub(crate) async fn evict(&self, call: Call<'_>, mut body: Value) -> Result<Written, Failure> {
+        let mut warnings = self.mutate(call, Operation::Create, &mut body, None).await?;
+        let admission = Admission { call, operation: Operation::Create, new: Some(&body), old: None };
+        warnings.extend(self.admit(admission).await?.warnings);
+        let deletion = Deletion::parse(&Query::default(), &body["deleteOptions"])?;
+        let info = Info { subresource: String::new(), verb: "delete", ..call.info.clone() };
+        let options = Options { dry_run: call.options.dry_run || deletion.dry_run, ..call.options.clone() };
+        let written = self.delete(Call { info: &info, options: &options, ..call }, &deletion).await?;
+        warnings.extend(written.warnings);
+        Ok(created(warnings))
+    }
+
+    /// Returns the object that a call names, as it is stored.
+    fn entry(&self, call: Call<'_>) -> Result<Arc<Entry>, Failure> {
+        let Call { resource, info, .. } = call;
+        let snapshot = self.store().snapshot();
+        snapshot
+            .get(&resource.key(&info.namespace, &info.name))
+            .cloned()
+            .ok_or_else(|| Failure::not_found(resource, &info.name))
     }
 
     /// Serves `pods/log` from the node that runs the pod.
@@ -187,15 +195,13 @@ impl Server {
     }
 
     /// Serves `serviceaccounts/token`: a signed token that ends by itself.
-    pub(crate) fn token(&self, resource: &Resource, info: &Info, body: &Value) -> Result<Written, Failure> {
-        let snapshot = self.store().snapshot();
-        let account = snapshot
-            .get(&resource.key(&info.namespace, &info.name))
-            .ok_or_else(|| Failure::not_found(resource, &info.name))?
-            .value();
+    pub(crate) async fn token(&self, call: Call<'_>, mut body: Value) -> Result<Written, Failure> {
+        let Call { resource, info, .. } = call;
+        let warnings = self.mutate(call, Operation::Create, &mut body, None).await?;
+        let account = self.entry(call)?.value();
         let seconds = body["spec"]["expirationSeconds"].as_i64().unwrap_or(3600);
         if !(600..=4_294_967_296).contains(&seconds) {
-            let cause = schema::validate::Cause::invalid(
+            let cause = Cause::invalid(
                 "spec.expirationSeconds",
                 &seconds.into(),
                 "may not specify a duration less than 10 minutes",
@@ -207,19 +213,64 @@ impl Server {
                 "spec.boundObjectRef: tokens bound to objects are not served; leave it out",
             ));
         }
+        let admission = Admission { call, operation: Operation::Create, new: Some(&body), old: None };
+        self.admit(admission).await?;
         let (token, expires) = self.tokens().issue(
             &info.namespace,
             &info.name,
             account["metadata"]["uid"].as_str().unwrap_or_default(),
             seconds,
         );
-        let mut answer = body.clone();
+        let mut answer = body;
         answer["kind"] = "TokenRequest".into();
         answer["apiVersion"] = "authentication.k8s.io/v1".into();
         answer["metadata"] =
             json!({"name": info.name, "namespace": info.namespace, "creationTimestamp": base::clock::now_rfc3339()});
         answer["spec"]["expirationSeconds"] = seconds.into();
         answer["status"] = json!({"token": token, "expirationTimestamp": expires});
-        Ok(Written { code: StatusCode::CREATED, object: answer, warnings: Vec::new() })
+        Ok(Written { code: StatusCode::CREATED, object: answer, warnings })
     }
+}
+
+fn created(warnings: Vec<String>) -> Written {
+    let object = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
+    Written { code: StatusCode::CREATED, object, warnings }
+}
+
+/// Returns a pod as it is once it is bound to `node`.
+fn bound(resource: &Resource, mut pod: Value, node: &str) -> Result<Value, Failure> {
+    let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+    if !pod["metadata"]["deletionTimestamp"].is_null() {
+        let why = format!("pod {name} is being deleted, cannot be assigned to a host");
+        return Err(Failure::conflict(resource, name, &why));
+    }
+    if let Some(before) = pod["spec"]["nodeName"].as_str().filter(|before| !before.is_empty()) {
+        let why = format!("pod {name} is already assigned to node {before:?}");
+        return Err(Failure::conflict(resource, name, &why));
+    }
+    pod["spec"]["nodeName"] = node.into();
+    let now = base::clock::now_rfc3339();
+    let condition = json!({"type": "PodScheduled", "status": "True", "lastProbeTime": null, "lastTransitionTime": now});
+    let mut conditions: Vec<Value> = pod["status"]["conditions"].as_array().cloned().unwrap_or_default();
+    conditions.retain(|condition| condition["type"] != "PodScheduled");
+    conditions.push(condition);
+    pod["status"]["conditions"] = conditions.into();
+    Ok(pod)
+}
+
+fn wanted_count(call: Call<'_>, scale: &Value) -> Result<i64, Failure> {
+    let count = &scale["spec"]["replicas"];
+    // A count that is left out is 0, as in every `Scale`.
+    if count.is_null() {
+        return Ok(0);
+    }
+    count.as_i64().filter(|count| *count >= 0).ok_or_else(|| {
+        let cause = Cause::invalid("spec.replicas", count, "must be greater than or equal to 0");
+        Failure::invalid(call.resource, &call.info.name, &[cause])
+    })
+}
+
+/// Returns the place at `path`, made if it is missing.
+fn place<'a>(object: &'a mut Value, path: &[String]) -> &'a mut Value {
+    path.iter().fold(object, |place, step| &mut place[step.as_str()])
 }

@@ -1,14 +1,16 @@
-//! Create, update, patch and delete, for every kind alike: decode → default →
-//! prune → validate → own → store.
+//! Create, update, patch and delete, for every kind alike: decode → default → mutate →
+//! default → validate → own → admit → store.
 
+mod admit;
 mod delete;
 mod parts;
 
-use http::StatusCode;
+use http::{HeaderMap, StatusCode, header};
 use schema::{apply, patch, validate};
 use serde_json::{Value, json};
 
 use crate::{
+    rbac::User,
     registry::{Resource, Subresource},
     request::{Info, Query},
     server::Server,
@@ -16,26 +18,37 @@ use crate::{
     store::{Entry, Expect, Outcome, Write},
 };
 
+pub(crate) use admit::{Admission, Operation};
+pub(crate) use delete::Deletion;
 use parts::{
-    apply_conflict, finalizers, keep_identity, merge_parts, metadata_rules, name_it, part_of, patch_failure,
+    apply_conflict, is_finished, keep_identity, merge_parts, metadata_rules, name_it, part_of, patch_failure,
     prepare_new, same, spec_changed, text, to_storage,
 };
 pub(crate) use parts::{at_version, changed_meanwhile};
 
 /// How often a write is tried anew when another writer came first and the caller named no revision.
-const ATTEMPTS: usize = 16;
+pub(crate) const ATTEMPTS: usize = 16;
+
+/// Who writes what with which options: what every step of a write is given.
+#[derive(Clone, Copy)]
+pub(crate) struct Call<'a> {
+    pub(crate) user: &'a User,
+    pub(crate) resource: &'a Resource,
+    pub(crate) info: &'a Info,
+    pub(crate) options: &'a Options,
+}
 
 /// What a caller asked for beside the object.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    manager: String,
-    dry_run: bool,
-    strictness: Strictness,
-    force: bool,
+    pub(crate) manager: String,
+    pub(crate) dry_run: bool,
+    pub(crate) strictness: Strictness,
+    pub(crate) force: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Strictness {
+pub(crate) enum Strictness {
     Ignore,
     Warn,
     Strict,
@@ -48,6 +61,22 @@ pub(crate) struct Written {
     pub(crate) warnings: Vec<String>,
 }
 
+/// A changed object on its way to the store.
+pub(crate) struct Change {
+    pub(crate) new: Value,
+    pub(crate) warnings: Vec<String>,
+    /// `managedFields`, if they are known already; otherwise they are worked out.
+    pub(crate) owners: Option<Value>,
+    /// Admission saw the write in the form of its subresource.
+    pub(crate) admitted: bool,
+}
+
+impl Change {
+    fn new(new: Value, warnings: Vec<String>) -> Change {
+        Change { new, warnings, owners: None, admitted: false }
+    }
+}
+
 /// The patches that are read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum PatchKind {
@@ -58,7 +87,7 @@ pub(crate) enum PatchKind {
 }
 
 impl Options {
-    pub(crate) fn parse(query: &Query, agent: &str) -> Result<Options, Failure> {
+    pub(crate) fn parse(query: &Query, headers: &HeaderMap) -> Result<Options, Failure> {
         let dry_run = match query.get("dryRun") {
             None => false,
             Some("All") => true,
@@ -79,6 +108,7 @@ impl Options {
             }
         };
         // As Kubernetes does: without a name of its own a writer is known by its program.
+        let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
         let manager = query.get("fieldManager").unwrap_or_else(|| agent.split('/').next().unwrap_or_default());
         let manager = if manager.is_empty() { "unknown" } else { manager };
         Ok(Options { manager: manager.chars().take(128).collect(), dry_run, strictness, force: query.flag("force") })
@@ -87,25 +117,39 @@ impl Options {
 
 impl Server {
     /// Creates an object.
-    pub(crate) async fn create(
-        &self,
-        resource: &Resource,
-        info: &Info,
-        body: Value,
-        options: &Options,
-    ) -> Result<Written, Failure> {
-        let (mut object, warnings) = Self::decode(resource, info, body, options)?;
+    pub(crate) async fn create(&self, call: Call<'_>, body: Value) -> Result<Written, Failure> {
+        let Call { resource, options, .. } = call;
+        let (mut object, mut warnings) = Self::decode(call, body)?;
+        Self::default(resource, &mut object);
+        warnings.extend(self.mutate(call, Operation::Create, &mut object, None).await?);
         let generated = name_it(resource, &mut object)?;
-        let name = text(&object["metadata"], "name").to_owned();
-        self.check_namespace(resource, info, &name)?;
         let now = base::clock::now_rfc3339();
         prepare_new(resource, &mut object, &now);
         (resource.rules.create)(&mut object);
         Self::finish(resource, &mut object, None)?;
         apply::track_update(None, &mut object, &resource.node, Self::writer(resource, options, "", &now));
+        self.add(call, object, warnings, generated).await
+    }
+
+    /// Admits and stores a new object: the end of every creation.
+    async fn add(
+        &self,
+        call: Call<'_>,
+        mut object: Value,
+        mut warnings: Vec<String>,
+        generated: bool,
+    ) -> Result<Written, Failure> {
+        let Call { resource, info, options, .. } = call;
+        let name = text(&object["metadata"], "name").to_owned();
+        let admission = Admission { call, operation: Operation::Create, new: Some(&object), old: None };
+        let admitted = self.admit(admission).await?;
+        warnings.extend(admitted.warnings);
         let _order = self.allocate(resource, &mut object).await?;
         if options.dry_run {
-            return Ok(Written { code: StatusCode::CREATED, object, warnings });
+            return match self.store().snapshot().get(&resource.key(&info.namespace, &name)) {
+                Some(_) => Err(Failure::already_exists(resource, &name)),
+                None => Ok(Written { code: StatusCode::CREATED, object, warnings }),
+            };
         }
         let key = resource.key(&info.namespace, &name);
         match self.store().write(&key, Expect::Absent, Write::Put(to_storage(resource, object))).await? {
@@ -121,14 +165,9 @@ impl Server {
     }
 
     /// Replaces an object, or one of its parts.
-    pub(crate) async fn update(
-        &self,
-        resource: &Resource,
-        info: &Info,
-        body: Value,
-        options: &Options,
-    ) -> Result<Written, Failure> {
-        let (new, warnings) = Self::decode(resource, info, body, options)?;
+    pub(crate) async fn update(&self, call: Call<'_>, body: Value) -> Result<Written, Failure> {
+        let Call { resource, info, .. } = call;
+        let (new, warnings) = Self::decode(call, body)?;
         let wanted = text(&new["metadata"], "resourceVersion").to_owned();
         for _ in 0..ATTEMPTS {
             let Some(entry) = self.store().snapshot().get(&resource.key(&info.namespace, &info.name)).cloned() else {
@@ -137,7 +176,8 @@ impl Server {
             if !wanted.is_empty() && wanted != entry.revision.to_string() {
                 return Err(changed_meanwhile(resource, &info.name));
             }
-            if let Some(written) = self.replace(resource, info, &entry, new.clone(), options, &warnings, None).await? {
+            let change = Change::new(new.clone(), warnings.clone());
+            if let Some(written) = self.replace(call, &entry, change).await? {
                 return Ok(written);
             }
         }
@@ -145,14 +185,8 @@ impl Server {
     }
 
     /// Applies a patch; server-side apply creates what is not there.
-    pub(crate) async fn patch(
-        &self,
-        resource: &Resource,
-        info: &Info,
-        kind: PatchKind,
-        body: &Value,
-        options: &Options,
-    ) -> Result<Written, Failure> {
+    pub(crate) async fn patch(&self, call: Call<'_>, kind: PatchKind, body: &Value) -> Result<Written, Failure> {
+        let Call { resource, info, .. } = call;
         if kind == PatchKind::Strategic && resource.custom {
             return Err(Failure::unsupported_media(
                 "application/strategic-merge-patch+json",
@@ -163,56 +197,50 @@ impl Server {
             let entry = self.store().snapshot().get(&resource.key(&info.namespace, &info.name)).cloned();
             let Some(entry) = entry else {
                 if kind == PatchKind::Apply && info.subresource.is_empty() {
-                    return self.apply_new(resource, info, body, options).await;
+                    return self.apply_new(call, body).await;
                 }
                 return Err(Failure::not_found(resource, &info.name));
             };
-            let old = entry.value();
-            let old = at_version(resource, old);
-            let now = base::clock::now_rfc3339();
-            let (new, warnings) = match kind {
-                PatchKind::Apply => {
-                    let (config, warnings) = Self::decode(resource, info, body.clone(), options)?;
-                    let config = part_of(resource, info, config);
-                    let writer = Self::writer(resource, options, &info.subresource, &now);
-                    let new = apply::apply(&old, &config, &resource.node, writer, options.force)
-                        .map_err(|conflicts| apply_conflict(resource, &info.name, &conflicts))?;
-                    (new, warnings)
-                }
-                PatchKind::Json => {
-                    (patch::json(&old, body).map_err(|error| patch_failure(resource, &info.name, error))?, Vec::new())
-                }
-                PatchKind::Merge => {
-                    (patch::merge(&old, body).map_err(|error| patch_failure(resource, &info.name, error))?, Vec::new())
-                }
-                PatchKind::Strategic => (
-                    patch::strategic(&old, body, &resource.node)
-                        .map_err(|error| patch_failure(resource, &info.name, error))?,
-                    Vec::new(),
-                ),
-            };
-            let (new, more) = Self::decode(resource, info, new, options)?;
+            let old = at_version(resource, entry.value());
+            let (new, mut warnings) = Self::patched(call, kind, body, &old)?;
+            let (new, more) = Self::decode(call, new)?;
             let owners = (kind == PatchKind::Apply).then(|| new["metadata"]["managedFields"].clone());
             let wanted = text(&new["metadata"], "resourceVersion");
             if !wanted.is_empty() && wanted != entry.revision.to_string() {
                 return Err(changed_meanwhile(resource, &info.name));
             }
-            let warnings: Vec<String> = warnings.into_iter().chain(more).collect();
-            if let Some(written) = self.replace(resource, info, &entry, new, options, &warnings, owners).await? {
+            warnings.extend(more);
+            let change = Change { owners, ..Change::new(new, warnings) };
+            if let Some(written) = self.replace(call, &entry, change).await? {
                 return Ok(written);
             }
         }
         Err(changed_meanwhile(resource, &info.name))
     }
 
-    async fn apply_new(
-        &self,
-        resource: &Resource,
-        info: &Info,
-        body: &Value,
-        options: &Options,
-    ) -> Result<Written, Failure> {
-        let (mut config, warnings) = Self::decode(resource, info, body.clone(), options)?;
+    /// Returns what a patch makes of `old`, and what to warn of.
+    fn patched(call: Call<'_>, kind: PatchKind, body: &Value, old: &Value) -> Result<(Value, Vec<String>), Failure> {
+        let Call { resource, info, options, .. } = call;
+        let failed = |error| patch_failure(resource, &info.name, error);
+        Ok(match kind {
+            PatchKind::Apply => {
+                let now = base::clock::now_rfc3339();
+                let (config, warnings) = Self::decode(call, body.clone())?;
+                let config = part_of(resource, info, config);
+                let writer = Self::writer(resource, options, &info.subresource, &now);
+                let new = apply::apply(old, &config, &resource.node, writer, options.force)
+                    .map_err(|conflicts| apply_conflict(resource, &info.name, &conflicts))?;
+                (new, warnings)
+            }
+            PatchKind::Json => (patch::json(old, body).map_err(failed)?, Vec::new()),
+            PatchKind::Merge => (patch::merge(old, body).map_err(failed)?, Vec::new()),
+            PatchKind::Strategic => (patch::strategic(old, body, &resource.node).map_err(failed)?, Vec::new()),
+        })
+    }
+
+    async fn apply_new(&self, call: Call<'_>, body: &Value) -> Result<Written, Failure> {
+        let Call { resource, info, options, .. } = call;
+        let (mut config, mut warnings) = Self::decode(call, body.clone())?;
         if !text(&config["metadata"], "uid").is_empty() || !text(&config["metadata"], "resourceVersion").is_empty() {
             return Err(Failure::conflict(
                 resource,
@@ -223,7 +251,6 @@ impl Server {
         if text(&config["metadata"], "name").is_empty() {
             config["metadata"]["name"] = info.name.clone().into();
         }
-        self.check_namespace(resource, info, &info.name)?;
         let now = base::clock::now_rfc3339();
         let empty = json!({"metadata": {}});
         let writer = Self::writer(resource, options, "", &now);
@@ -231,47 +258,73 @@ impl Server {
         let mut object = apply::apply(&empty, &config, &resource.node, writer, true)
             .map_err(|conflicts| apply_conflict(resource, &info.name, &conflicts))?;
         let owners = object["metadata"]["managedFields"].take();
+        Self::default(resource, &mut object);
+        warnings.extend(self.mutate(call, Operation::Create, &mut object, None).await?);
         prepare_new(resource, &mut object, &now);
         (resource.rules.create)(&mut object);
         Self::finish(resource, &mut object, None)?;
         object["metadata"]["managedFields"] = owners;
-        let _order = self.allocate(resource, &mut object).await?;
-        if options.dry_run {
-            return Ok(Written { code: StatusCode::CREATED, object, warnings });
-        }
-        match self
-            .store()
-            .write(&resource.key(&info.namespace, &info.name), Expect::Absent, Write::Put(to_storage(resource, object)))
-            .await?
-        {
-            Outcome::Done(entry) => {
-                self.noticed(resource, None, &entry).await;
-                Ok(Written { code: StatusCode::CREATED, object: entry.value(), warnings })
-            }
-            Outcome::Mismatch(_) => Err(Failure::already_exists(resource, &info.name)),
-        }
+        self.add(call, object, warnings, false).await
     }
 
-    /// Stores `new` in the place of `entry`; `None` if another writer came first.
-    #[expect(clippy::too_many_arguments, reason = "one step of the pipeline, called from two places")]
-    async fn replace(
+    /// Stores a changed object in the place of `entry`; `None` if another writer came first.
+    pub(crate) async fn replace(
         &self,
-        resource: &Resource,
-        info: &Info,
+        call: Call<'_>,
         entry: &Entry,
-        new: Value,
-        options: &Options,
-        warnings: &[String],
-        owners: Option<Value>,
+        change: Change,
     ) -> Result<Option<Written>, Failure> {
+        let Call { resource, info, options, .. } = call;
+        let Change { mut new, mut warnings, owners, admitted } = change;
         let old = at_version(resource, entry.value());
+        if !admitted {
+            Self::default(resource, &mut new);
+            warnings.extend(self.mutate(call, Operation::Update, &mut new, Some(&old)).await?);
+        }
         let mut new = merge_parts(resource, info, &old, new);
         keep_identity(&old, &mut new)?;
-        Self::finish(resource, &mut new, Some(&old))?;
-        if info.subresource != "status" && resource.generation && spec_changed(&old, &new) {
+        // What a binding sets, an update may not.
+        let binding = info.subresource == "binding";
+        if !binding {
+            Self::finish(resource, &mut new, Some(&old))?;
+        }
+        if !binding && info.subresource != "status" && resource.generation && spec_changed(&old, &new) {
             let generation = old["metadata"]["generation"].as_i64().unwrap_or_default() + 1;
             new["metadata"]["generation"] = generation.into();
         }
+        Self::own(call, &old, &mut new, owners);
+        let mut held = Vec::new();
+        if !admitted {
+            let admission = Admission { call, operation: Operation::Update, new: Some(&new), old: Some(&old) };
+            let admitted = self.admit(admission).await?;
+            warnings.extend(admitted.warnings);
+            held = admitted.held;
+        }
+        let done = |object: Value| Ok(Some(Written { code: StatusCode::OK, object, warnings }));
+        if same(&old, &new) {
+            return done(old);
+        }
+        if options.dry_run {
+            return done(new);
+        }
+        let key = resource.key(&info.namespace, &info.name);
+        let gone = is_finished(resource, &new);
+        let stored = to_storage(resource, new);
+        let write = if gone { Write::Delete(stored) } else { Write::Put(stored) };
+        let outcome = self.store().write(&key, Expect::Revision(entry.revision), write).await?;
+        drop(held);
+        match outcome {
+            Outcome::Done(written) => {
+                self.noticed(resource, Some(&old), &written).await;
+                done(at_version(resource, written.value()))
+            }
+            Outcome::Mismatch(_) => Ok(None),
+        }
+    }
+
+    /// Writes down who owns which field of `new` from now on.
+    fn own(call: Call<'_>, old: &Value, new: &mut Value, owners: Option<Value>) {
+        let Call { resource, info, options, .. } = call;
         let now = base::clock::now_rfc3339();
         if let Some(owners) = owners {
             new["metadata"]["managedFields"] = owners;
@@ -281,46 +334,17 @@ impl Server {
             let base_owners = if reset { Value::Null } else { old["metadata"]["managedFields"].clone() };
             let mut before = old.clone();
             before["metadata"]["managedFields"] = base_owners;
-            apply::track_update(
-                Some(&before),
-                &mut new,
-                &resource.node,
-                Self::writer(resource, options, &info.subresource, &now),
-            );
+            let writer = Self::writer(resource, options, &info.subresource, &now);
+            apply::track_update(Some(&before), new, &resource.node, writer);
         }
         if let Some(metadata) = new["metadata"].as_object_mut() {
             metadata.retain(|_, value| !value.is_null());
         }
-        let done = |object: Value| Ok(Some(Written { code: StatusCode::OK, object, warnings: warnings.to_vec() }));
-        if same(&old, &new) {
-            return done(old);
-        }
-        if options.dry_run {
-            return done(new);
-        }
-        let gone = !new["metadata"]["deletionTimestamp"].is_null()
-            && finalizers(&new).is_empty()
-            && new["spec"]["finalizers"].as_array().is_none_or(Vec::is_empty)
-            && (!resource.graceful || new["metadata"]["deletionGracePeriodSeconds"] == 0);
-        let key = resource.key(&info.namespace, &info.name);
-        let stored = to_storage(resource, new);
-        let write = if gone { Write::Delete(stored) } else { Write::Put(stored) };
-        match self.store().write(&key, Expect::Revision(entry.revision), write).await? {
-            Outcome::Done(written) => {
-                self.noticed(resource, Some(&old), &written).await;
-                done(at_version(resource, written.value()))
-            }
-            Outcome::Mismatch(_) => Ok(None),
-        }
     }
 
     /// Checks what a client sent against path and type; returns it pruned, with warnings.
-    fn decode(
-        resource: &Resource,
-        info: &Info,
-        mut body: Value,
-        options: &Options,
-    ) -> Result<(Value, Vec<String>), Failure> {
+    fn decode(call: Call<'_>, mut body: Value) -> Result<(Value, Vec<String>), Failure> {
+        let Call { resource, info, options, .. } = call;
         let Some(map) = body.as_object_mut() else {
             return Err(Failure::bad_request("the body must be one object"));
         };
@@ -400,12 +424,17 @@ impl Server {
         Ok((body, warnings))
     }
 
-    /// Defaults and validates.
-    fn finish(resource: &Resource, object: &mut Value, old: Option<&Value>) -> Result<(), Failure> {
+    /// Fills in what is not given.
+    fn default(resource: &Resource, object: &mut Value) {
         if resource.custom {
             validate::default(object, &resource.node);
         }
         (resource.rules.default)(object);
+    }
+
+    /// Defaults what is still not given, and validates.
+    fn finish(resource: &Resource, object: &mut Value, old: Option<&Value>) -> Result<(), Failure> {
+        Self::default(resource, object);
         let mut causes = metadata_rules(object, old.is_none());
         if resource.custom {
             causes.extend(validate::check(object, &resource.node));
@@ -423,29 +452,6 @@ impl Server {
             return Ok(());
         }
         Err(Failure::invalid(resource, text(&object["metadata"], "name"), &causes))
-    }
-
-    fn check_namespace(&self, resource: &Resource, info: &Info, name: &str) -> Result<(), Failure> {
-        if !resource.namespaced {
-            return Ok(());
-        }
-        let Some(namespace) = self.store().snapshot().get(&format!("core/namespaces//{}", info.namespace)).cloned()
-        else {
-            return Err(Failure {
-                details: json!({"name": info.namespace, "kind": "namespaces"}),
-                ..Failure::new(StatusCode::NOT_FOUND, "NotFound", format!("namespaces {:?} not found", info.namespace))
-            });
-        };
-        if namespace.value()["metadata"]["deletionTimestamp"].is_null() {
-            return Ok(());
-        }
-        let mut failure = Failure::forbidden(
-            resource,
-            name,
-            &format!("unable to create new content in namespace {} because it is being terminated", info.namespace),
-        );
-        failure.details["causes"] = json!([{"reason": "NamespaceTerminating", "message": format!("namespace {} is being terminated", info.namespace), "field": "metadata.namespace"}]);
-        Err(failure)
     }
 
     fn writer<'a>(

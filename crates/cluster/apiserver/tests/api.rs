@@ -12,6 +12,7 @@ use futures::StreamExt;
 use k8s_openapi::api::{
     apps::v1::Deployment,
     core::v1::{ConfigMap, Pod, Service},
+    rbac::v1::{Role, RoleBinding},
 };
 use kube::{
     Api, Client, ResourceExt,
@@ -343,4 +344,83 @@ async fn scale_changes_the_count_and_nothing_else() {
         .unwrap();
     assert_eq!(scale.spec.unwrap().replicas, Some(4));
     assert_eq!(deployments.get("d").await.unwrap().spec.unwrap().replicas, Some(4));
+}
+
+#[tokio::test]
+async fn nobody_grants_more_than_they_have() {
+    let (server, client) = admin().await;
+    let roles = |client: Client| Api::<Role>::namespaced(client, "default");
+    let bindings = |client: Client| Api::<RoleBinding>::namespaced(client, "default");
+    let role = |name: &str, resource: &str, verb: &str| {
+        from::<Role>(
+            json!({"metadata": {"name": name}, "rules": [{"apiGroups": [""], "resources": [resource], "verbs": [verb]}]}),
+        )
+    };
+    let binding = |name: &str, role: &str| {
+        from::<RoleBinding>(
+            json!({"metadata": {"name": name}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "Role", "name": role},
+            "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": "eve"}]}),
+        )
+    };
+    let post = PostParams::default();
+    let keeper = json!({"metadata": {"name": "keeper"}, "rules": [
+        {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles", "rolebindings"], "verbs": ["create", "get", "update", "patch"]},
+        {"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles"], "resourceNames": ["free"], "verbs": ["escalate", "bind"]},
+        {"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}]});
+    roles(client.clone()).create(&post, &from(keeper)).await.unwrap();
+    bindings(client.clone()).create(&post, &binding("eve", "keeper")).await.unwrap();
+    roles(client.clone()).create(&post, &role("secrets", "secrets", "get")).await.unwrap();
+    let eve = server.client(User::new("eve", &[]));
+    roles(eve.clone()).create(&post, &role("within", "pods", "get")).await.unwrap();
+    bindings(eve.clone()).create(&post, &binding("within", "within")).await.unwrap();
+    let error = roles(eve.clone()).create(&post, &role("beyond", "secrets", "get")).await.unwrap_err();
+    let kube::Error::Api(status) = error else { panic!() };
+    assert_eq!(
+        status.message,
+        "roles.rbac.authorization.k8s.io \"beyond\" is forbidden: user \"eve\" (groups=[\"system:authenticated\"]) is attempting to grant RBAC permissions not currently held:\n{APIGroups:[\"\"], Resources:[\"secrets\"], Verbs:[\"get\"]}"
+    );
+    assert_eq!(code(&bindings(eve.clone()).create(&post, &binding("beyond", "secrets")).await.unwrap_err()).0, 403);
+    assert_eq!(code(&bindings(eve.clone()).create(&post, &binding("none", "nothing")).await.unwrap_err()).0, 404);
+    roles(eve.clone()).create(&post, &role("free", "secrets", "get")).await.unwrap();
+    bindings(eve.clone()).create(&post, &binding("free", "free")).await.unwrap();
+    let labelled = Patch::Merge(json!({"metadata": {"labels": {"a": "b"}}}));
+    roles(eve).patch("secrets", &PatchParams::default(), &labelled).await.unwrap();
+}
+
+#[tokio::test]
+async fn a_change_of_roles_counts_from_the_next_request_on() {
+    let (server, client) = admin().await;
+    let name = random("guest");
+    let guest = Api::<ConfigMap>::namespaced(server.client(User::new(&name, &[])), "default");
+    assert_eq!(code(&guest.list(&ListParams::default()).await.unwrap_err()).0, 403);
+    let bindings: Api<RoleBinding> = Api::namespaced(client, "default");
+    let binding = json!({"metadata": {"name": name}, "roleRef": {"apiGroup": "rbac.authorization.k8s.io", "kind": "ClusterRole", "name": "view"},
+        "subjects": [{"apiGroup": "rbac.authorization.k8s.io", "kind": "User", "name": name}]});
+    bindings.create(&PostParams::default(), &from(binding)).await.unwrap();
+    guest.list(&ListParams::default()).await.unwrap();
+    bindings.delete(&name, &DeleteParams::default()).await.unwrap();
+    assert_eq!(code(&guest.list(&ListParams::default()).await.unwrap_err()).0, 403);
+}
+
+#[tokio::test]
+async fn a_binding_names_the_node_and_owns_no_field() {
+    let (server, client) = admin().await;
+    let pods: Api<Pod> = Api::namespaced(client, "default");
+    let pod = from(json!({"metadata": {"name": "p"}, "spec": {"containers": [{"name": "c", "image": "i"}]}}));
+    let before = pods.create(&PostParams::default(), &pod).await.unwrap();
+    let bind = |query: &str| {
+        let body = json!({"apiVersion": "v1", "kind": "Binding", "metadata": {"name": "p"}, "target": {"kind": "Node", "name": "n"}});
+        let path = format!("/api/v1/namespaces/default/pods/p/binding{query}");
+        let mut request = http::Request::post(path).body(axum::body::Body::from(body.to_string())).unwrap();
+        request.extensions_mut().insert(User::new("system:kube-scheduler", &["system:masters"]));
+        server.handle(request)
+    };
+    assert_eq!(bind("?dryRun=All").await.status(), 201);
+    assert_eq!(pods.get("p").await.unwrap().spec.unwrap().node_name, None, "a dry run binds nothing");
+    assert_eq!(bind("").await.status(), 201);
+    let after = pods.get("p").await.unwrap();
+    assert_eq!(after.spec.as_ref().unwrap().node_name.as_deref(), Some("n"));
+    assert_eq!(after.metadata.managed_fields, before.metadata.managed_fields);
+    assert_eq!(after.metadata.generation, before.metadata.generation);
+    assert_eq!(bind("").await.status(), 409);
 }

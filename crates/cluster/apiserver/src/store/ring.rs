@@ -84,6 +84,10 @@ impl Ring {
         Some(inner.changes.range(from..).cloned().collect())
     }
 
+    pub(super) fn newest(&self) -> u64 {
+        *self.newest.borrow()
+    }
+
     pub(super) fn notices(&self) -> watch::Receiver<u64> {
         self.newest.subscribe()
     }

@@ -4,114 +4,218 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
-    ATTEMPTS, Written, at_version,
+    ATTEMPTS, Admission, Call, Operation, Written, at_version,
     parts::{changed_meanwhile, finalizers, text, to_storage},
 };
 use crate::{
     registry::Resource,
-    request::{Info, Query},
+    request::Query,
     server::Server,
     status::Failure,
-    store::{Expect, Outcome, Write},
+    store::{Entry, Expect, Outcome, Write},
 };
+
+/// What becomes of the objects that an object owns.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Propagation {
+    /// They stay.
+    Orphan,
+    /// They go after it.
+    Background,
+    /// They go before it.
+    Foreground,
+}
+
+/// How an object is to be deleted: `DeleteOptions` of the body or the query.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Deletion {
+    pub(crate) dry_run: bool,
+    propagation: Option<Propagation>,
+    grace: Option<i64>,
+    uid: Option<String>,
+    version: Option<String>,
+}
+
+impl Deletion {
+    /// Reads `DeleteOptions`; a body that says something is taken instead of the query.
+    pub(crate) fn parse(query: &Query, body: &Value) -> Result<Deletion, Failure> {
+        let said = body.as_object().is_some_and(|body| body.keys().any(|key| key != "kind" && key != "apiVersion"));
+        let kind = text(body, "kind");
+        if !matches!(kind, "" | "DeleteOptions") {
+            return Err(Failure::bad_request(format!(
+                "no kind {kind:?} is registered for deletion: expected DeleteOptions"
+            )));
+        }
+        let text_of = |name: &str| if said { body[name].as_str() } else { query.get(name) };
+        let orphan = if said {
+            body["orphanDependents"].as_bool()
+        } else {
+            query.get("orphanDependents").map(|value| value == "true")
+        };
+        let dry_run = body["dryRun"].as_array().and_then(|list| list.first()?.as_str()).or_else(|| query.get("dryRun"));
+        if let Some(other) = dry_run.filter(|value| *value != "All") {
+            return Err(invalid(&format!("dryRun: Unsupported value: {other:?}: supported values: \"All\"")));
+        }
+        let propagation = match (text_of("propagationPolicy"), orphan) {
+            (Some(_), Some(_)) => {
+                return Err(invalid(
+                    "propagationPolicy: Invalid value: orphanDependents and deletionPropagation cannot be both set",
+                ));
+            }
+            (None, None) => None,
+            (Some("Orphan"), None) | (None, Some(true)) => Some(Propagation::Orphan),
+            (Some("Background"), None) | (None, Some(false)) => Some(Propagation::Background),
+            (Some("Foreground"), None) => Some(Propagation::Foreground),
+            (Some(other), None) => {
+                return Err(invalid(&format!(
+                    "propagationPolicy: Unsupported value: {other:?}: supported values: \"Background\", \"Foreground\", \"Orphan\""
+                )));
+            }
+        };
+        let grace = if said { body["gracePeriodSeconds"].as_i64() } else { query.number("gracePeriodSeconds")? };
+        let precondition = |name: &str| body["preconditions"][name].as_str().map(str::to_owned);
+        Ok(Deletion {
+            dry_run: dry_run.is_some(),
+            propagation,
+            grace,
+            uid: precondition("uid"),
+            version: precondition("resourceVersion"),
+        })
+    }
+
+    fn check(&self, resource: &Resource, name: &str, old: &Value) -> Result<(), Failure> {
+        for (label, field, wanted) in [("UID", "uid", &self.uid), ("ResourceVersion", "resourceVersion", &self.version)]
+        {
+            let found = text(&old["metadata"], field);
+            if let Some(wanted) = wanted.as_ref().filter(|wanted| *wanted != found) {
+                let why = format!(
+                    "the {label} in the precondition ({wanted}) does not match the {label} in record ({found}). The object might have been deleted and then recreated"
+                );
+                return Err(Failure::conflict(resource, name, &why));
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns the finalizers that `old` has from now on.
+    fn finalizers(&self, old: &Value) -> Vec<String> {
+        let mut keep = finalizers(old);
+        let asked = match self.propagation {
+            Some(Propagation::Orphan) => Some("orphan"),
+            Some(Propagation::Foreground) => Some("foregroundDeletion"),
+            Some(Propagation::Background) => None,
+            // Without a wish, what an earlier one left stays.
+            None => return keep,
+        };
+        keep.retain(|name| name != "orphan" && name != "foregroundDeletion");
+        keep.extend(asked.map(str::to_owned));
+        keep
+    }
+}
+
+fn invalid(why: &str) -> Failure {
+    Failure::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "Invalid",
+        format!("DeleteOptions.meta.k8s.io \"\" is invalid: {why}"),
+    )
+}
 
 impl Server {
     /// Deletes an object: at once, or by marking it for those who have to finish first.
-    pub(crate) async fn delete(
-        &self,
-        resource: &Resource,
-        info: &Info,
-        body: &Value,
-        query: &Query,
-    ) -> Result<Written, Failure> {
-        let dry_run = query.get("dryRun").or_else(|| body["dryRun"][0].as_str()).is_some();
-        let policy = body["propagationPolicy"].as_str().or_else(|| query.get("propagationPolicy"));
-        let orphan = policy == Some("Orphan") || body["orphanDependents"] == true;
+    pub(crate) async fn delete(&self, call: Call<'_>, deletion: &Deletion) -> Result<Written, Failure> {
+        let Call { resource, info, .. } = call;
         for _ in 0..ATTEMPTS {
             let Some(entry) = self.store().snapshot().get(&resource.key(&info.namespace, &info.name)).cloned() else {
                 return Err(Failure::not_found(resource, &info.name));
             };
             let old = at_version(resource, entry.value());
-            for (name, label) in [("uid", "UID"), ("resourceVersion", "ResourceVersion")] {
-                if let Some(wanted) = body["preconditions"][name].as_str()
-                    && wanted != text(&old["metadata"], name)
-                {
-                    let why = format!(
-                        "the {label} in the precondition ({wanted}) does not match the {label} in record ({}). The object might have been deleted and then recreated",
-                        text(&old["metadata"], name)
-                    );
-                    return Err(Failure::conflict(resource, &info.name, &why));
-                }
-            }
-            let mut new = old.clone();
-            let mut keep: Vec<String> = finalizers(&old);
-            let marked = !old["metadata"]["deletionTimestamp"].is_null();
-            if !marked {
-                keep.retain(|name| name != "orphan" && name != "foregroundDeletion");
-                if orphan {
-                    keep.push("orphan".to_owned());
-                } else if policy == Some("Foreground") {
-                    keep.push("foregroundDeletion".to_owned());
-                }
-            }
-            let given = query.number("gracePeriodSeconds")?.or_else(|| body["gracePeriodSeconds"].as_i64());
-            let grace = if resource.graceful { grace_of(&old, given) } else { 0 };
-            let held = !keep.is_empty()
-                || grace > 0
-                || old["spec"]["finalizers"]
-                    .as_array()
-                    .is_some_and(|list| !list.is_empty() && resource.plural == "namespaces");
-            if dry_run {
-                return Ok(Written { code: StatusCode::OK, object: old, warnings: Vec::new() });
-            }
-            let key = resource.key(&info.namespace, &info.name);
-            if !held {
-                let outcome = self
-                    .store()
-                    .write(&key, Expect::Revision(entry.revision), Write::Delete(to_storage(resource, new)))
-                    .await?;
-                if let Outcome::Done(gone) = outcome {
-                    self.noticed(resource, Some(&old), &gone).await;
-                    return Ok(Written { code: StatusCode::OK, object: deleted(resource, &old), warnings: Vec::new() });
-                }
-                continue;
-            }
-            let shorter = old["metadata"]["deletionGracePeriodSeconds"].as_i64().is_some_and(|before| grace < before);
-            if marked && !shorter {
-                return Ok(Written { code: StatusCode::OK, object: old, warnings: Vec::new() });
-            }
-            let metadata =
-                new["metadata"].as_object_mut().ok_or_else(|| Failure::internal("a stored object has no metadata"))?;
-            let at = base::clock::now() + jiff::SignedDuration::from_secs(grace);
-            metadata.insert("deletionTimestamp".into(), at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into());
-            metadata.insert("deletionGracePeriodSeconds".into(), grace.into());
-            if keep.is_empty() {
-                metadata.remove("finalizers");
-            } else {
-                metadata.insert("finalizers".into(), keep.into());
-            }
-            if resource.generation {
-                let generation = metadata.get("generation").and_then(Value::as_i64).unwrap_or_default() + 1;
-                metadata.insert("generation".into(), generation.into());
-            }
-            if resource.plural == "namespaces" && resource.gvk.group.is_empty() {
-                new["status"]["phase"] = "Terminating".into();
-            }
-            let outcome = self
-                .store()
-                .write(&key, Expect::Revision(entry.revision), Write::Put(to_storage(resource, new)))
-                .await?;
-            if let Outcome::Done(written) = outcome {
-                self.noticed(resource, Some(&old), &written).await;
-                return Ok(Written {
-                    code: StatusCode::OK,
-                    object: at_version(resource, written.value()),
-                    warnings: Vec::new(),
-                });
+            deletion.check(resource, &info.name, &old)?;
+            if let Some(written) = self.delete_entry(call, deletion, &entry, &old).await? {
+                return Ok(written);
             }
         }
         Err(changed_meanwhile(resource, &info.name))
     }
+
+    /// Deletes one object as it was read; `None` if another writer came first.
+    async fn delete_entry(
+        &self,
+        call: Call<'_>,
+        deletion: &Deletion,
+        entry: &Entry,
+        old: &Value,
+    ) -> Result<Option<Written>, Failure> {
+        let Call { resource, info, options, .. } = call;
+        let admission = Admission { call, operation: Operation::Delete, new: None, old: Some(old) };
+        let admitted = self.admit(admission).await?;
+        let warnings = admitted.warnings;
+        let keep = deletion.finalizers(old);
+        let grace = if resource.graceful { grace_of(old, deletion.grace) } else { 0 };
+        let held = !keep.is_empty()
+            || grace > 0
+            || old["spec"]["finalizers"]
+                .as_array()
+                .is_some_and(|list| !list.is_empty() && resource.plural == "namespaces");
+        let done = |object: Value| Ok(Some(Written { code: StatusCode::OK, object, warnings }));
+        let key = resource.key(&info.namespace, &info.name);
+        if !held {
+            if options.dry_run {
+                return done(deleted(resource, old));
+            }
+            let gone = Write::Delete(to_storage(resource, old.clone()));
+            return match self.store().write(&key, Expect::Revision(entry.revision), gone).await? {
+                Outcome::Done(gone) => {
+                    self.noticed(resource, Some(old), &gone).await;
+                    done(deleted(resource, old))
+                }
+                Outcome::Mismatch(_) => Ok(None),
+            };
+        }
+        let marked = !old["metadata"]["deletionTimestamp"].is_null();
+        let shorter = old["metadata"]["deletionGracePeriodSeconds"].as_i64().is_some_and(|before| grace < before);
+        if marked && !shorter && keep == finalizers(old) {
+            return done(old.clone());
+        }
+        let mut new = old.clone();
+        mark(resource, &mut new, keep, (!marked || shorter).then_some(grace))?;
+        if options.dry_run {
+            return done(new);
+        }
+        let put = Write::Put(to_storage(resource, new));
+        match self.store().write(&key, Expect::Revision(entry.revision), put).await? {
+            Outcome::Done(written) => {
+                self.noticed(resource, Some(old), &written).await;
+                done(at_version(resource, written.value()))
+            }
+            Outcome::Mismatch(_) => Ok(None),
+        }
+    }
+}
+
+/// Marks an object as being deleted, from now on for `grace` seconds if that is new.
+fn mark(resource: &Resource, object: &mut Value, keep: Vec<String>, grace: Option<i64>) -> Result<(), Failure> {
+    let metadata =
+        object["metadata"].as_object_mut().ok_or_else(|| Failure::internal("a stored object has no metadata"))?;
+    let first = !metadata.contains_key("deletionTimestamp");
+    if let Some(grace) = grace {
+        let at = base::clock::now() + jiff::SignedDuration::from_secs(grace);
+        metadata.insert("deletionTimestamp".into(), at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into());
+        metadata.insert("deletionGracePeriodSeconds".into(), grace.into());
+    }
+    if keep.is_empty() {
+        metadata.remove("finalizers");
+    } else {
+        metadata.insert("finalizers".into(), keep.into());
+    }
+    if resource.generation && first {
+        let generation = metadata.get("generation").and_then(Value::as_i64).unwrap_or_default() + 1;
+        metadata.insert("generation".into(), generation.into());
+    }
+    if resource.plural == "namespaces" && resource.gvk.group.is_empty() {
+        object["status"]["phase"] = "Terminating".into();
+    }
+    Ok(())
 }
 
 fn grace_of(pod: &Value, given: Option<i64>) -> i64 {

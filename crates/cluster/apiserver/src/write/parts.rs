@@ -184,6 +184,8 @@ pub(super) fn merge_parts(resource: &Resource, info: &Info, old: &Value, mut new
             }
             merged
         }
+        // A binding changes what its handler sets, in spec and status.
+        "binding" => new,
         _ => {
             if resource.has_status() {
                 match old.get("status") {
@@ -241,6 +243,14 @@ pub(super) fn spec_changed(old: &Value, new: &Value) -> bool {
             .collect()
     };
     without(old) != without(new)
+}
+
+/// Returns whether an object that is being deleted has nothing left to wait for.
+pub(super) fn is_finished(resource: &Resource, object: &Value) -> bool {
+    !object["metadata"]["deletionTimestamp"].is_null()
+        && finalizers(object).is_empty()
+        && object["spec"]["finalizers"].as_array().is_none_or(Vec::is_empty)
+        && (!resource.graceful || object["metadata"]["deletionGracePeriodSeconds"] == 0)
 }
 
 /// Returns whether nothing changed but the times of ownership.
