@@ -80,6 +80,25 @@ pub struct Node {
     pub rules: Rules,
     /// What people read in `kubectl explain`.
     pub description: Option<String>,
+    /// `x-kubernetes-validations`.
+    pub validations: Vec<ValidationRule>,
+}
+
+/// A rule in the Common Expression Language.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct ValidationRule {
+    /// The expression that holds for a good value.
+    pub rule: String,
+    /// What is said when it does not hold.
+    pub message: String,
+    /// An expression for what is said.
+    pub message_expression: String,
+    /// `FieldValueInvalid`, `FieldValueForbidden`, …
+    pub reason: Option<String>,
+    /// The field that is named, below the rule's own place.
+    pub field_path: String,
+    /// `oldSelf` is optional, and the rule holds for new objects too.
+    pub optional_old_self: Option<bool>,
 }
 
 /// Rules on a value beyond its type, as JSON Schema words them.
