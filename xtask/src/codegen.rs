@@ -2,6 +2,7 @@
 //! strategies; not the prose) from the published OpenAPI of the pinned module and
 //! writes them as one compact table; [`wire`] makes the one of their binary form.
 
+mod presence;
 mod wire;
 
 use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, process::Command};
@@ -33,6 +34,8 @@ const PACKAGES: &[&str] = &[
     "io.k8s.api.authentication.v1.",
     "io.k8s.api.authorization.v1.",
     "io.k8s.api.certificates.v1.",
+    "io.k8s.api.node.v1.",
+    "io.k8s.api.flowcontrol.v1.",
     "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.",
     "io.k8s.apimachinery.pkg.apis.meta.v1.",
     "io.k8s.apimachinery.pkg.api.",
@@ -51,7 +54,8 @@ pub(crate) enum Mode {
 
 /// Makes the tables.
 pub(crate) fn run(mode: Mode) -> anyhow::Result<()> {
-    for (output, text) in [(OUTPUT, table(&openapi()?)?), (WIRE_OUTPUT, wire::table()?)] {
+    let packages = wire::packages()?;
+    for (output, text) in [(OUTPUT, table(&openapi()?, &packages)?), (WIRE_OUTPUT, wire::table(&packages)?)] {
         if mode == Mode::Write {
             std::fs::write(output, text).with_context(|| format!("failed to write {output}"))?;
             continue;
@@ -83,13 +87,13 @@ fn openapi() -> anyhow::Result<Value> {
     serde_json::from_slice(&text).context("failed to parse the published OpenAPI")
 }
 
-fn table(openapi: &Value) -> anyhow::Result<String> {
+fn table(openapi: &Value, packages: &wire::Packages) -> anyhow::Result<String> {
     let definitions = openapi["definitions"].as_object().context("the OpenAPI has no definitions")?;
     let mut out = format!(
         "# Facts of the built-in types: made by `cargo xtask codegen` from api/openapi-spec of {MODULE} (Apache-2.0).\n\
-         # `= type !required,fields` then ` field type facts`; s string, i integer, n number, b boolean, o any object,\n\
-         # x integer or string, a anything, @T a type, [T a list, {{T a map; lt list type, lk its keys, ps and pk patch\n\
-         # strategy and key, mt map type.\n"
+         # `= type !required,fields` then ` field type facts`; s string, q quantity, i integer, n number, b boolean,\n\
+         # o any object, x integer or string, a anything, @T a type, [T a list, {{T a map; lt list type, lk its keys, ps and\n\
+         # pk patch strategy and key, mt map type, f=a always shown, f=e left out when empty, f=n shown as null when absent.\n"
     );
     let sorted: BTreeMap<_, _> = definitions.iter().collect();
     for (name, definition) in sorted {
@@ -108,7 +112,9 @@ fn table(openapi: &Value) -> anyhow::Result<String> {
         out.push('\n');
         let properties: BTreeMap<_, _> = properties.iter().collect();
         for (field, schema) in properties {
-            writeln!(out, " {field} {}{}", kind(schema, definitions)?, facts(schema))?;
+            let kind = kind(schema, definitions)?;
+            let shown = presence::of(packages, name, field, &kind);
+            writeln!(out, " {field} {kind}{}{shown}", facts(schema))?;
         }
     }
     Ok(out)
@@ -125,6 +131,8 @@ fn kind(schema: &Value, definitions: &serde_json::Map<String, Value>) -> anyhow:
             Some("JSON" | "JSONSchemaPropsOrBool" | "JSONSchemaPropsOrArray" | "JSONSchemaPropsOrStringArray") => {
                 Ok("a".into())
             }
+            Some("Quantity") => Ok("q".into()),
+            Some("MicroTime") => Ok("s:micro-time".into()),
             _ => kind(target, definitions),
         };
     }

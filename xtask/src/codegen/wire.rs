@@ -36,28 +36,30 @@ const PACKAGES: &[(&str, &str, &str)] = &[
     ("k8s.io/api", "authentication/v1", "authentication.k8s.io/v1"),
     ("k8s.io/api", "authorization/v1", "authorization.k8s.io/v1"),
     ("k8s.io/api", "certificates/v1", "certificates.k8s.io/v1"),
+    ("k8s.io/api", "node/v1", "node.k8s.io/v1"),
+    ("k8s.io/api", "flowcontrol/v1", "flowcontrol.apiserver.k8s.io/v1"),
     ("k8s.io/apiextensions-apiserver", "pkg/apis/apiextensions/v1", "apiextensions.k8s.io/v1"),
 ];
 
 /// A declared type.
-enum Declared {
+pub(super) enum Declared {
     /// Its fields, each with the line's type and tag.
     Struct(Vec<(String, String)>),
     /// Another name for this type.
     Named(String),
 }
 
-struct Package {
+pub(super) struct Package {
     api: &'static str,
-    imports: HashMap<String, String>,
-    types: BTreeMap<String, Declared>,
+    pub(super) imports: HashMap<String, String>,
+    pub(super) types: BTreeMap<String, Declared>,
 }
 
 /// Packages by import path.
-type Packages = BTreeMap<String, Package>;
+pub(super) type Packages = BTreeMap<String, Package>;
 
-/// Returns the table.
-pub(super) fn table() -> anyhow::Result<String> {
+/// Reads the Go packages that the built-in types are declared in.
+pub(super) fn packages() -> anyhow::Result<Packages> {
     let mut folders = HashMap::new();
     for (name, ..) in PACKAGES {
         if !folders.contains_key(name) {
@@ -69,6 +71,11 @@ pub(super) fn table() -> anyhow::Result<String> {
         let package = read(&folders[name].join(folder), api)?;
         packages.insert(format!("{name}/{folder}"), package);
     }
+    Ok(packages)
+}
+
+/// Returns the table.
+pub(super) fn table(packages: &Packages) -> anyhow::Result<String> {
     let mut out = format!(
         "# Facts of the built-in types' binary form: made by `cargo xtask codegen` from the struct tags of k8s.io/api,\n\
          # k8s.io/apimachinery and k8s.io/apiextensions-apiserver {VERSION} (Apache-2.0).\n\
@@ -77,7 +84,7 @@ pub(super) fn table() -> anyhow::Result<String> {
          # x integer or string, j JSON as bytes, w wrapped list of strings, @T message, [T list, {{T map from strings. A\n\
          # field named `.` is merged into its parent; `?` leaves out what is zero or empty.\n"
     );
-    for (path, package) in &packages {
+    for (path, package) in packages {
         for (name, declared) in &package.types {
             let Declared::Struct(fields) = declared else { continue };
             if special(path, name).is_some() {
@@ -87,7 +94,7 @@ pub(super) fn table() -> anyhow::Result<String> {
             writeln!(out, "= {} {name}{either}", package.api)?;
             let mut lines = BTreeMap::new();
             for (go, tag) in fields {
-                let line = field(&packages, path, go, tag).with_context(|| format!("{path}.{name}: {go} {tag}"))?;
+                let line = field(packages, path, go, tag).with_context(|| format!("{path}.{name}: {go} {tag}"))?;
                 if let Some((number, line)) = line
                     && lines.insert(number, line).is_some()
                 {

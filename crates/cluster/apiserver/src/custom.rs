@@ -6,7 +6,7 @@ use std::{collections::BTreeMap, sync::Arc};
 use schema::{crd, validate::Cause};
 use serde_json::{Map, Value, json};
 
-use crate::registry::{Column, Gvk, Resource, Rules, Storage, Subresource, path_column, version_rank};
+use crate::registry::{Column, Gvk, NameRule, Resource, Rules, Storage, Subresource, VERBS, path_column, version_rank};
 
 fn texts(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
@@ -184,6 +184,9 @@ fn resource(spec: &Value, version: &Value, stored: &str) -> Resource {
         categories: texts(&names["categories"]),
         namespaced: text(spec, "scope") == "Namespaced",
         storage: Storage { group: text(spec, "group").to_owned(), version: stored.to_owned() },
+        conversion: None,
+        verbs: VERBS,
+        name: NameRule::Subdomain,
         node: Arc::new(node),
         type_name: None,
         subresources: subresources(version["subresources"].as_object()),

@@ -70,7 +70,7 @@ fn aggregated_resource(resource: &Resource) -> Value {
         })
         .collect();
     let mut entry = json!({
-        "resource": resource.plural, "scope": scope, "singularResource": resource.singular, "verbs": resource.verbs(),
+        "resource": resource.plural, "scope": scope, "singularResource": resource.singular, "verbs": resource.verbs,
         "responseKind": {"group": resource.gvk.group, "version": resource.gvk.version, "kind": resource.gvk.kind},
     });
     for (name, list) in [("shortNames", &resource.short), ("categories", &resource.categories)] {
@@ -90,7 +90,7 @@ fn of_subresource<'a>(
 ) -> (&'a str, &'a str, &'a str, &'static [&'static str]) {
     let own = (resource.gvk.group.as_str(), resource.gvk.version.as_str(), resource.gvk.kind.as_str());
     match subresource {
-        Subresource::Status => (own.0, own.1, own.2, &["get", "patch", "update"]),
+        Subresource::Status | Subresource::Approval => (own.0, own.1, own.2, &["get", "patch", "update"]),
         Subresource::Finalize => (own.0, own.1, own.2, &["update"]),
         Subresource::Log => (own.0, own.1, own.2, &["get"]),
         Subresource::Scale { .. } => ("autoscaling", "v1", "Scale", &["get", "patch", "update"]),
@@ -146,7 +146,7 @@ fn resources(registry: &Registry, group: &str, version: &str) -> Result<Value, F
     for resource in own {
         let mut entry = json!({
             "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced, "kind": resource.gvk.kind,
-            "verbs": resource.verbs(),
+            "verbs": resource.verbs,
         });
         for (name, values) in [("shortNames", &resource.short), ("categories", &resource.categories)] {
             if !values.is_empty() {

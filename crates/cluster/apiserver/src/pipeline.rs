@@ -73,7 +73,7 @@ impl Server {
         let form = form_of(headers, query)?;
         match (info.verb, part) {
             ("get", Some(Subresource::Log)) => return self.log(resource, info, query).await,
-            ("get", None | Some(Subresource::Status)) => return self.get(resource, info, form),
+            ("get", None | Some(Subresource::Status | Subresource::Approval)) => return self.get(resource, info, form),
             ("list", None) => return self.list(resource, info, query, form),
             ("watch", None) => return self.watch(resource, info, query, form),
             ("deletecollection", None) => return self.delete_collection(asked, body).await,
@@ -98,10 +98,13 @@ impl Server {
             ("update", Some(scale @ Subresource::Scale { .. })) => {
                 self.scale(call, scale, Some((body::read(headers, body).await?, None))).await
             }
-            ("update", None | Some(Subresource::Status | Subresource::Finalize)) => {
+            ("update", None | Some(Subresource::Status | Subresource::Finalize | Subresource::Approval)) => {
                 self.update(call, body::read(headers, body).await?).await
             }
-            ("patch", part @ (None | Some(Subresource::Status | Subresource::Scale { .. }))) => {
+            (
+                "patch",
+                part @ (None | Some(Subresource::Status | Subresource::Approval | Subresource::Scale { .. })),
+            ) => {
                 let kind = body::patch_kind(headers)?;
                 if kind == PatchKind::Apply && query.get("fieldManager").is_none() {
                     return Err(Failure::bad_request(

@@ -91,7 +91,7 @@ impl Server {
         let entry = snapshot
             .get(&resource.key(&info.namespace, &info.name))
             .ok_or_else(|| Failure::not_found(resource, &info.name))?;
-        if form == Form::Whole && resource.storage.version == resource.gvk.version {
+        if form == Form::Whole && resource.is_stored_form() {
             return Ok(respond(StatusCode::OK, entry.bytes.clone()));
         }
         let object = at_version(resource, entry.value());
@@ -123,7 +123,7 @@ impl Server {
         let mut items: Vec<&Arc<Entry>> = Vec::new();
         let (mut last, mut left) = (None, 0_usize);
         for (key, entry) in snapshot.range(&prefix, after.as_deref()) {
-            if !selection.is_everything() && !selection.takes(&entry.value()) {
+            if !selection.is_everything() && !selection.takes(&at_version(resource, entry.value())) {
                 continue;
             }
             if limit.is_some_and(|limit| items.len() >= limit) {
@@ -143,7 +143,7 @@ impl Server {
                 metadata["remainingItemCount"] = left.into();
             }
         }
-        let body = if form == Form::Whole && resource.storage.version == resource.gvk.version {
+        let body = if form == Form::Whole && resource.is_stored_form() {
             whole_list(resource, &metadata, &items)
         } else {
             let objects: Vec<Value> = items.iter().map(|entry| at_version(resource, entry.value())).collect();
@@ -300,7 +300,7 @@ impl Watch {
             return None;
         }
         let resource = self.resource.clone();
-        let plain = self.form == Form::Whole && resource.storage.version == resource.gvk.version;
+        let plain = self.form == Form::Whole && resource.is_stored_form();
         if self.selection.is_everything() && plain {
             let kind = match change.kind {
                 ChangeKind::Added => "ADDED",
@@ -310,7 +310,8 @@ impl Watch {
             return Some(raw_line(kind, &change.entry.bytes));
         }
         let object = at_version(&resource, change.entry.value());
-        let was = change.previous.as_ref().is_some_and(|entry| self.selection.takes(&entry.value()));
+        let taken = |entry: &Arc<Entry>| self.selection.takes(&at_version(&resource, entry.value()));
+        let was = change.previous.as_ref().is_some_and(taken);
         let is = change.kind != ChangeKind::Deleted && self.selection.takes(&object);
         // An object that leaves the selection is gone for this watcher.
         let kind = match (was, is) {

@@ -55,6 +55,33 @@ pub(crate) enum Subresource {
     Finalize,
     /// `serviceaccounts/token`.
     Token,
+    /// `certificatesigningrequests/approval`: writes change `.status.conditions` alone.
+    Approval,
+}
+
+/// The verbs of a kind that is stored.
+pub(crate) const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
+
+/// What an object's name may look like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum NameRule {
+    /// A DNS subdomain.
+    Subdomain,
+    /// A DNS label.
+    Label,
+    /// A DNS label that begins with a letter.
+    Label1035,
+    /// Anything that can be one segment of a path.
+    Segment,
+}
+
+/// How a version that is not the stored one reads and writes what is stored.
+#[derive(Clone, Copy)]
+pub(crate) struct Conversion {
+    /// Returns a stored object as this version shows it.
+    pub read: fn(Value) -> Value,
+    /// Returns an object of this version as it is stored.
+    pub write: fn(Value) -> Value,
 }
 
 /// A review that is answered and not stored.
@@ -90,6 +117,8 @@ pub(crate) struct Column {
     pub name: String,
     /// `string`, `integer`, `date`, …
     pub kind: String,
+    /// `name` for what names the object, or empty.
+    pub format: String,
     /// Shown only with `-o wide` if above 0.
     pub priority: i64,
     /// Where the cell's value comes from.
@@ -105,6 +134,8 @@ pub(crate) enum Cell {
     Age(jsonpath::Path),
     /// A function of the object.
     Of(fn(&Value) -> Value),
+    /// A function of the object and of now.
+    At(fn(&Value, jiff::Timestamp) -> Value),
 }
 
 /// What is decided about an object of a kind by rules that its schema cannot say.
@@ -116,11 +147,18 @@ pub(crate) struct Rules {
     pub validate: fn(&Value, Option<&Value>, &mut Vec<Cause>),
     /// Sets what only the server may set when an object is created.
     pub create: fn(&mut Value),
+    /// Takes from the old object what a write to the object itself may not change, its status aside.
+    pub keep: fn(&Value, &mut Value),
+}
+
+impl Rules {
+    /// No rules.
+    pub(crate) const NONE: Rules = Rules { default: |_| {}, validate: |_, _, _| {}, create: |_| {}, keep: |_, _| {} };
 }
 
 impl Default for Rules {
     fn default() -> Self {
-        Rules { default: |_| {}, validate: |_, _, _| {}, create: |_| {} }
+        Rules::NONE
     }
 }
 
@@ -146,6 +184,12 @@ pub(crate) struct Resource {
     pub namespaced: bool,
     /// The version that objects are stored at (`group/version`), and the plural they are stored under.
     pub storage: Storage,
+    /// How this version reads and writes what is stored, if it is not the stored one and differs in more than its name.
+    pub conversion: Option<Conversion>,
+    /// The verbs that discovery names.
+    pub verbs: &'static [&'static str],
+    /// What names may look like.
+    pub name: NameRule,
     /// What an object looks like.
     pub node: Arc<Node>,
     /// Name of the built-in type, if it is one.
@@ -209,13 +253,9 @@ impl Resource {
         if self.gvk.group.is_empty() { self.gvk.kind.clone() } else { format!("{}.{}", self.gvk.kind, self.gvk.group) }
     }
 
-    /// Returns the verbs that discovery names.
-    pub(crate) fn verbs(&self) -> &'static [&'static str] {
-        if self.review.is_some() {
-            &["create"]
-        } else {
-            &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"]
-        }
+    /// Returns whether this is the version that is stored, so that stored bytes are an answer as they are.
+    pub(crate) fn is_stored_form(&self) -> bool {
+        self.conversion.is_none() && self.storage.version == self.gvk.version
     }
 
     /// Returns whether its status is written by the subresource alone.
@@ -298,7 +338,7 @@ pub(crate) fn version_rank(version: &str) -> (u8, i64, i64, String) {
 pub(crate) fn path_column(name: &str, kind: &str, priority: i64, path: &str) -> Result<Column, jsonpath::Error> {
     let path = jsonpath::Path::parse(path)?;
     let cell = if kind == "date" { Cell::Age(path) } else { Cell::Path(path) };
-    Ok(Column { name: name.to_owned(), kind: kind.to_owned(), priority, cell })
+    Ok(Column { name: name.to_owned(), kind: kind.to_owned(), format: String::new(), priority, cell })
 }
 
 /// Returns a built-in type, or a place that keeps everything if the table lacks it.

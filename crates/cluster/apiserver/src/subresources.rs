@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::{Request, Response, StatusCode};
-use schema::validate::Cause;
+use schema::{selector::Labels, validate::Cause};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -29,13 +29,11 @@ fn scale_of(object: &Value, spec: &[String], status: &[String], selector: Option
     let metadata = &object["metadata"];
     let selector = selector.map(|path| at(object, path)).map(|selector| match selector {
         Value::String(text) => text.clone(),
-        other => other["matchLabels"]
-            .as_object()
-            .into_iter()
-            .flatten()
-            .filter_map(|(key, value)| value.as_str().map(|value| format!("{key}={value}")))
-            .collect::<Vec<_>>()
-            .join(","),
+        // A ReplicationController's selector is a plain map.
+        other if other["matchLabels"].is_null() && other["matchExpressions"].is_null() => {
+            Labels::text_of(&json!({"matchLabels": other})).unwrap_or_default()
+        }
+        other => Labels::text_of(other).unwrap_or_default(),
     });
     json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1",

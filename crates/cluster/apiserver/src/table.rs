@@ -97,15 +97,20 @@ fn metadata(object: &Value) -> Value {
 }
 
 fn table(resource: &Resource, items: &[Value], include: Include, list_metadata: &Value, now: jiff::Timestamp) -> Value {
-    let mut columns = vec![json!({"name": "Name", "type": "string", "format": "name", "priority": 0,
-        "description": "Name must be unique within a namespace."})];
+    // Some kinds say more than their name, or say it last.
+    let named = resource.columns.iter().any(|column| column.name == "Name" && column.format == "name");
+    let mut columns = Vec::new();
+    if !named {
+        columns.push(json!({"name": "Name", "type": "string", "format": "name", "priority": 0,
+            "description": "Name must be unique within a namespace."}));
+    }
     columns.extend(resource.columns.iter().map(|column| {
-        json!({"name": column.name, "type": column.kind, "format": "", "description": "", "priority": column.priority})
+        json!({"name": column.name, "type": column.kind, "format": column.format, "description": "", "priority": column.priority})
     }));
     let rows: Vec<Value> = items
         .iter()
         .map(|item| {
-            let mut cells = vec![item["metadata"]["name"].clone()];
+            let mut cells = if named { Vec::new() } else { vec![item["metadata"]["name"].clone()] };
             cells.extend(resource.columns.iter().map(|column| cell(&column.cell, &column.kind, item, now)));
             let mut row = json!({"cells": cells});
             match include {
@@ -122,6 +127,7 @@ fn table(resource: &Resource, items: &[Value], include: Include, list_metadata: 
 fn cell(cell: &Cell, kind: &str, item: &Value, now: jiff::Timestamp) -> Value {
     match cell {
         Cell::Of(show) => show(item),
+        Cell::At(show) => show(item, now),
         Cell::Age(path) if kind == "date" => path.find(item).first().map_or(Value::Null, |time| (*time).clone()),
         Cell::Age(path) => {
             match path.find(item).first().and_then(|time| time.as_str()?.parse::<jiff::Timestamp>().ok()) {

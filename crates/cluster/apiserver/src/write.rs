@@ -6,7 +6,7 @@ mod delete;
 mod parts;
 
 use http::{HeaderMap, StatusCode, header};
-use schema::{apply, patch, validate};
+use schema::{apply, patch, settle::settle, validate};
 use serde_json::{Value, json};
 
 use crate::{
@@ -432,10 +432,13 @@ impl Server {
         (resource.rules.default)(object);
     }
 
-    /// Defaults what is still not given, and validates.
+    /// Defaults what is still not given, settles the form, and validates.
     fn finish(resource: &Resource, object: &mut Value, old: Option<&Value>) -> Result<(), Failure> {
         Self::default(resource, object);
-        let mut causes = metadata_rules(object, old.is_none());
+        if !resource.custom {
+            settle(object, &resource.node);
+        }
+        let mut causes = metadata_rules(resource.name, object, old.is_none());
         if resource.custom {
             causes.extend(validate::check(object, &resource.node));
         } else {

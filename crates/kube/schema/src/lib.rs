@@ -12,6 +12,8 @@ pub mod jsonpath;
 pub mod model;
 pub mod openapi;
 pub mod patch;
+pub mod quantity;
 pub mod selector;
+pub mod settle;
 pub mod validate;
 pub mod wire;

@@ -46,6 +46,20 @@ pub enum ListType {
     Map(Vec<String>),
 }
 
+/// How a field looks where nothing was said, as Kubernetes' own types write it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum Presence {
+    /// As it was given; nothing if it was not.
+    #[default]
+    AsGiven,
+    /// With its zero value.
+    Always,
+    /// Left out when it is empty or zero.
+    NotEmpty,
+    /// As `null`.
+    Null,
+}
+
 /// One place in a type.
 #[derive(Clone, Debug, Default, PartialEq)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of a place, as in the specification")]
@@ -58,6 +72,8 @@ pub struct Node {
     pub properties: BTreeMap<String, Node>,
     /// Fields that must be there.
     pub required: Vec<String>,
+    /// How it looks where nothing was said.
+    pub presence: Presence,
     /// How a list is shared.
     pub list: ListType,
     /// The object or map is one value for field ownership.
@@ -219,6 +235,7 @@ fn parse_kind(word: &str) -> Node {
     let (head, format) = word.split_once(':').map_or((word, None), |(head, format)| (head, Some(format.to_owned())));
     let kind = match head {
         "s" => Kind::String,
+        "q" => return Node { kind: Kind::String, format: Some("quantity".to_owned()), ..Node::default() },
         "i" => Kind::Integer,
         "n" => Kind::Number,
         "b" => Kind::Boolean,
@@ -244,6 +261,9 @@ fn parse_fact(place: &mut Node, word: &str) {
         }
         Some(("pk", key)) => place.merge_key = Some(key.to_owned()),
         Some(("mt", "atomic")) => place.atomic = true,
+        Some(("f", "a")) => place.presence = Presence::Always,
+        Some(("f", "e")) => place.presence = Presence::NotEmpty,
+        Some(("f", "n")) => place.presence = Presence::Null,
         _ => {}
     }
 }

@@ -33,8 +33,11 @@ pub fn schema(node: &Node) -> Value {
         }
         Kind::Any => {}
     }
-    if let Some(format) = &node.format {
-        put(&mut map, "format", format);
+    match node.format.as_deref() {
+        // What is told apart here is one thing to clients.
+        None | Some("quantity") => {}
+        Some("micro-time") => put(&mut map, "format", "date-time"),
+        Some(format) => put(&mut map, "format", format),
     }
     if let Some(description) = &node.description {
         put(&mut map, "description", description);

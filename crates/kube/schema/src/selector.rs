@@ -63,6 +63,32 @@ impl Labels {
         Ok(Some(Labels(requirements)))
     }
 
+    /// Writes a `LabelSelector` object in the query form, sorted by key, as Kubernetes prints it.
+    pub fn text_of(selector: &Value) -> Result<String, Error> {
+        Labels::from_object(selector)?;
+        let mut parts: Vec<(&str, String)> = selector["matchLabels"]
+            .as_object()
+            .into_iter()
+            .flatten()
+            .map(|(key, value)| (key.as_str(), format!("{key}={}", value.as_str().unwrap_or_default())))
+            .collect();
+        for expression in selector["matchExpressions"].as_array().into_iter().flatten() {
+            let key = expression["key"].as_str().unwrap_or_default();
+            let mut values: Vec<&str> =
+                expression["values"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+            values.sort_unstable();
+            let values = values.join(",");
+            parts.push(match expression["operator"].as_str() {
+                Some("In") => (key, format!("{key} in ({values})")),
+                Some("NotIn") => (key, format!("{key} notin ({values})")),
+                Some("DoesNotExist") => (key, format!("!{key}")),
+                _ => (key, key.to_owned()),
+            });
+        }
+        parts.sort_by_key(|(key, _)| *key);
+        Ok(parts.into_iter().map(|(_, text)| text).collect::<Vec<_>>().join(","))
+    }
+
     /// Reads a plain map of labels (a Service's `selector`). An empty map matches everything here: ask first.
     pub fn from_map(labels: &Map<String, Value>) -> Labels {
         Labels(

@@ -176,7 +176,7 @@ fn walk(value: &Value, node: &Node, path: &str, depth: usize, causes: &mut Vec<C
         (Kind::Integer | Kind::IntOrString, Value::Number(number)) => {
             number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|number| number.fract() == 0.0)
         }
-        // Quantities are written as numbers too.
+        (Kind::String, Value::Number(_)) => place.format.as_deref() == Some("quantity"),
         _ => false,
     };
     if !fits {

@@ -39,11 +39,9 @@ fn immutable(new: &Value, old: Option<&Value>, path: &[&str], causes: &mut Vec<C
     }
 }
 
-pub(super) fn namespace(value: &Value, _: Option<&Value>, causes: &mut Vec<Cause>) {
-    let name = &value["metadata"]["name"];
-    if name.as_str().is_some_and(|name| !is_dns_label(name)) {
-        causes.push(Cause::invalid("metadata.name", name, LABEL_RULE));
-    }
+/// For kinds whose spec is written by its own path, or once and for all.
+pub(super) fn keep_spec(old: &Value, new: &mut Value) {
+    new["spec"] = old["spec"].clone();
 }
 
 const LABEL_RULE: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
@@ -182,12 +180,6 @@ fn container_rules(container: &Value, at: &str, volumes: &BTreeSet<&str>, causes
 
 pub(super) fn service(value: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
     let spec = &value["spec"];
-    let name = &value["metadata"]["name"];
-    if old.is_none()
-        && name.as_str().is_some_and(|name| !is_dns_label(name) || name.starts_with(|c: char| c.is_ascii_digit()))
-    {
-        causes.push(Cause::invalid("metadata.name", name, "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')"));
-    }
     one_of(&spec["type"], "spec.type", &["ClusterIP", "ExternalName"], causes);
     // What is not acted on is refused, so that nobody relies on it.
     one_of(&spec["sessionAffinity"], "spec.sessionAffinity", &["None"], causes);

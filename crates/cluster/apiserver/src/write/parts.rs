@@ -6,7 +6,11 @@ use http::StatusCode;
 use schema::{apply, patch, validate};
 use serde_json::{Map, Value, json};
 
-use crate::{registry::Resource, request::Info, status::Failure};
+use crate::{
+    registry::{NameRule, Resource},
+    request::Info,
+    status::Failure,
+};
 
 pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
@@ -108,15 +112,33 @@ pub(super) fn prepare_new(resource: &Resource, object: &mut Value, now: &str) {
     }
 }
 
-pub(super) fn metadata_rules(object: &Value, new: bool) -> Vec<validate::Cause> {
+/// What is wrong with an object's name.
+fn name_rules(rule: NameRule, name: &str) -> Option<&'static str> {
+    let starts_with_letter = || name.starts_with(|c: char| c.is_ascii_lowercase());
+    match rule {
+        NameRule::Subdomain => (!base::names::is_dns_subdomain(name)).then_some(SUBDOMAIN),
+        NameRule::Label => (!base::names::is_dns_label(name)).then_some(LABEL),
+        NameRule::Label1035 => (!base::names::is_dns_label(name) || !starts_with_letter()).then_some(LABEL_1035),
+        NameRule::Segment => match name {
+            "." => Some("may not be '.'"),
+            ".." => Some("may not be '..'"),
+            _ if name.contains('/') => Some("may not contain '/'"),
+            _ if name.contains('%') => Some("may not contain '%'"),
+            _ => None,
+        },
+    }
+}
+
+const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
+const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
+const LABEL_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
+
+pub(super) fn metadata_rules(rule: NameRule, object: &Value, new: bool) -> Vec<validate::Cause> {
     let metadata = &object["metadata"];
     let mut causes = Vec::new();
     let name = text(metadata, "name");
-    // RBAC names may hold ':'; all may be path segments.
-    let segment = !name.is_empty() && name != "." && name != ".." && !name.contains(['/', '%']) && name.len() <= 253;
-    let rbac = text(object, "apiVersion").starts_with("rbac.");
-    if new && !(if rbac { segment } else { base::names::is_dns_subdomain(name) }) {
-        causes.push(validate::Cause::invalid("metadata.name", &metadata["name"], "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')"));
+    if let Some(why) = name_rules(rule, name).filter(|_| new) {
+        causes.push(validate::Cause::invalid("metadata.name", &metadata["name"], why));
     }
     for (key, value) in metadata["labels"].as_object().into_iter().flatten() {
         if !schema::selector::is_label_key(key) {
@@ -152,7 +174,7 @@ pub(super) fn metadata_rules(object: &Value, new: bool) -> Vec<validate::Cause> 
 /// Of an apply configuration, the part that the addressed resource takes.
 pub(super) fn part_of(resource: &Resource, info: &Info, mut config: Value) -> Value {
     if let Some(map) = config.as_object_mut() {
-        if info.subresource == "status" {
+        if matches!(info.subresource.as_str(), "status" | "approval") {
             map.retain(|name, _| matches!(name.as_str(), "apiVersion" | "kind" | "metadata" | "status"));
         } else if resource.has_status() {
             map.remove("status");
@@ -176,6 +198,12 @@ pub(super) fn merge_parts(resource: &Resource, info: &Info, old: &Value, mut new
             }
             merged
         }
+        "approval" => {
+            let mut merged = old.clone();
+            merged["status"]["conditions"] = new["status"]["conditions"].take();
+            merged["metadata"]["managedFields"] = new["metadata"]["managedFields"].take();
+            merged
+        }
         "finalize" => {
             let mut merged = old.clone();
             merged["spec"]["finalizers"] = new["spec"]["finalizers"].take();
@@ -193,9 +221,7 @@ pub(super) fn merge_parts(resource: &Resource, info: &Info, old: &Value, mut new
                     None => drop(new.as_object_mut().and_then(|map| map.remove("status"))),
                 }
             }
-            if resource.plural == "namespaces" && resource.gvk.group.is_empty() {
-                new["spec"] = old["spec"].clone();
-            }
+            (resource.rules.keep)(old, &mut new);
             new
         }
     }
@@ -267,14 +293,21 @@ pub(super) fn same(old: &Value, new: &Value) -> bool {
 
 /// Returns a stored object as the version that is asked for shows it.
 pub(crate) fn at_version(resource: &Resource, mut object: Value) -> Value {
-    let wanted = resource.gvk.api_version();
-    if object["apiVersion"] != wanted.as_str() {
-        object["apiVersion"] = wanted.into();
+    if object["apiVersion"] == resource.api_version.as_str() {
+        return object;
     }
+    if let Some(conversion) = resource.conversion {
+        return (conversion.read)(object);
+    }
+    object["apiVersion"] = resource.api_version.clone().into();
     object
 }
 
+/// Returns an object as it is stored.
 pub(super) fn to_storage(resource: &Resource, mut object: Value) -> Value {
+    if let Some(conversion) = resource.conversion {
+        return (conversion.write)(object);
+    }
     if resource.storage.version != resource.gvk.version {
         object["apiVersion"] = format!("{}/{}", resource.gvk.group, resource.storage.version).into();
     }

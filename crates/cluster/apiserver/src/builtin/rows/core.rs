@@ -1,0 +1,220 @@
+//! Rows of the core group and of `events.k8s.io`.
+
+use std::collections::BTreeMap;
+
+use super::{
+    super::{PLAIN, Row, Stored, columns::core as columns, conversion, defaults, rules},
+    scaled, status,
+};
+use crate::registry::{NameRule, Rules, Subresource};
+
+fn of_pods() -> BTreeMap<&'static str, Subresource> {
+    BTreeMap::from([
+        ("status", Subresource::Status),
+        ("log", Subresource::Log),
+        ("binding", Subresource::Binding),
+        ("eviction", Subresource::Eviction),
+    ])
+}
+
+const NO_COLLECTION: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
+
+pub(super) fn rows() -> Vec<Row> {
+    vec![
+        Row {
+            kind: "Namespace",
+            plural: "namespaces",
+            short: &["ns"],
+            namespaced: false,
+            verbs: NO_COLLECTION,
+            name: NameRule::Label,
+            type_name: "io.k8s.api.core.v1.Namespace",
+            columns: columns::namespace,
+            selectable: &["status.phase"],
+            rules: Rules {
+                default: defaults::namespace,
+                create: defaults::new_namespace,
+                keep: rules::keep_spec,
+                ..Rules::NONE
+            },
+            subresources: || BTreeMap::from([("status", Subresource::Status), ("finalize", Subresource::Finalize)]),
+            ..PLAIN
+        },
+        Row {
+            kind: "Pod",
+            plural: "pods",
+            short: &["po"],
+            categories: &["all"],
+            type_name: "io.k8s.api.core.v1.Pod",
+            columns: columns::pod,
+            selectable: &[
+                "spec.nodeName",
+                "spec.restartPolicy",
+                "spec.schedulerName",
+                "spec.serviceAccountName",
+                "spec.hostNetwork",
+                "status.phase",
+                "status.podIP",
+                "status.nominatedNodeName",
+            ],
+            rules: Rules { default: defaults::pod, validate: rules::pod, create: defaults::new_pod, ..Rules::NONE },
+            subresources: of_pods,
+            generation: true,
+            graceful: true,
+            ..PLAIN
+        },
+        Row {
+            kind: "PodTemplate",
+            plural: "podtemplates",
+            type_name: "io.k8s.api.core.v1.PodTemplate",
+            columns: columns::pod_template,
+            generation: true,
+            ..PLAIN
+        },
+        Row {
+            kind: "ReplicationController",
+            plural: "replicationcontrollers",
+            short: &["rc"],
+            categories: &["all"],
+            type_name: "io.k8s.api.core.v1.ReplicationController",
+            columns: columns::replication_controller,
+            selectable: &["status.replicas"],
+            subresources: scaled,
+            generation: true,
+            ..PLAIN
+        },
+        Row {
+            kind: "Service",
+            plural: "services",
+            short: &["svc"],
+            categories: &["all"],
+            name: NameRule::Label1035,
+            type_name: "io.k8s.api.core.v1.Service",
+            columns: columns::service,
+            selectable: &["spec.clusterIP", "spec.type"],
+            rules: Rules { default: defaults::service, validate: rules::service, ..Rules::NONE },
+            subresources: status,
+            addressed: true,
+            ..PLAIN
+        },
+        Row {
+            kind: "Endpoints",
+            plural: "endpoints",
+            short: &["ep"],
+            type_name: "io.k8s.api.core.v1.Endpoints",
+            columns: columns::endpoints,
+            ..PLAIN
+        },
+        Row {
+            kind: "ConfigMap",
+            plural: "configmaps",
+            short: &["cm"],
+            type_name: "io.k8s.api.core.v1.ConfigMap",
+            columns: columns::config_map,
+            rules: Rules { validate: rules::config_map, ..Rules::NONE },
+            ..PLAIN
+        },
+        Row {
+            kind: "Secret",
+            plural: "secrets",
+            type_name: "io.k8s.api.core.v1.Secret",
+            columns: columns::secret,
+            selectable: &["type"],
+            rules: Rules { default: defaults::secret, validate: rules::secret, ..Rules::NONE },
+            ..PLAIN
+        },
+        Row {
+            kind: "ServiceAccount",
+            plural: "serviceaccounts",
+            short: &["sa"],
+            type_name: "io.k8s.api.core.v1.ServiceAccount",
+            subresources: || BTreeMap::from([("token", Subresource::Token)]),
+            ..PLAIN
+        },
+        Row {
+            kind: "Node",
+            plural: "nodes",
+            short: &["no"],
+            namespaced: false,
+            type_name: "io.k8s.api.core.v1.Node",
+            columns: columns::node,
+            selectable: &["spec.unschedulable"],
+            subresources: status,
+            ..PLAIN
+        },
+        Row {
+            kind: "PersistentVolume",
+            plural: "persistentvolumes",
+            short: &["pv"],
+            namespaced: false,
+            type_name: "io.k8s.api.core.v1.PersistentVolume",
+            columns: columns::persistent_volume,
+            subresources: status,
+            ..PLAIN
+        },
+        Row {
+            kind: "PersistentVolumeClaim",
+            plural: "persistentvolumeclaims",
+            short: &["pvc"],
+            type_name: "io.k8s.api.core.v1.PersistentVolumeClaim",
+            columns: columns::persistent_volume_claim,
+            subresources: status,
+            ..PLAIN
+        },
+        Row {
+            kind: "ResourceQuota",
+            plural: "resourcequotas",
+            short: &["quota"],
+            type_name: "io.k8s.api.core.v1.ResourceQuota",
+            columns: columns::resource_quota,
+            subresources: status,
+            ..PLAIN
+        },
+        Row {
+            kind: "LimitRange",
+            plural: "limitranges",
+            short: &["limits"],
+            type_name: "io.k8s.api.core.v1.LimitRange",
+            columns: super::super::columns::created_at,
+            ..PLAIN
+        },
+        Row {
+            selectable: &[
+                "involvedObject.kind",
+                "involvedObject.namespace",
+                "involvedObject.name",
+                "involvedObject.uid",
+                "involvedObject.apiVersion",
+                "involvedObject.resourceVersion",
+                "involvedObject.fieldPath",
+                "reason",
+                "reportingComponent",
+                "source",
+                "type",
+            ],
+            type_name: "io.k8s.api.core.v1.Event",
+            ..EVENT
+        },
+        Row {
+            group: "events.k8s.io",
+            selectable: &[
+                "regarding.kind",
+                "regarding.namespace",
+                "regarding.name",
+                "regarding.uid",
+                "regarding.apiVersion",
+                "regarding.resourceVersion",
+                "regarding.fieldPath",
+                "reason",
+                "reportingController",
+                "type",
+            ],
+            type_name: "io.k8s.api.events.v1.Event",
+            stored: Some(Stored { group: "", version: "v1", conversion: conversion::EVENT }),
+            ..EVENT
+        },
+    ]
+}
+
+const EVENT: Row =
+    Row { kind: "Event", plural: "events", short: &["ev"], name: NameRule::Segment, columns: columns::event, ..PLAIN };
