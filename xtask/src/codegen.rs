@@ -1,8 +1,10 @@
 //! Takes the facts of Kubernetes' built-in types (fields, types, list and patch
 //! strategies; not the prose) from the published OpenAPI of the pinned module and
-//! writes them as one compact table; [`wire`] makes the one of their binary form.
+//! writes them as one compact table; [`wire`] makes the one of their binary form,
+//! [`roles`] the one of the default roles.
 
 mod presence;
+mod roles;
 mod wire;
 
 use std::{collections::BTreeMap, fmt::Write as _, path::PathBuf, process::Command};
@@ -13,6 +15,7 @@ use serde_json::Value;
 /// The module that the facts come from.
 const MODULE: &str = "k8s.io/kubernetes@v1.36.3";
 const OUTPUT: &str = "crates/kube/schema/src/kubernetes.types";
+const ROLES_OUTPUT: &str = "crates/cluster/apiserver/src/bootstrap/kubernetes.roles";
 const WIRE_OUTPUT: &str = "crates/kube/schema/src/kubernetes.wire";
 
 /// Packages whose types are kept.
@@ -55,7 +58,12 @@ pub(crate) enum Mode {
 /// Makes the tables.
 pub(crate) fn run(mode: Mode) -> anyhow::Result<()> {
     let packages = wire::packages()?;
-    for (output, text) in [(OUTPUT, table(&openapi()?, &packages)?), (WIRE_OUTPUT, wire::table(&packages)?)] {
+    let tables = [
+        (OUTPUT, table(&openapi()?, &packages)?),
+        (WIRE_OUTPUT, wire::table(&packages)?),
+        (ROLES_OUTPUT, roles::table()?),
+    ];
+    for (output, text) in tables {
         if mode == Mode::Write {
             std::fs::write(output, text).with_context(|| format!("failed to write {output}"))?;
             continue;

@@ -42,7 +42,8 @@ pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Value, Failu
     decode(media_type(headers), &read_bytes(headers, body).await?)
 }
 
-async fn read_bytes(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
+/// Reads the body whole, as far as it is allowed to go.
+pub(crate) async fn read_bytes(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
     let too_large = || {
         Failure::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -61,7 +62,8 @@ async fn read_bytes(headers: &HeaderMap, body: Body) -> Result<Bytes, Failure> {
         .map_err(|_| too_large())
 }
 
-fn decode(media: &str, bytes: &[u8]) -> Result<Value, Failure> {
+/// Decodes a body of this media type; an empty one is an empty object.
+pub(crate) fn decode(media: &str, bytes: &[u8]) -> Result<Value, Failure> {
     if bytes.is_empty() {
         return Ok(json!({}));
     }

@@ -36,6 +36,7 @@ struct Row {
     addressed: bool,
     defines_kinds: bool,
     grants: Option<Grants>,
+    confidential: bool,
     review: Option<Review>,
 }
 
@@ -68,6 +69,7 @@ const PLAIN: Row = Row {
     addressed: false,
     defines_kinds: false,
     grants: None,
+    confidential: false,
     review: None,
 };
 
@@ -108,6 +110,7 @@ fn resource(row: &Row) -> Resource {
         defines_kinds: row.defines_kinds,
         custom: false,
         grants: row.grants,
+        confidential: row.confidential,
         review: row.review,
     }
 }

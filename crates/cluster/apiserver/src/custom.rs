@@ -204,6 +204,7 @@ fn resource(spec: &Value, version: &Value, stored: &str) -> Resource {
         defines_kinds: false,
         custom: true,
         grants: None,
+        confidential: false,
         review: None,
     }
 }

@@ -30,8 +30,9 @@ impl Served {
 }
 
 impl Server {
-    /// Follows up on a write: a definition of kinds changes the table.
+    /// Follows up on a write: a definition of kinds changes the table, a role those that are made of it.
     pub(crate) async fn noticed(&self, resource: &Resource, old: Option<&Value>, entry: &Entry) {
+        self.aggregate_after(resource, old, entry).await;
         if !resource.defines_kinds {
             return;
         }

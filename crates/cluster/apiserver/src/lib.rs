@@ -7,14 +7,20 @@
 
 mod access;
 mod addresses;
+mod aggregate;
+pub mod audit;
 mod body;
 mod bootstrap;
 mod builtin;
 mod custom;
 mod discovery;
 mod escalation;
+mod fair;
+mod health;
 mod kinds;
 mod listen;
+mod metrics;
+mod nodes;
 mod paths;
 mod pipeline;
 mod rbac;

@@ -21,7 +21,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
-use crate::{rbac::User, server::Server};
+use crate::{audit::Peer, rbac::User, server::Server};
 
 /// How long a client may take to shake hands.
 const HANDSHAKE: Duration = Duration::from_secs(10);
@@ -156,11 +156,13 @@ async fn serve<H: Handler>(
     let stream = tokio::time::timeout(HANDSHAKE, acceptor.accept(stream))
         .await
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))??;
+    let peer = stream.get_ref().0.peer_addr()?.ip();
     let user = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(|leaf| user_of(leaf));
     let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
         let (handler, user) = (handler.clone(), user.clone());
         async move {
             let mut request = request.map(Body::new);
+            request.extensions_mut().insert(Peer(peer));
             if let Some(user) = user {
                 request.extensions_mut().insert(user);
             }

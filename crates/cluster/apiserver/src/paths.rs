@@ -3,7 +3,7 @@
 use axum::body::Body;
 use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
 
-use crate::{discovery, pipeline::respond, request::Query, server::Server, status::Failure};
+use crate::{discovery, pipeline::respond, request::Query, server::Server, status::Failure, tokens::ISSUER};
 
 impl Server {
     /// Answers a request for such a path.
@@ -19,20 +19,24 @@ impl Server {
         if let Some(answer) = discovery::plain(&served.registry, trimmed) {
             return Ok(respond(StatusCode::OK, answer?.to_string()));
         }
+        if let Some(answer) = self.health(trimmed, query) {
+            return answer;
+        }
         match trimmed {
-            "/version" => Ok(respond(StatusCode::OK, discovery::version().to_string())),
-            "/livez" | "/readyz" | "/healthz" => {
-                let text = if query.flag("verbose") {
-                    format!("[+]ping ok\n[+]store ok\n{} check passed\n", &trimmed[1..])
-                } else {
-                    "ok".to_owned()
-                };
-                let mut response = Response::new(Body::from(text));
-                response
-                    .headers_mut()
-                    .insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain; charset=utf-8"));
+            "/.well-known/openid-configuration" => {
+                let body = serde_json::json!({"issuer": ISSUER, "jwks_uri": format!("{ISSUER}/openid/v1/jwks"),
+                    "response_types_supported": ["id_token"], "subject_types_supported": ["public"],
+                    "id_token_signing_alg_values_supported": ["ES256"]});
+                Ok(respond(StatusCode::OK, body.to_string()))
+            }
+            "/openid/v1/jwks" => {
+                let mut response = respond(StatusCode::OK, self.tokens().key_set().to_string());
+                let media = HeaderValue::from_static("application/jwk-set+json");
+                response.headers_mut().insert(header::CONTENT_TYPE, media);
                 Ok(response)
             }
+            "/version" => Ok(respond(StatusCode::OK, discovery::version().to_string())),
+            "/metrics" => Ok(self.measured()),
             "/openapi/v2" => {
                 let mut response = Response::new(Body::from(discovery::openapi_v2()));
                 response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(discovery::OPENAPI_V2));

@@ -5,15 +5,18 @@
 //! Here is the order of the outer steps and who answers what; the steps of a write from
 //! decoding to the store are in [`crate::write`], those of a read in [`crate::read`].
 
-use std::sync::Arc;
+use std::{io::Write, sync::Arc};
 
-use axum::body::Body;
+use axum::body::{Body, HttpBody};
 use bytes::Bytes;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header};
+use futures::StreamExt;
+use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 
 use crate::{
-    access::wish_of,
+    access::{Caller, wish_of},
+    audit::{Content, Level, Stage, Trail},
     body,
+    metrics::{Labels, RequestKind},
     rbac::{User, Wish},
     read::form_of,
     registry::{Resource, Subresource},
@@ -24,39 +27,131 @@ use crate::{
     write::{Call, Deletion, Options, PatchKind, Written, subresource},
 };
 
+/// The size from which on an answer is compressed (kube-apiserver's).
+const GZIP_FROM: u64 = 128 << 10;
+
 impl Server {
     /// Answers one request. The user is taken from the request's extensions (a client
     /// certificate's, an in-process client's) or its bearer token.
     pub async fn handle(&self, request: Request<Body>) -> Response<Body> {
-        match self.answer(request).await {
-            Ok(response) => response,
-            Err(failure) => refuse(&failure),
+        let begun = base::clock::instant();
+        let (parts, body) = request.into_parts();
+        let mut trail = Trail::begin(&parts);
+        let query = Query::parse(parts.uri.query());
+        let mut answer = match request::parse(&parts.method, parts.uri.path(), &query) {
+            Ok(target) => {
+                let kind = if parts.method.is_safe() { RequestKind::ReadOnly } else { RequestKind::Mutating };
+                let under_way = self.metrics().under_way(kind);
+                let answered = self.answer(&parts, body, &query, &target, &mut trail).await;
+                drop(under_way);
+                let labels = labels_of(&target, &parts, &query);
+                self.record(answered, labels, trail, begun).await
+            }
+            Err(failure) => (refuse(&failure), trail.id().to_owned()),
+        };
+        if let Ok(id) = HeaderValue::from_str(answer.1.as_str()) {
+            answer.0.headers_mut().insert("audit-id", id);
+        }
+        shrink(&parts.headers, answer.0).await
+    }
+
+    /// Authenticates, authorizes, and hands the request to what stands at its path.
+    async fn answer(
+        &self,
+        parts: &Parts,
+        body: Body,
+        query: &Query,
+        target: &Target,
+        trail: &mut Trail,
+    ) -> Result<Response<Body>, Failure> {
+        let path = parts.uri.path();
+        let user = self.authenticate(parts.extensions.get::<User>(), &parts.headers)?;
+        if let Some(log) = self.audit() {
+            trail.identify(&log.policy, &user, target, &parts.method, path);
+            trail.log(log, Stage::RequestReceived);
+        }
+        let Caller { user, real } = self.impersonate(user, &parts.headers)?;
+        if real.is_some() {
+            trail.impersonated(&user);
+        }
+        let wish = match target {
+            Target::Path => {
+                let verb = parts.method.as_str().to_lowercase();
+                Wish { verb, path: path.to_owned(), ..Wish::default() }
+            }
+            Target::Objects(info) => wish_of(info, query),
+        };
+        let allowed = self.authorize(&user, &wish);
+        trail.annotate("authorization.k8s.io/decision", if allowed.is_ok() { "allow" } else { "forbid" });
+        trail.annotate("authorization.k8s.io/reason", allowed.as_deref().unwrap_or_default());
+        allowed?;
+        let Target::Objects(info) = target else { return self.path(path, &parts.headers, query) };
+        // The platform's own parts wait for nobody: their work is what lets the others go on.
+        let _seat = if user.is_master() {
+            None
+        } else {
+            Some(self.fair().seat(&user.name).await.map_err(|_| self.too_many())?)
+        };
+        let served = self.served();
+        let resource =
+            served.registry.get(&info.group, &info.version, &info.resource).ok_or_else(Failure::no_such_path)?;
+        let info = placed(resource, info.clone())?;
+        if resource.confidential || resource.subresources.get(info.subresource.as_str()) == Some(&Subresource::Token) {
+            trail.confidential(Content::Confidential);
+        }
+        let body = if trail.level >= Level::Request && !parts.method.is_safe() {
+            let bytes = body::read_bytes(&parts.headers, body).await?;
+            if let Ok(object) = body::decode(body::media_type(&parts.headers), &bytes) {
+                trail.request(object);
+            }
+            Body::from(bytes)
+        } else {
+            body
+        };
+        self.objects(Asked { user: &user, resource, info: &info, query, headers: &parts.headers }, body).await
+    }
+
+    fn too_many(&self) -> Failure {
+        self.metrics().rejected();
+        Failure {
+            retry_after: Some(1),
+            ..Failure::new(
+                StatusCode::TOO_MANY_REQUESTS,
+                "TooManyRequests",
+                "Too many requests, please try again later.",
+            )
         }
     }
 
-    async fn answer(&self, request: Request<Body>) -> Result<Response<Body>, Failure> {
-        let (parts, body) = request.into_parts();
-        let user = self.authenticate(parts.extensions.get::<User>(), &parts.headers)?;
-        let query = Query::parse(parts.uri.query());
-        let path = parts.uri.path();
-        match request::parse(&parts.method, path, &query)? {
-            Target::Path => {
-                let verb = parts.method.as_str().to_lowercase();
-                self.authorize(&user, &Wish { verb, path: path.to_owned(), ..Wish::default() })?;
-                self.path(path, &parts.headers, &query)
-            }
-            Target::Objects(info) => {
-                self.authorize(&user, &wish_of(&info))?;
-                let served = self.served();
-                let resource = served
-                    .registry
-                    .get(&info.group, &info.version, &info.resource)
-                    .ok_or_else(Failure::no_such_path)?;
-                let info = placed(resource, info)?;
-                self.objects(Asked { user: &user, resource, info: &info, query: &query, headers: &parts.headers }, body)
-                    .await
-            }
+    /// Counts and logs an answer; one that stays open is counted and logged again when it ends.
+    async fn record(
+        &self,
+        answered: Result<Response<Body>, Failure>,
+        labels: Labels,
+        mut trail: Trail,
+        begun: tokio::time::Instant,
+    ) -> (Response<Body>, String) {
+        let id = trail.id().to_owned();
+        let response = answered.unwrap_or_else(|failure| refuse(&failure));
+        let code = response.status();
+        self.metrics().answered(&labels, code.as_u16(), begun.elapsed());
+        let open = labels.verb == "WATCH" && code.is_success();
+        let stage = if open { Stage::ResponseStarted } else { Stage::ResponseComplete };
+        let response = match self.audit() {
+            Some(log) => trail.answered(log, stage, response).await,
+            None => response,
+        };
+        if !open {
+            return (response, id);
         }
+        self.metrics().long_running(&labels, 1);
+        let ending = Ending { server: self.clone(), labels, trail };
+        let (parts, body) = response.into_parts();
+        let body = Body::from_stream(body.into_data_stream().map(move |event| {
+            let _until_the_last = &ending;
+            event
+        }));
+        (Response::from_parts(parts, body), id)
     }
 
     /// Answers a request for a kind's objects: hands it to the verb, and encodes what that returns.
@@ -155,6 +250,22 @@ impl Server {
     }
 }
 
+/// Notes the end of an answer that stayed open.
+struct Ending {
+    server: Server,
+    labels: Labels,
+    trail: Trail,
+}
+
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.server.metrics().long_running(&self.labels, -1);
+        if let Some(log) = self.server.audit() {
+            self.trail.log(log, Stage::ResponseComplete);
+        }
+    }
+}
+
 /// A request for a kind's objects, after its path was read.
 #[derive(Clone, Copy)]
 struct Asked<'a> {
@@ -204,6 +315,56 @@ fn encode(resource: &Resource, form: Form, written: Written) -> Response<Body> {
         }
     }
     response
+}
+
+/// Returns what a request is counted as.
+fn labels_of(target: &Target, parts: &Parts, query: &Query) -> Labels {
+    let dry_run = if query.get("dryRun").is_some() { "All" } else { "" };
+    let Target::Objects(info) = target else {
+        return Labels { verb: parts.method.as_str().to_owned(), dry_run, ..Labels::default() };
+    };
+    let applies = body::media_type(&parts.headers) == "application/apply-patch+yaml";
+    let verb = match info.verb {
+        "create" => "POST",
+        "update" => "PUT",
+        "patch" if applies => "APPLY",
+        other => &other.to_uppercase(),
+    };
+    let scope = match (info.name.is_empty() && info.verb != "create", info.namespace.is_empty()) {
+        (false, _) => "resource",
+        (true, false) => "namespace",
+        (true, true) => "cluster",
+    };
+    Labels {
+        verb: verb.to_owned(),
+        group: info.group.clone(),
+        version: info.version.clone(),
+        resource: info.resource.clone(),
+        subresource: info.subresource.clone(),
+        scope,
+        dry_run,
+    }
+}
+
+/// Compresses a large answer for a client that asks for it; a stream stays as it is.
+async fn shrink(headers: &HeaderMap, response: Response<Body>) -> Response<Body> {
+    let wants = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).is_some_and(|value| {
+        value.split(',').any(|coding| coding.split(';').next().unwrap_or_default().trim() == "gzip")
+    });
+    let large = response.body().size_hint().exact().is_some_and(|size| size > GZIP_FROM);
+    if !wants || !large || response.headers().contains_key(header::CONTENT_ENCODING) {
+        return response;
+    }
+    let (mut parts, body) = response.into_parts();
+    // It lies in memory whole: its size is known.
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let mut encoder = flate2::write::GzEncoder::new(Vec::with_capacity(bytes.len() / 4), flate2::Compression::fast());
+    // Writing to a vector cannot fail.
+    let _ = encoder.write_all(&bytes);
+    let shrunk = encoder.finish().unwrap_or_default();
+    parts.headers.insert(header::CONTENT_ENCODING, HeaderValue::from_static("gzip"));
+    parts.headers.append(header::VARY, HeaderValue::from_static("Accept-Encoding"));
+    Response::from_parts(parts, Body::from(shrunk))
 }
 
 /// Returns a failure as the answer that tells it.

@@ -12,6 +12,7 @@ use schema::selector::{Fields, Labels};
 use serde_json::{Value, json};
 
 use crate::{
+    metrics::Metrics,
     pipeline::respond,
     registry::Resource,
     request::{Info, Query},
@@ -192,6 +193,7 @@ impl Server {
         }
         let mut watch = Watch {
             store: self.store().clone(),
+            metrics: self.metrics().clone(),
             resource: resource.clone(),
             prefix: prefix_of(resource, info),
             selection,
@@ -231,6 +233,7 @@ impl Server {
 
 struct Watch {
     store: Store,
+    metrics: Arc<Metrics>,
     resource: Arc<Resource>,
     prefix: String,
     selection: Selection,
@@ -254,6 +257,8 @@ impl Cursor {
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             if let Some(event) = self.queue.pop_front() {
+                let gvk = &self.watch.resource.gvk;
+                self.watch.metrics.watch_event(&gvk.group, &gvk.version, &gvk.kind);
                 return Some(event);
             }
             if self.failed {

@@ -214,6 +214,8 @@ pub(crate) struct Resource {
     pub custom: bool,
     /// Lets somebody do something.
     pub grants: Option<Grants>,
+    /// Its objects hold secrets: none of them gets into the audit log.
+    pub confidential: bool,
     /// A review: `create` alone, nothing is stored.
     pub review: Option<Review>,
 }

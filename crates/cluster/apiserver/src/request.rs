@@ -1,8 +1,6 @@
 //! What a request asks for: verb, kind, namespace, name, subresource and options,
 //! read from method, path and query as Kubernetes reads them.
 
-use std::collections::HashMap;
-
 use http::Method;
 
 use crate::status::Failure;
@@ -37,7 +35,7 @@ pub(crate) enum Target {
 
 /// Query parameters.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Query(HashMap<String, String>);
+pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
     /// Reads a query string; the last of several values counts.
@@ -56,12 +54,26 @@ impl Query {
 
     /// Returns a parameter that is there and not empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.0.get(name).map(String::as_str).filter(|value| !value.is_empty())
+        self.last(name).filter(|value| !value.is_empty())
     }
 
     /// Returns a switch: `true` or `1`, also when given without a value.
     pub(crate) fn flag(&self, name: &str) -> bool {
-        self.0.get(name).is_some_and(|value| matches!(value.as_str(), "" | "true" | "1"))
+        self.last(name).is_some_and(|value| matches!(value, "" | "true" | "1"))
+    }
+
+    /// Returns whether a parameter is there, whatever it says.
+    pub(crate) fn has(&self, name: &str) -> bool {
+        self.last(name).is_some()
+    }
+
+    /// Returns every value of a parameter that may be given several times.
+    pub(crate) fn all<'a>(&'a self, name: &'a str) -> impl Iterator<Item = &'a str> {
+        self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+
+    fn last(&self, name: &str) -> Option<&str> {
+        self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// Returns a whole number.

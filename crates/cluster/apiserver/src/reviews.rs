@@ -17,11 +17,15 @@ impl Server {
         body["status"] = match review {
             Review::Token => {
                 let token = spec["token"].as_str().unwrap_or_default();
-                match self.tokens().user(token, &self.store().snapshot()) {
-                    Some(user) => {
-                        json!({"authenticated": true, "user": user.to_json(), "audiences": spec["audiences"]})
+                if token.is_empty() {
+                    return Err(Failure::bad_request("token is required for TokenReview in authentication"));
+                }
+                let audiences = texts(&spec["audiences"]);
+                match self.tokens().check(token, &self.store().snapshot(), &audiences) {
+                    Ok(known) => {
+                        json!({"authenticated": true, "user": known.user.to_json(), "audiences": known.audiences})
                     }
-                    None => json!({"authenticated": false, "user": {}, "error": "invalid bearer token"}),
+                    Err(why) => json!({"user": {}, "error": why}),
                 }
             }
             Review::OwnSelf => json!({"userInfo": user.to_json()}),
@@ -34,17 +38,14 @@ impl Server {
                     ));
                 }
                 let name = spec["user"].as_str().unwrap_or_default();
-                let groups: Vec<String> = spec["groups"]
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .filter_map(Value::as_str)
-                    .map(str::to_owned)
-                    .collect();
+                let groups = texts(&spec["groups"]);
                 if name.is_empty() && groups.is_empty() {
                     return Err(Failure::bad_request("spec.user: at least one of user or group must be specified"));
                 }
-                self.access(&User { name: name.to_owned(), groups, ..User::default() }, &spec)?
+                let uid = spec["uid"].as_str().unwrap_or_default().to_owned();
+                let extra = spec["extra"].as_object().into_iter().flatten();
+                let extra = extra.map(|(key, values)| (key.to_lowercase(), texts(values))).collect();
+                self.access(&User { name: name.to_owned(), groups, uid, extra }, &spec)?
             }
             Review::OwnRules => {
                 let namespace = spec["namespace"].as_str().unwrap_or_default();
@@ -97,11 +98,14 @@ impl Server {
                 "spec.resourceAttributes: exactly one of nonResourceAttributes or resourceAttributes must be specified",
             ));
         };
-        let allowed = self.allowed(user, &wish);
-        Ok(if allowed {
-            json!({"allowed": true})
-        } else {
-            json!({"allowed": false, "reason": "no RBAC rule allows it"})
+        Ok(match self.allows(user, &wish) {
+            Some(why) if why.is_empty() => json!({"allowed": true}),
+            Some(why) => json!({"allowed": true, "reason": why}),
+            None => json!({"allowed": false}),
         })
     }
+}
+
+fn texts(list: &Value) -> Vec<String> {
+    list.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
 }

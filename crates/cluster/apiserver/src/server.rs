@@ -3,7 +3,10 @@
 use std::{
     convert::Infallible,
     net::{IpAddr, Ipv4Addr},
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
 };
 
 use axum::body::Body;
@@ -11,7 +14,10 @@ use http::Request;
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
-use crate::{access::KeptPolicy, kinds::Served, rbac::User, read::Pages, store::Store, tokens::Tokens};
+use crate::{
+    access::KeptPolicy, audit, fair::Fair, kinds::Served, metrics::Metrics, rbac::User, read::Pages, store::Store,
+    tokens::Tokens,
+};
 
 /// What a server needs.
 pub struct Config {
@@ -36,6 +42,14 @@ pub enum Error {
         /// The server's own answer.
         reason: String,
     },
+    /// The audit log could not be opened.
+    #[error("failed to open the audit log {file}")]
+    Audit {
+        /// The file.
+        file: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
 }
 
 struct Inner {
@@ -44,10 +58,15 @@ struct Inner {
     served: RwLock<Arc<Served>>,
     policy: parking_lot::Mutex<KeptPolicy>,
     pages: Pages,
+    audit: Option<audit::Log>,
+    metrics: Arc<Metrics>,
+    fair: Fair,
     node: RwLock<Option<axum::Router>>,
     service_range: (Ipv4Addr, u8),
     /// Held from choosing a Service's address until it is stored.
     addresses: Arc<tokio::sync::Mutex<()>>,
+    /// Set once the objects that exist from the start are there.
+    started: AtomicBool,
     stop: CancellationToken,
 }
 
@@ -58,15 +77,33 @@ pub struct Server(Arc<Inner>);
 impl Server {
     /// Returns a server with the objects that exist from the start.
     pub async fn build(config: Config) -> Result<Server, Error> {
+        Self::start(config, None).await
+    }
+
+    /// Returns a server as [`Server::build`] does that logs its requests.
+    pub async fn build_audited(config: Config, audit: audit::Config) -> Result<Server, Error> {
+        Self::start(config, Some(audit)).await
+    }
+
+    async fn start(config: Config, audit: Option<audit::Config>) -> Result<Server, Error> {
+        let metrics = Arc::<Metrics>::default();
+        let audit = audit.map(|config| {
+            let file = config.file.display().to_string();
+            audit::Log::open(config, metrics.clone()).map_err(|source| Error::Audit { file, source })
+        });
         let server = Server(Arc::new(Inner {
             store: config.store,
             tokens: config.tokens,
             served: RwLock::new(Arc::new(Served::builtin())),
             policy: parking_lot::Mutex::default(),
             pages: Pages::default(),
+            audit: audit.transpose()?,
+            metrics,
+            fair: Fair::default(),
             node: RwLock::new(None),
             service_range: config.service_range,
             addresses: Arc::default(),
+            started: AtomicBool::new(false),
             stop: CancellationToken::new(),
         }));
         server
@@ -77,6 +114,7 @@ impl Server {
         if let Some((address, port)) = config.advertise {
             server.advertise(address, port).await?;
         }
+        server.0.started.store(true, Ordering::Release);
         Ok(server)
     }
 
@@ -116,6 +154,25 @@ impl Server {
         self.0.stop.cancel();
     }
 
+    /// Waits until every request answered before is in the audit log.
+    pub async fn flush_audit(&self) {
+        if let Some(log) = &self.0.audit {
+            log.flush().await;
+        }
+    }
+
+    pub(crate) fn audit(&self) -> Option<&audit::Log> {
+        self.0.audit.as_ref()
+    }
+
+    pub(crate) fn metrics(&self) -> &Arc<Metrics> {
+        &self.0.metrics
+    }
+
+    pub(crate) fn fair(&self) -> &Fair {
+        &self.0.fair
+    }
+
     pub(crate) fn store(&self) -> &Store {
         &self.0.store
     }
@@ -144,6 +201,11 @@ impl Server {
     /// Serves these kinds from now on.
     pub(crate) fn serve(&self, served: Served) {
         *self.0.served.write() = Arc::new(served);
+    }
+
+    /// Returns whether the objects that exist from the start are there.
+    pub(crate) fn has_started(&self) -> bool {
+        self.0.started.load(Ordering::Acquire)
     }
 
     pub(crate) fn kept_policy(&self) -> &parking_lot::Mutex<KeptPolicy> {

@@ -2,70 +2,118 @@
 
 use std::net::{IpAddr, Ipv4Addr};
 
+use futures::{StreamExt, TryStreamExt, stream};
 use http::{HeaderMap, HeaderValue, header};
 use serde_json::{Value, json};
 
 use crate::{
-    bootstrap,
-    rbac::User,
+    bootstrap::{self, Seed},
+    rbac::{Rule, User, beyond},
     request::{Info, Query},
     server::{Error, Server},
-    write::{Call, Options},
+    status::Failure,
+    write::{Call, Options, PatchKind},
 };
+
+/// How many start-up objects are written at once: they share the disk's syncs.
+const AT_ONCE: usize = 64;
 
 impl Server {
     /// Makes what is missing of the objects that exist from the start.
     pub(crate) async fn seed(&self) -> Result<(), Error> {
-        for (group, version, plural, object) in bootstrap::seeds() {
-            self.ensure(group, version, plural, "", object).await?;
+        for seeds in [bootstrap::namespaces(), bootstrap::roles()] {
+            stream::iter(seeds).map(|seed| self.ensure(seed)).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         }
-        Ok(())
+        self.aggregate_roles()
+            .await
+            .map_err(|failure| Error::Bootstrap { what: "the aggregated roles".into(), reason: failure.message })
     }
 
-    async fn ensure(
-        &self,
-        group: &str,
-        version: &str,
-        plural: &str,
-        namespace: &str,
-        object: Value,
-    ) -> Result<(), Error> {
+    async fn ensure(&self, seed: Seed) -> Result<(), Error> {
+        let (group, version, plural, object) = seed;
+        let what = format!("{plural} {}", object["metadata"]["name"].as_str().unwrap_or_default());
+        self.try_ensure(group, version, plural, object)
+            .await
+            .map_err(|failure| Error::Bootstrap { what, reason: failure.message })
+    }
+
+    async fn try_ensure(&self, group: &str, version: &str, plural: &str, object: Value) -> Result<(), Failure> {
         let served = self.served();
-        let name = object["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         let Some(resource) = served.registry.get(group, version, plural) else { return Ok(()) };
-        if self.store().snapshot().get(&resource.key(namespace, &name)).is_some() {
-            return Ok(());
-        }
-        let info = Info {
+        let of = |name: &str| object["metadata"][name].as_str().unwrap_or_default().to_owned();
+        let (namespace, name) = (of("namespace"), of("name"));
+        let user = User::new("system:apiserver", &["system:masters"]);
+        let agent = HeaderMap::from_iter([(header::USER_AGENT, HeaderValue::from_static("kube-apiserver"))]);
+        let options = Options::parse(&Query::default(), &agent)?;
+        let mut info = Info {
             verb: "create",
             group: group.into(),
             version: version.into(),
             resource: plural.into(),
-            namespace: namespace.into(),
+            namespace,
             ..Info::default()
         };
-        let options = Options::parse(
-            &Query::default(),
-            &HeaderMap::from_iter([(header::USER_AGENT, HeaderValue::from_static("roadstead"))]),
-        )
-        .map_err(|failure| Error::Bootstrap { what: name.clone(), reason: failure.message })?;
-        let user = User::new("system:apiserver", &["system:masters"]);
+        let kept = self.store().snapshot().get(&resource.key(&info.namespace, &name)).cloned();
+        if let Some(kept) = kept {
+            let Some(patch) = missing(&kept.value(), &object) else { return Ok(()) };
+            (info.verb, info.name) = ("patch", name);
+            let call = Call { user: &user, resource, info: &info, options: &options };
+            return self.patch(call, PatchKind::Merge, &patch).await.map(drop);
+        }
         let call = Call { user: &user, resource, info: &info, options: &options };
         match self.create(call, object).await {
-            Ok(_) => Ok(()),
-            Err(failure) if failure.reason == "AlreadyExists" => Ok(()),
-            Err(failure) => Err(Error::Bootstrap { what: format!("{plural} {name}"), reason: failure.message }),
+            Err(failure) if failure.reason != "AlreadyExists" => Err(failure),
+            _ => Ok(()),
         }
     }
 
     /// Makes the `kubernetes` Service lead to this server.
     pub(crate) async fn advertise(&self, address: IpAddr, port: u16) -> Result<(), Error> {
         let first = Ipv4Addr::from(u32::from(self.service_range().0) + 1).to_string();
-        let service = json!({"metadata": {"name": "kubernetes", "labels": {"component": "apiserver", "provider": "kubernetes"}},
+        let service = json!({"metadata": {"name": "kubernetes", "namespace": "default", "labels": {"component": "apiserver", "provider": "kubernetes"}},
             "spec": {"clusterIP": first, "ports": [{"name": "https", "port": 443, "targetPort": port, "protocol": "TCP"}]}});
-        self.ensure("", "v1", "services", "default", service).await?;
-        let slice = json!({"metadata": {"name": "kubernetes", "labels": {"kubernetes.io/service-name": "kubernetes"}}, "addressType": "IPv4",
+        self.ensure(("", "v1", "services", service)).await?;
+        let slice = json!({"metadata": {"name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"}}, "addressType": "IPv4",
             "endpoints": [{"addresses": [address.to_string()], "conditions": {"ready": true}}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]});
-        self.ensure("discovery.k8s.io", "v1", "endpointslices", "default", slice).await
+        self.ensure(("discovery.k8s.io", "v1", "endpointslices", slice)).await
+    }
+}
+
+/// Returns what an earlier version's default role lacks of today's, as a merge patch. A role
+/// whose `autoupdate` annotation was set to `false` is left alone.
+fn missing(kept: &Value, wanted: &Value) -> Option<Value> {
+    if kept["metadata"]["annotations"]["rbac.authorization.kubernetes.io/autoupdate"] != "true" {
+        return None;
+    }
+    let mut patch = json!({});
+    if wanted["aggregationRule"] != kept["aggregationRule"] {
+        patch["aggregationRule"] = wanted["aggregationRule"].clone();
+    }
+    let lacks = beyond(&Rule::all(kept), &Rule::all(wanted));
+    if !lacks.is_empty() {
+        let rules = kept["rules"].as_array().into_iter().flatten().cloned();
+        patch["rules"] = rules.chain(lacks.iter().map(Rule::to_json)).collect();
+    }
+    for (key, value) in wanted["metadata"]["labels"].as_object().into_iter().flatten() {
+        if kept["metadata"]["labels"][key] != *value {
+            patch["metadata"]["labels"][key] = value.clone();
+        }
+    }
+    (patch != json!({})).then_some(patch)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_default_role_gets_what_it_lacks_and_keeps_what_was_added() {
+        let role = |rules: Value, update: &str| json!({"metadata": {"annotations": {"rbac.authorization.kubernetes.io/autoupdate": update}}, "rules": rules});
+        let rule = |resource: &str| json!({"apiGroups": [""], "resources": [resource], "verbs": ["get"]});
+        let wanted = role(json!([rule("pods"), rule("services")]), "true");
+        let patch = missing(&role(json!([rule("nodes"), rule("pods")]), "true"), &wanted).unwrap();
+        assert_eq!(patch, json!({"rules": [rule("nodes"), rule("pods"), rule("services")]}));
+        assert_eq!(missing(&role(json!([]), "false"), &wanted), None);
+        assert_eq!(missing(&wanted, &wanted), None);
     }
 }

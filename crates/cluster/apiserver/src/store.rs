@@ -146,6 +146,8 @@ struct Shared {
     opened_at: u64,
     /// Every change up to this revision is in its ring.
     published: AtomicU64,
+    /// Why the last group of writes did not reach the disk; `None`: it did.
+    trouble: RwLock<Option<String>>,
 }
 
 /// The store. Clones share it; it closes when the last one goes.
@@ -173,6 +175,7 @@ impl Store {
             rings: RwLock::default(),
             opened_at: revision,
             published: AtomicU64::new(revision),
+            trouble: RwLock::new(None),
         });
         let (requests, inbox) = mpsc::channel();
         let committer = Committer { disk, shared: shared.clone() };
@@ -191,6 +194,11 @@ impl Store {
     /// Returns a revision up to which every watcher can be told all changes: what a bookmark may say.
     pub fn published(&self) -> u64 {
         self.shared.published.load(Ordering::Acquire)
+    }
+
+    /// Returns why the last group of writes did not reach the disk, if it did not.
+    pub fn trouble(&self) -> Option<String> {
+        self.shared.trouble.read().clone()
     }
 
     /// Writes when `expect` holds, and returns when the write is on disk.
@@ -340,11 +348,15 @@ impl Committer {
         {
             let reason = error.to_string();
             tracing::error!(reason, "a group of writes did not reach the disk; none of it is acknowledged");
+            *self.shared.trouble.write() = Some(reason.clone());
             for (reply, _) in replies {
                 // A caller that has gone needs no answer.
                 drop(reply.send(Err(Error::Write { reason: reason.clone() })));
             }
             return;
+        }
+        if self.shared.trouble.read().is_some() {
+            *self.shared.trouble.write() = None;
         }
         // A watcher that is told of a revision finds it in a snapshot taken afterwards.
         *self.shared.current.write() = next;

@@ -61,6 +61,7 @@ impl Server {
     #[expect(clippy::unused_async, reason = "webhooks answer later; every caller waits for them here")]
     pub(crate) async fn admit(&self, admission: Admission<'_>) -> Result<Admitted, Failure> {
         self.within_rights(admission)?;
+        self.node_restricted(admission)?;
         self.namespace_lives(admission)?;
         Ok(Admitted::default())
     }

@@ -118,6 +118,7 @@ pub(super) fn rows() -> Vec<Row> {
             kind: "Secret",
             plural: "secrets",
             type_name: "io.k8s.api.core.v1.Secret",
+            confidential: true,
             columns: columns::secret,
             selectable: &["type"],
             rules: Rules { default: defaults::secret, validate: rules::secret, ..Rules::NONE },

@@ -14,6 +14,7 @@ pub(super) fn rows() -> Vec<Row> {
             namespaced: false,
             type_name: "io.k8s.api.authentication.v1.TokenReview",
             review: Some(Review::Token),
+            confidential: true,
             ..PLAIN
         },
         Row {
