@@ -43,7 +43,7 @@ impl Server {
         };
         let user = User::new(&format!("system:serviceaccount:kube-system:{MANAGER}"), &["system:masters"]);
         let query = Query::parse(Some(&format!("fieldManager={MANAGER}&force=true")));
-        let options = Options::parse(&query, &HeaderMap::new())?;
+        let options = Options::parse(&query, &HeaderMap::new(), "UpdateOptions")?;
         // A role may be made of roles that are themselves put together; no chain is longer than there are roles.
         for _ in 0..8 {
             let snapshot = self.store().snapshot();

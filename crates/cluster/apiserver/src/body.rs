@@ -1,5 +1,7 @@
 //! Reads the bodies of requests: their size, their media types and the text in them.
 
+mod told;
+
 use std::time::Duration;
 
 use axum::body::Body;
@@ -8,6 +10,8 @@ use http::{HeaderMap, StatusCode, header};
 use serde_json::{Value, json};
 
 use crate::{status::Failure, write::PatchKind};
+
+pub(crate) use told::Told;
 
 /// The largest body that is read, in bytes (kube-apiserver's limit).
 const MAX_BODY: usize = 3 << 20;
@@ -39,6 +43,11 @@ pub(crate) fn patch_kind(headers: &HeaderMap) -> Result<PatchKind, Failure> {
 
 /// Reads the body whole and decodes it; an empty one is an empty object.
 pub(crate) async fn read(headers: &HeaderMap, body: Body) -> Result<Value, Failure> {
+    Ok(read_told(headers, body).await?.value)
+}
+
+/// Reads the body as [`read`] does, and what it says twice.
+pub(crate) async fn read_told(headers: &HeaderMap, body: Body) -> Result<Told, Failure> {
     decode(media_type(headers), &read_bytes(headers, body).await?)
 }
 
@@ -63,14 +72,15 @@ pub(crate) async fn read_bytes(headers: &HeaderMap, body: Body) -> Result<Bytes,
 }
 
 /// Decodes a body of this media type; an empty one is an empty object.
-pub(crate) fn decode(media: &str, bytes: &[u8]) -> Result<Value, Failure> {
+pub(crate) fn decode(media: &str, bytes: &[u8]) -> Result<Told, Failure> {
     if bytes.is_empty() {
-        return Ok(json!({}));
+        return Ok(json!({}).into());
     }
     match media {
         "application/yaml" | "application/apply-patch+yaml" => serde_json::from_slice(bytes).or_else(|_| {
             let text = std::str::from_utf8(bytes).map_err(|error| Failure::bad_request(error.to_string()))?;
-            serde_saphyr::from_str(text)
+            let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins };
+            serde_saphyr::from_str_with_options(text, options)
                 .map_err(|error| Failure::bad_request(format!("error converting YAML to JSON: {error}")))
         }),
         ""
@@ -80,7 +90,21 @@ pub(crate) fn decode(media: &str, bytes: &[u8]) -> Result<Value, Failure> {
         | "application/strategic-merge-patch+json" => serde_json::from_slice(bytes)
             .map_err(|error| Failure::bad_request(format!("couldn't get version/kind; json parse error: {error}"))),
         schema::wire::MEDIA_TYPE => schema::wire::decode(bytes)
+            .map(Told::from)
             .map_err(|error| Failure::bad_request(format!("couldn't read the protobuf body: {error}"))),
         other => Err(Failure::unsupported_media(other, &format!("{TEXT_TYPES}, {}", schema::wire::MEDIA_TYPE))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn yaml_says_twice_what_json_does() {
+        let yaml = "kind: ConfigMap\ndata:\n  a: b\n  a: c\n  n: '1'\nkind: ConfigMap\n";
+        let told = decode("application/yaml", yaml.as_bytes()).unwrap();
+        assert_eq!(told.twice(), ["data.a", "kind"]);
+        assert_eq!(told.value, json!({"kind": "ConfigMap", "data": {"a": "c", "n": "1"}}));
     }
 }

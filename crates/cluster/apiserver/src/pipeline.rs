@@ -24,7 +24,7 @@ use crate::{
     server::Server,
     status::Failure,
     table::{self, Form},
-    write::{Call, Deletion, Options, PatchKind, Written, subresource},
+    write::{Call, Deletion, Options, Written, subresource},
 };
 
 /// The size from which on an answer is compressed (kube-apiserver's).
@@ -102,7 +102,7 @@ impl Server {
         let body = if trail.level >= Level::Request && !parts.method.is_safe() {
             let bytes = body::read_bytes(&parts.headers, body).await?;
             if let Ok(object) = body::decode(body::media_type(&parts.headers), &bytes) {
-                trail.request(object);
+                trail.request(object.value);
             }
             Body::from(bytes)
         } else {
@@ -168,7 +168,9 @@ impl Server {
         let form = form_of(headers, query)?;
         match (info.verb, part) {
             ("get", Some(Subresource::Log)) => return self.log(resource, info, query).await,
-            ("get", None | Some(Subresource::Status | Subresource::Approval)) => return self.get(resource, info, form),
+            ("get", None | Some(Subresource::Status | Subresource::Approval)) => {
+                return self.get(resource, info, query, form);
+            }
             ("list", None) => return self.list(resource, info, query, form),
             ("watch", None) => return self.watch(resource, info, query, form),
             ("deletecollection", None) => return self.delete_collection(asked, body).await,
@@ -181,39 +183,36 @@ impl Server {
     /// Hands a write to its verb.
     async fn write(&self, asked: Asked<'_>, part: Option<&Subresource>, body: Body) -> Result<Written, Failure> {
         let Asked { user, resource, info, query, headers } = asked;
-        let options = Options::parse(query, headers)?;
-        let call = Call { user, resource, info, options: &options };
+        let kind = match info.verb {
+            "create" => "CreateOptions",
+            "patch" => "PatchOptions",
+            "delete" => "DeleteOptions",
+            _ => "UpdateOptions",
+        };
+        let patch = if info.verb == "patch" { Some(body::patch_kind(headers)?) } else { None };
         asked.refuse_binary_custom()?;
+        let mut options = Options::parse(query, headers, kind)?;
+        let told = body::read_told(headers, body).await?;
+        options.twice = told.twice();
+        let body = told.value;
+        let call = Call { user, resource, info, options: &options };
         match (info.verb, part) {
             ("get", Some(scale @ Subresource::Scale { .. })) => self.scale(call, scale, None).await,
-            ("create", Some(Subresource::Binding)) => self.bind(call, body::read(headers, body).await?).await,
-            ("create", Some(Subresource::Eviction)) => self.evict(call, body::read(headers, body).await?).await,
-            ("create", Some(Subresource::Token)) => self.token(call, body::read(headers, body).await?).await,
-            ("create", None) if info.name.is_empty() => self.create(call, body::read(headers, body).await?).await,
-            ("update", Some(scale @ Subresource::Scale { .. })) => {
-                self.scale(call, scale, Some((body::read(headers, body).await?, None))).await
+            ("create", Some(Subresource::Binding)) => self.bind(call, body).await,
+            ("create", Some(Subresource::Eviction)) => self.evict(call, body).await,
+            ("create", Some(Subresource::Token)) => self.token(call, body).await,
+            ("create", None) if info.name.is_empty() => self.create(call, body).await,
+            ("update" | "patch", Some(scale @ Subresource::Scale { .. })) => {
+                self.scale(call, scale, Some((body, patch))).await
             }
             ("update", None | Some(Subresource::Status | Subresource::Finalize | Subresource::Approval)) => {
-                self.update(call, body::read(headers, body).await?).await
+                self.update(call, body).await
             }
-            (
-                "patch",
-                part @ (None | Some(Subresource::Status | Subresource::Approval | Subresource::Scale { .. })),
-            ) => {
-                let kind = body::patch_kind(headers)?;
-                if kind == PatchKind::Apply && query.get("fieldManager").is_none() {
-                    return Err(Failure::bad_request(
-                        "PatchOptions.meta.k8s.io \"\" is invalid: fieldManager: Required value: is required for apply patch",
-                    ));
-                }
-                let body = body::read(headers, body).await?;
-                match part {
-                    Some(scale @ Subresource::Scale { .. }) => self.scale(call, scale, Some((body, Some(kind)))).await,
-                    _ => self.patch(call, kind, &body).await,
-                }
-            }
+            ("patch", None | Some(Subresource::Status | Subresource::Approval)) => match patch {
+                Some(kind) => self.patch(call, kind, &body).await,
+                None => Err(Failure::method_not_allowed()),
+            },
             ("delete", None) => {
-                let body = body::read(headers, body).await?;
                 let deletion = Deletion::parse(query, &body)?;
                 let options = Options { dry_run: deletion.dry_run, ..options.clone() };
                 self.delete(Call { options: &options, ..call }, &deletion).await
@@ -226,7 +225,7 @@ impl Server {
         let Asked { user, resource, info, query, headers } = asked;
         let body = body::read(headers, body).await?;
         let deletion = Deletion::parse(query, &body)?;
-        let options = Options { dry_run: deletion.dry_run, ..Options::parse(query, headers)? };
+        let options = Options { dry_run: deletion.dry_run, ..Options::parse(query, headers, "DeleteOptions")? };
         let list = self.list(resource, info, query, Form::Whole)?;
         let bytes = axum::body::to_bytes(list.into_body(), usize::MAX)
             .await

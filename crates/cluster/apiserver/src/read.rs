@@ -1,9 +1,10 @@
 //! Get, list and watch, for every kind alike.
 
+mod page;
+
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
 use axum::body::Body;
-use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use http::{HeaderMap, Response, StatusCode};
@@ -22,6 +23,8 @@ use crate::{
     table::{self, Form},
     write::at_version,
 };
+
+use page::{Moment, Page};
 
 /// How many snapshots are kept for pages that are still to be read.
 const SNAPSHOTS: usize = 32;
@@ -87,8 +90,18 @@ impl Pages {
 
 impl Server {
     /// Returns one object.
-    pub(crate) fn get(&self, resource: &Resource, info: &Info, form: Form) -> Result<Response<Body>, Failure> {
+    pub(crate) fn get(
+        &self,
+        resource: &Resource,
+        info: &Info,
+        query: &Query,
+        form: Form,
+    ) -> Result<Response<Body>, Failure> {
         let snapshot = self.store().snapshot();
+        let given = page::revision(query)?;
+        if given > snapshot.revision {
+            return Err(page::too_large(given, snapshot.revision));
+        }
         let entry = snapshot
             .get(&resource.key(&info.namespace, &info.name))
             .ok_or_else(|| Failure::not_found(resource, &info.name))?;
@@ -97,6 +110,21 @@ impl Server {
         }
         let object = at_version(resource, entry.value());
         Ok(respond(StatusCode::OK, table::one(form, resource, object, base::clock::now()).to_string()))
+    }
+
+    /// Returns the state that a page shows.
+    fn at(&self, resource: &Resource, page: &Page) -> Result<Snapshot, Failure> {
+        let current = self.store().snapshot();
+        let (Moment::At(revision) | Moment::Now(revision)) = page.moment;
+        if revision > current.revision {
+            return Err(page::too_large(revision, current.revision));
+        }
+        if matches!(page.moment, Moment::Now(_)) || revision == current.revision {
+            return Ok(current);
+        }
+        // What changed since is known for a while: the state before it follows from that.
+        let past = self.pages().find(revision).or_else(|| self.store().past(&resource.ring(), revision));
+        past.ok_or_else(|| page.gone())
     }
 
     /// Returns the objects that are selected, a page of them if `limit` says so.
@@ -108,19 +136,11 @@ impl Server {
         form: Form,
     ) -> Result<Response<Body>, Failure> {
         let selection = Selection::parse(resource, info, query)?;
-        let limit = query.number("limit")?.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
-        let (snapshot, after) = match query.get("continue") {
-            Some(token) => {
-                let (revision, key) = decode_continue(token)?;
-                let snapshot = self.pages().find(revision).ok_or_else(|| {
-                    Failure::expired("The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter.")
-                })?;
-                (snapshot, Some(key))
-            }
-            None => (self.store().snapshot(), None),
-        };
-        check_revision(query, snapshot.revision)?;
+        let page = Page::parse(query)?;
         let prefix = prefix_of(resource, info);
+        let snapshot = self.at(resource, &page)?;
+        let limit = page.limit;
+        let after = page.after.as_ref().map(|after| format!("{prefix}{after}"));
         let mut items: Vec<&Arc<Entry>> = Vec::new();
         let (mut last, mut left) = (None, 0_usize);
         for (key, entry) in snapshot.range(&prefix, after.as_deref()) {
@@ -139,7 +159,8 @@ impl Server {
         }
         let mut metadata = json!({"resourceVersion": snapshot.revision.to_string()});
         if let (true, Some(last)) = (left > 0, last) {
-            metadata["continue"] = URL_SAFE_NO_PAD.encode(json!([snapshot.revision, last]).to_string()).into();
+            let revision = i64::try_from(snapshot.revision).unwrap_or(-1);
+            metadata["continue"] = page::encode(revision, last.strip_prefix(&prefix).unwrap_or(&last)).into();
             if selection.is_everything() {
                 metadata["remainingItemCount"] = left.into();
             }
@@ -166,15 +187,8 @@ impl Server {
     ) -> Result<Response<Body>, Failure> {
         let selection = Selection::parse(resource, info, query)?;
         let bookmarks = query.flag("allowWatchBookmarks");
-        let initial = query.flag("sendInitialEvents");
-        if initial && query.get("resourceVersionMatch") != Some("NotOlderThan") {
-            return Err(Failure::bad_request(
-                "sendInitialEvents: Forbidden: resourceVersionMatch must be NotOlderThan when sendInitialEvents is set",
-            ));
-        }
-        let given = query.get("resourceVersion").unwrap_or("0");
-        let given: u64 =
-            given.parse().map_err(|_| Failure::bad_request(format!("resourceVersion: Invalid value: {given:?}")))?;
+        let initial = page::check_watch(query)?;
+        let given = page::revision(query)?;
         let lasts = query
             .number("timeoutSeconds")?
             .and_then(|s| u64::try_from(s).ok())
@@ -182,14 +196,7 @@ impl Server {
             .map_or(WATCH_FOR, Duration::from_secs);
         let snapshot = self.store().snapshot();
         if given > snapshot.revision {
-            return Err(Failure {
-                retry_after: Some(1),
-                ..Failure::new(
-                    StatusCode::GATEWAY_TIMEOUT,
-                    "Timeout",
-                    format!("Too large resource version: {given}, current: {}", snapshot.revision),
-                )
-            });
+            return Err(page::too_large(given, snapshot.revision));
         }
         let mut watch = Watch {
             store: self.store().clone(),
@@ -396,39 +403,6 @@ fn whole_list(resource: &Resource, metadata: &Value, items: &[&Arc<Entry>]) -> B
     }
     bytes.extend_from_slice(b"]}");
     bytes.into()
-}
-
-fn decode_continue(token: &str) -> Result<(u64, String), Failure> {
-    let parse = || -> Option<(u64, String)> {
-        let value: Value = serde_json::from_slice(&URL_SAFE_NO_PAD.decode(token).ok()?).ok()?;
-        Some((value[0].as_u64()?, value[1].as_str()?.to_owned()))
-    };
-    parse().ok_or_else(|| Failure::bad_request("continue key is not valid: encoded continue key is not valid"))
-}
-
-fn check_revision(query: &Query, current: u64) -> Result<(), Failure> {
-    let Some(given) = query.get("resourceVersion") else { return Ok(()) };
-    let given: u64 =
-        given.parse().map_err(|_| Failure::bad_request(format!("resourceVersion: Invalid value: {given:?}")))?;
-    if given > current {
-        return Err(Failure {
-            retry_after: Some(1),
-            ..Failure::new(
-                StatusCode::GATEWAY_TIMEOUT,
-                "Timeout",
-                format!("Too large resource version: {given}, current: {current}"),
-            )
-        });
-    }
-    match query.get("resourceVersionMatch") {
-        Some("Exact") if given != current => {
-            Err(Failure::expired(format!("The resourceVersion for the provided list is too old: {given}")))
-        }
-        None | Some("Exact" | "NotOlderThan") => Ok(()),
-        Some(other) => Err(Failure::bad_request(format!(
-            "resourceVersionMatch: Unsupported value: {other:?}: supported values: \"Exact\", \"NotOlderThan\""
-        ))),
-    }
 }
 
 /// Returns the form that a request's headers and query ask for.

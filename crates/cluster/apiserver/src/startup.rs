@@ -44,7 +44,7 @@ impl Server {
         let (namespace, name) = (of("namespace"), of("name"));
         let user = User::new("system:apiserver", &["system:masters"]);
         let agent = HeaderMap::from_iter([(header::USER_AGENT, HeaderValue::from_static("kube-apiserver"))]);
-        let options = Options::parse(&Query::default(), &agent)?;
+        let options = Options::parse(&Query::default(), &agent, "CreateOptions")?;
         let mut info = Info {
             verb: "create",
             group: group.into(),

@@ -18,6 +18,8 @@ pub(crate) struct Failure {
     pub message: String,
     /// `Status.details`.
     pub details: Value,
+    /// `Status.metadata`: how a list may go on.
+    pub metadata: Value,
     /// Seconds for `Retry-After`.
     pub retry_after: Option<u32>,
 }
@@ -25,12 +27,39 @@ pub(crate) struct Failure {
 impl Failure {
     /// A failure of any reason.
     pub(crate) fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Failure {
-        Failure { code, reason, message: message.into(), details: Value::Null, retry_after: None }
+        Failure { code, reason, message: message.into(), details: Value::Null, metadata: json!({}), retry_after: None }
     }
 
     /// The body or a parameter makes no sense.
     pub(crate) fn bad_request(message: impl Into<String>) -> Failure {
         Failure::new(StatusCode::BAD_REQUEST, "BadRequest", message)
+    }
+
+    /// The options of a request break rules; `wrong` names each field.
+    pub(crate) fn invalid_options(kind: &str, wrong: &[String]) -> Failure {
+        let list = if wrong.len() == 1 { wrong[0].clone() } else { format!("[{}]", wrong.join(", ")) };
+        let causes: Vec<Value> = wrong
+            .iter()
+            .map(|wrong| {
+                let (field, message) = wrong.split_once(": ").unwrap_or(("", wrong));
+                let reason = match message.split(':').next().unwrap_or_default() {
+                    "Forbidden" => "FieldValueForbidden",
+                    "Required value" => "FieldValueRequired",
+                    "Unsupported value" => "FieldValueNotSupported",
+                    "Too long" => "FieldValueTooLong",
+                    _ => "FieldValueInvalid",
+                };
+                json!({"reason": reason, "message": message, "field": field})
+            })
+            .collect();
+        Failure {
+            details: json!({"group": "meta.k8s.io", "kind": kind, "causes": causes}),
+            ..Failure::new(
+                StatusCode::UNPROCESSABLE_ENTITY,
+                "Invalid",
+                format!("{kind}.meta.k8s.io \"\" is invalid: {list}"),
+            )
+        }
     }
 
     /// No such object.
@@ -142,7 +171,7 @@ impl Failure {
     /// Returns the `Status` object.
     pub(crate) fn to_json(&self) -> Value {
         let mut status = json!({
-            "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+            "kind": "Status", "apiVersion": "v1", "metadata": self.metadata, "status": "Failure",
             "message": self.message, "reason": self.reason, "code": self.code.as_u16(),
         });
         if !self.details.is_null() {

@@ -219,6 +219,26 @@ impl Store {
         self.ring(resource).since(revision)
     }
 
+    /// Returns what the keys below `group/resource/` were at an earlier revision, or `None` if that is no longer known.
+    /// Other keys of the snapshot are as they are now.
+    pub fn past(&self, resource: &str, revision: u64) -> Option<Snapshot> {
+        let mut snapshot = self.snapshot();
+        // Readers see a group of writes a moment before it is in the rings.
+        while self.published() < snapshot.revision {
+            std::thread::yield_now();
+        }
+        let changes = self.changes(resource, revision)?;
+        // Changes that were published after the snapshot was taken are not in it.
+        for change in changes.iter().rev().filter(|change| change.revision <= snapshot.revision) {
+            match &change.previous {
+                Some(previous) => snapshot.objects.insert(change.key.clone(), previous.clone()),
+                None => snapshot.objects.remove(&change.key),
+            };
+        }
+        snapshot.revision = revision;
+        Some(snapshot)
+    }
+
     /// Returns a receiver that is told the newest revision of a resource whenever it changes.
     pub fn notices(&self, resource: &str) -> watch::Receiver<u64> {
         self.ring(resource).notices()

@@ -28,6 +28,8 @@ pub(crate) use parts::{at_version, changed_meanwhile};
 
 /// How often a write is tried anew when another writer came first and the caller named no revision.
 pub(crate) const ATTEMPTS: usize = 16;
+/// The longest name of a field manager, in bytes.
+const MANAGER_LENGTH: usize = 128;
 
 /// Who writes what with which options: what every step of a write is given.
 #[derive(Clone, Copy)]
@@ -45,6 +47,8 @@ pub(crate) struct Options {
     pub(crate) dry_run: bool,
     pub(crate) strictness: Strictness,
     pub(crate) force: bool,
+    /// Paths of what the body says twice.
+    pub(crate) twice: Vec<String>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,31 +91,57 @@ pub(crate) enum PatchKind {
 }
 
 impl Options {
-    pub(crate) fn parse(query: &Query, headers: &HeaderMap) -> Result<Options, Failure> {
-        let dry_run = match query.get("dryRun") {
-            None => false,
-            Some("All") => true,
-            Some(other) => {
-                return Err(Failure::bad_request(format!(
-                    "dryRun: Unsupported value: {other:?}: supported values: \"All\""
-                )));
-            }
-        };
+    /// Reads the options of a write; `kind` is `CreateOptions`, `UpdateOptions` or `PatchOptions`.
+    pub(crate) fn parse(query: &Query, headers: &HeaderMap, kind: &str) -> Result<Options, Failure> {
+        let mut wrong = Vec::new();
+        let applies = kind == "PatchOptions" && crate::body::media_type(headers) == "application/apply-patch+yaml";
+        let given = query.get("fieldManager");
+        if applies && given.is_none() {
+            wrong.push("fieldManager: Required value: is required for apply patch".to_owned());
+        }
+        if kind == "PatchOptions" && !applies && query.has("force") {
+            wrong.push("force: Forbidden: may not be specified for non-apply patch".to_owned());
+        }
+        if given.is_some_and(|given| given.len() > MANAGER_LENGTH) {
+            wrong.push(format!("fieldManager: Too long: may not be more than {MANAGER_LENGTH} bytes"));
+        }
+        if let Some((at, odd)) = given.unwrap_or_default().char_indices().find(|(_, c)| c.is_control()) {
+            let code = u32::from(odd);
+            wrong.push(format!(
+                "fieldManager: Invalid value: {:?}: invalid character U+{code:04X} (at position {at})",
+                given.unwrap_or_default()
+            ));
+        }
+        let dry_run = query.get("dryRun");
+        if query.all("dryRun").any(|value| !matches!(value, "" | "All")) {
+            let given: Vec<String> = query.all("dryRun").map(|value| format!("{value:?}")).collect();
+            wrong.push(format!("dryRun: Unsupported value: [{}]: supported values: \"All\"", given.join(",")));
+        }
         let strictness = match query.get("fieldValidation") {
             Some("Strict") => Strictness::Strict,
             Some("Ignore") => Strictness::Ignore,
             Some("Warn") | None => Strictness::Warn,
             Some(other) => {
-                return Err(Failure::bad_request(format!(
-                    "fieldValidation: Unsupported value: {other:?}: supported values: \"Ignore\", \"Strict\", \"Warn\""
-                )));
+                wrong.push(format!(
+                    "fieldValidation: Unsupported value: {other:?}: supported values: \"\", \"Ignore\", \"Strict\", \"Warn\""
+                ));
+                Strictness::Warn
             }
         };
+        if !wrong.is_empty() {
+            return Err(Failure::invalid_options(kind, &wrong));
+        }
         // As Kubernetes does: without a name of its own a writer is known by its program.
         let agent = headers.get(header::USER_AGENT).and_then(|agent| agent.to_str().ok()).unwrap_or_default();
-        let manager = query.get("fieldManager").unwrap_or_else(|| agent.split('/').next().unwrap_or_default());
+        let manager = given.unwrap_or_else(|| agent.split('/').next().unwrap_or_default());
         let manager = if manager.is_empty() { "unknown" } else { manager };
-        Ok(Options { manager: manager.chars().take(128).collect(), dry_run, strictness, force: query.flag("force") })
+        Ok(Options {
+            manager: manager.chars().take(MANAGER_LENGTH).collect(),
+            dry_run: dry_run.is_some(),
+            strictness,
+            force: query.flag("force"),
+            twice: Vec::new(),
+        })
     }
 }
 
@@ -397,8 +427,10 @@ impl Server {
         }
         let unknown = validate::unknown(&mut body, &resource.node, true);
         let mut warnings = Vec::new();
-        if !unknown.is_empty() {
-            let list: Vec<String> = unknown.iter().map(|field| format!("unknown field {field:?}")).collect();
+        let duplicate = options.twice.iter().map(|field| format!("duplicate field {field:?}"));
+        let list: Vec<String> =
+            unknown.iter().map(|field| format!("unknown field {field:?}")).chain(duplicate).collect();
+        if !list.is_empty() {
             match options.strictness {
                 Strictness::Strict => {
                     return Err(Failure::bad_request(format!(

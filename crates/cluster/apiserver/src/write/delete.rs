@@ -53,25 +53,31 @@ impl Deletion {
             query.get("orphanDependents").map(|value| value == "true")
         };
         let dry_run = body["dryRun"].as_array().and_then(|list| list.first()?.as_str()).or_else(|| query.get("dryRun"));
+        let mut wrong = Vec::new();
         if let Some(other) = dry_run.filter(|value| *value != "All") {
-            return Err(invalid(&format!("dryRun: Unsupported value: {other:?}: supported values: \"All\"")));
+            wrong.push(format!("dryRun: Unsupported value: [{other:?}]: supported values: \"All\""));
         }
-        let propagation = match (text_of("propagationPolicy"), orphan) {
-            (Some(_), Some(_)) => {
-                return Err(invalid(
-                    "propagationPolicy: Invalid value: orphanDependents and deletionPropagation cannot be both set",
-                ));
-            }
+        let policy = text_of("propagationPolicy");
+        if let (Some(policy), Some(_)) = (policy, orphan) {
+            wrong.push(format!(
+                "propagationPolicy: Invalid value: {policy:?}: orphanDependents and deletionPropagation cannot be both set"
+            ));
+        }
+        let propagation = match (policy, orphan) {
             (None, None) => None,
-            (Some("Orphan"), None) | (None, Some(true)) => Some(Propagation::Orphan),
-            (Some("Background"), None) | (None, Some(false)) => Some(Propagation::Background),
-            (Some("Foreground"), None) => Some(Propagation::Foreground),
-            (Some(other), None) => {
-                return Err(invalid(&format!(
-                    "propagationPolicy: Unsupported value: {other:?}: supported values: \"Background\", \"Foreground\", \"Orphan\""
-                )));
+            (Some("Orphan"), _) | (None, Some(true)) => Some(Propagation::Orphan),
+            (Some("Background"), _) | (None, Some(false)) => Some(Propagation::Background),
+            (Some("Foreground"), _) => Some(Propagation::Foreground),
+            (Some(other), _) => {
+                wrong.push(format!(
+                    "propagationPolicy: Unsupported value: {other:?}: supported values: \"Background\", \"Foreground\", \"Orphan\", \"nil\""
+                ));
+                None
             }
         };
+        if !wrong.is_empty() {
+            return Err(Failure::invalid_options("DeleteOptions", &wrong));
+        }
         let grace = if said { body["gracePeriodSeconds"].as_i64() } else { query.number("gracePeriodSeconds")? };
         let precondition = |name: &str| body["preconditions"][name].as_str().map(str::to_owned);
         Ok(Deletion {
@@ -111,14 +117,6 @@ impl Deletion {
         keep.extend(asked.map(str::to_owned));
         keep
     }
-}
-
-fn invalid(why: &str) -> Failure {
-    Failure::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "Invalid",
-        format!("DeleteOptions.meta.k8s.io \"\" is invalid: {why}"),
-    )
 }
 
 impl Server {

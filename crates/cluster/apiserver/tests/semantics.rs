@@ -1,0 +1,206 @@
+//! Lists, deletions, options and dry runs as a client meets them.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test stops at what it did not expect, and runs beside the product"
+)]
+
+use std::io::Read;
+
+use apiserver::{Server, User};
+use http::Request;
+use serde_json::{Value, json};
+
+const MAPS: &str = "/api/v1/namespaces/default/configmaps";
+
+async fn send(server: &Server, method: &str, path: &str, media: &str, body: &str) -> (http::response::Parts, Vec<u8>) {
+    let mut request = Request::builder().method(method).uri(path).header("content-type", media);
+    request = request.header("accept-encoding", "gzip");
+    let mut request = request.body(axum::body::Body::from(body.to_owned())).unwrap();
+    request.extensions_mut().insert(User::new("admin", &["system:masters"]));
+    let (parts, body) = server.handle(request).await.into_parts();
+    (parts, axum::body::to_bytes(body, 64 << 20).await.unwrap().to_vec())
+}
+
+async fn ask(server: &Server, method: &str, path: &str, body: Value) -> (u16, Value) {
+    let text = if body.is_null() { String::new() } else { body.to_string() };
+    let media = if method == "PATCH" { "application/merge-patch+json" } else { "application/json" };
+    let (parts, bytes) = send(server, method, path, media, &text).await;
+    (parts.status.as_u16(), serde_json::from_slice(&bytes).unwrap_or_default())
+}
+
+async fn get(server: &Server, path: &str) -> (u16, Value) {
+    ask(server, "GET", path, Value::Null).await
+}
+
+async fn make(server: &Server, name: &str) -> Value {
+    let (code, made) = ask(server, "POST", MAPS, json!({"metadata": {"name": name}, "data": {"k": "v"}})).await;
+    assert_eq!(code, 201, "{made}");
+    made
+}
+
+fn names(list: &Value) -> Vec<&str> {
+    list["items"].as_array().unwrap().iter().map(|item| item["metadata"]["name"].as_str().unwrap()).collect()
+}
+
+fn random(prefix: &str) -> String {
+    format!("{prefix}-{}", &uuid::Uuid::new_v4().simple().to_string()[..8])
+}
+
+#[tokio::test]
+async fn a_list_shows_the_moment_that_is_asked_for() {
+    let server = Server::in_memory().await.unwrap();
+    let first = make(&server, "a").await;
+    let then = first["metadata"]["resourceVersion"].as_str().unwrap();
+    make(&server, "b").await;
+    ask(&server, "DELETE", &format!("{MAPS}/a"), Value::Null).await;
+    let (_, now) = get(&server, &format!("{MAPS}?resourceVersion={then}&resourceVersionMatch=NotOlderThan")).await;
+    assert_eq!(names(&now), ["b"]);
+    let (_, exact) = get(&server, &format!("{MAPS}?resourceVersion={then}&resourceVersionMatch=Exact")).await;
+    assert_eq!((names(&exact), exact["metadata"]["resourceVersion"].as_str()), (vec!["a"], Some(then)));
+    let (_, page) = get(&server, &format!("{MAPS}?resourceVersion={then}&limit=5")).await;
+    assert_eq!(names(&page), ["a"]);
+    let (code, failure) = get(&server, &format!("{MAPS}?resourceVersion=99999999")).await;
+    assert_eq!((code, &failure["details"]["causes"][0]["reason"]), (504, &json!("ResourceVersionTooLarge")));
+    assert_eq!(get(&server, &format!("{MAPS}/b?resourceVersion=99999999")).await.0, 504);
+    let (code, failure) = get(&server, &format!("{MAPS}?resourceVersionMatch=Exact")).await;
+    assert_eq!((code, failure["reason"].as_str()), (422, Some("Invalid")));
+}
+
+#[tokio::test]
+async fn pages_count_what_remains_and_go_on_after_they_expired() {
+    let server = Server::in_memory().await.unwrap();
+    for name in ["a", "b", "c", "d"] {
+        make(&server, name).await;
+    }
+    let (_, page) = get(&server, &format!("{MAPS}?limit=1")).await;
+    assert_eq!((names(&page), &page["metadata"]["remainingItemCount"]), (vec!["a"], &json!(3)));
+    let token = page["metadata"]["continue"].as_str().unwrap().to_owned();
+    ask(&server, "DELETE", &format!("{MAPS}/c"), Value::Null).await;
+    let (_, rest) = get(&server, &format!("{MAPS}?continue={token}")).await;
+    assert_eq!(names(&rest), ["b", "c", "d"], "the page is of the first one's moment");
+    let (_, selected) = get(&server, &format!("{MAPS}?limit=1&labelSelector=x!%3Dy")).await;
+    assert!(selected["metadata"]["remainingItemCount"].is_null(), "what a selector leaves is not counted");
+    // A token of a moment that is long gone: revision 1.
+    let old = base64::Engine::encode(
+        &base64::engine::general_purpose::URL_SAFE_NO_PAD,
+        json!({"v": "meta.k8s.io/v1", "rv": 1, "start": "a\u{0}"}).to_string(),
+    );
+    flood(&server).await;
+    let (code, expired) = get(&server, &format!("{MAPS}?continue={old}")).await;
+    assert_eq!((code, expired["reason"].as_str()), (410, Some("Expired")), "{expired}");
+    let token = expired["metadata"]["continue"].as_str().unwrap();
+    let (_, rest) = get(&server, &format!("{MAPS}?continue={token}&labelSelector=!flood")).await;
+    assert_eq!(names(&rest), ["b", "d"], "an inconsistent list goes on with what is there");
+}
+
+/// Writes until the oldest changes of ConfigMaps are forgotten.
+async fn flood(server: &Server) {
+    let body = json!({"metadata": {"name": "z", "labels": {"flood": "1"}}, "data": {"k": "x".repeat(900_000)}});
+    assert_eq!(ask(server, "POST", MAPS, body).await.0, 201);
+    for round in 0..40 {
+        let body = json!({"data": {"n": round.to_string()}});
+        assert_eq!(ask(server, "PATCH", &format!("{MAPS}/z"), body).await.0, 200);
+    }
+}
+
+#[tokio::test]
+async fn a_deletion_keeps_to_its_preconditions_and_policy() {
+    let server = Server::in_memory().await.unwrap();
+    let name = random("map");
+    let path = format!("{MAPS}/{name}");
+    let made = make(&server, &name).await;
+    let delete = |body: Value| ask(&server, "DELETE", &path, body);
+    let (code, failure) = delete(json!({"preconditions": {"uid": "another"}})).await;
+    assert_eq!(code, 409);
+    assert_eq!(
+        failure["message"],
+        format!(
+            "Operation cannot be fulfilled on configmaps \"{name}\": the UID in the precondition (another) does not match the UID in record ({}). The object might have been deleted and then recreated",
+            made["metadata"]["uid"].as_str().unwrap()
+        )
+    );
+    assert_eq!(delete(json!({"preconditions": {"resourceVersion": "1"}})).await.0, 409);
+    assert_eq!(delete(json!({"propagationPolicy": "Sideways"})).await.0, 422);
+    assert_eq!(delete(json!({"propagationPolicy": "Orphan", "orphanDependents": true})).await.0, 422);
+    assert_eq!(delete(json!({"dryRun": ["All"], "propagationPolicy": "Foreground"})).await.0, 200);
+    assert!(get(&server, &path).await.1["metadata"]["deletionTimestamp"].is_null(), "a dry run marks nothing");
+    assert_eq!(delete(json!({"propagationPolicy": "Foreground"})).await.0, 200);
+    assert_eq!(get(&server, &path).await.1["metadata"]["finalizers"], json!(["foregroundDeletion"]));
+    assert_eq!(delete(json!({"propagationPolicy": "Orphan"})).await.0, 200);
+    assert_eq!(get(&server, &path).await.1["metadata"]["finalizers"], json!(["orphan"]));
+    assert_eq!(delete(json!({"propagationPolicy": "Background"})).await.0, 200);
+    assert_eq!(get(&server, &path).await.0, 404);
+}
+
+#[tokio::test]
+async fn a_dry_run_changes_nothing_whatever_the_verb() {
+    let server = Server::in_memory().await.unwrap();
+    make(&server, "a").await;
+    let before = get(&server, MAPS).await.1;
+    let version = &before["metadata"]["resourceVersion"];
+    let body = || json!({"metadata": {"name": "new"}, "data": {"k": "v"}});
+    let changed = json!({"data": {"k": "w"}});
+    assert_eq!(ask(&server, "POST", &format!("{MAPS}?dryRun=All"), body()).await.0, 201);
+    let again = json!({"metadata": {"name": "a"}});
+    assert_eq!(ask(&server, "POST", &format!("{MAPS}?dryRun=All"), again).await.0, 409);
+    let (code, shown) = ask(&server, "PATCH", &format!("{MAPS}/a?dryRun=All"), changed).await;
+    assert_eq!((code, &shown["data"]["k"]), (200, &json!("w")));
+    let put = json!({"metadata": {"name": "a"}, "data": {"k": "x"}});
+    assert_eq!(ask(&server, "PUT", &format!("{MAPS}/a?dryRun=All"), put).await.0, 200);
+    assert_eq!(ask(&server, "DELETE", &format!("{MAPS}/a?dryRun=All"), Value::Null).await.0, 200);
+    assert_eq!(ask(&server, "DELETE", &format!("{MAPS}?dryRun=All"), Value::Null).await.0, 200);
+    let (code, failure) = ask(&server, "POST", &format!("{MAPS}?dryRun=Some"), body()).await;
+    assert_eq!(code, 422);
+    assert_eq!(
+        failure["message"],
+        "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"Some\"]: supported values: \"All\""
+    );
+    let after = get(&server, MAPS).await.1;
+    assert_eq!((&after["metadata"]["resourceVersion"], &after["items"]), (version, &before["items"]));
+}
+
+#[tokio::test]
+async fn what_a_body_says_twice_or_wrongly_is_told_or_refused() {
+    let server = Server::in_memory().await.unwrap();
+    let json = r#"{"metadata": {"name": "a"}, "data": {"k": "v", "k": "w"}, "colour": "red"}"#;
+    let yaml = "metadata:\n  name: b\ndata:\n  k: v\n  k: w\ncolour: red\n";
+    for (media, text) in [("application/json", json), ("application/yaml", yaml)] {
+        let (parts, bytes) = send(&server, "POST", &format!("{MAPS}?fieldValidation=Strict"), media, text).await;
+        let failure: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(parts.status.as_u16(), 400);
+        let message = failure["message"].as_str().unwrap();
+        assert!(
+            message.ends_with("strict decoding error: unknown field \"colour\", duplicate field \"data.k\""),
+            "{message}"
+        );
+        let (parts, bytes) = send(&server, "POST", MAPS, media, text).await;
+        assert_eq!(parts.status.as_u16(), 201);
+        let warnings: Vec<&str> =
+            parts.headers.get_all("warning").iter().map(|value| value.to_str().unwrap()).collect();
+        assert_eq!(warnings, ["299 - \"unknown field \\\"colour\\\"\"", "299 - \"duplicate field \\\"data.k\\\"\""]);
+        let made: Value = serde_json::from_slice(&bytes).unwrap();
+        assert_eq!(made["data"], json!({"k": "w"}), "the last one counts");
+    }
+    let text = json.replace("\"a\"", "\"c\"");
+    let (parts, _) = send(&server, "POST", &format!("{MAPS}?fieldValidation=Ignore"), "application/json", &text).await;
+    assert!(parts.status.is_success() && !parts.headers.contains_key("warning"));
+}
+
+#[tokio::test]
+async fn a_large_answer_is_compressed_when_asked_and_a_large_body_refused() {
+    let server = Server::in_memory().await.unwrap();
+    let body = json!({"metadata": {"name": "big"}, "data": {"k": "x".repeat(200_000)}});
+    let (parts, bytes) = send(&server, "POST", MAPS, "application/json", &body.to_string()).await;
+    assert_eq!(parts.headers["content-encoding"], "gzip");
+    let mut text = String::new();
+    flate2::read::GzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap();
+    assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["data"], body["data"]);
+    make(&server, "small").await;
+    let (parts, _) = send(&server, "GET", &format!("{MAPS}/small"), "", "").await;
+    assert!(!parts.headers.contains_key("content-encoding"));
+    let huge = json!({"metadata": {"name": "huge"}, "data": {"k": "x".repeat(3 << 20)}});
+    let (code, failure) = ask(&server, "POST", MAPS, huge).await;
+    assert_eq!((code, failure["reason"].as_str()), (413, Some("RequestEntityTooLarge")));
+}
