@@ -16,7 +16,8 @@ use platform::kinds::{Condition, ENVIRONMENT_LABEL, EnvironmentSpec};
 use serde_json::{Value, json};
 
 use crate::{
-    objects::{self, Cache, Error},
+    cache::Cache,
+    objects::{self, Error},
     work::Key,
 };
 

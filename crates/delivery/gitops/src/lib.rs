@@ -5,6 +5,7 @@
 //! builds images and never routes traffic.
 
 mod applications;
+mod cache;
 mod conditions;
 mod content;
 mod environments;
@@ -30,8 +31,8 @@ pub use objects::{Cause, Error as ObjectError};
 pub use seed::Error as SeedError;
 
 use crate::{
+    cache::Cache,
     git::Host,
-    objects::Cache,
     work::{Key, Queue},
 };
 

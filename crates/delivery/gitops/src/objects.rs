@@ -1,23 +1,16 @@
-//! Objects in the cluster: which kinds there are, what is cached of them, how they are written.
+//! Objects in the cluster: which kinds there are, how they are written.
 
 use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
 
 use base::{
     clock,
     fault::{Class, Fault},
-    task::{OnError, Tasks},
 };
-use futures::StreamExt;
 use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject, Patch, PatchParams},
     core::GroupVersionKind,
     discovery::Scope,
-    runtime::{
-        WatchStreamExt,
-        reflector::{self, ObjectRef, Store},
-        watcher,
-    },
 };
 use parking_lot::Mutex;
 use serde_json::{Map, Value, json};
@@ -112,67 +105,6 @@ pub(crate) fn api(client: &Client, resource: &ApiResource, namespace: &str) -> A
         Api::all_with(client.clone(), resource)
     } else {
         Api::namespaced_with(client.clone(), namespace, resource)
-    }
-}
-
-/// The objects of one kind as the API server last told. Clones share it.
-#[derive(Clone)]
-pub(crate) struct Cache {
-    store: Store<DynamicObject>,
-    resource: ApiResource,
-}
-
-impl Cache {
-    /// Watches a kind in all namespaces; `on_event` hears of every object that comes, changes or goes.
-    pub(crate) fn watch(
-        tasks: &Tasks,
-        client: &Client,
-        resource: ApiResource,
-        on_event: impl Fn(&DynamicObject) + Send + Sync + 'static,
-    ) -> Self {
-        let writer = reflector::store::Writer::new(resource.clone());
-        let store = writer.as_reader();
-        let api = Api::all_with(client.clone(), &resource);
-        let stop = tasks.stop();
-        let kind = resource.kind.clone();
-        tasks.spawn("watch", OnError::Shutdown, async move {
-            let events = reflector::reflector(writer, watcher(api, watcher::Config::default())).default_backoff();
-            let mut events = std::pin::pin!(events.take_until(stop.cancelled_owned()));
-            while let Some(event) = events.next().await {
-                match event {
-                    Ok(
-                        watcher::Event::Apply(object)
-                        | watcher::Event::InitApply(object)
-                        | watcher::Event::Delete(object),
-                    ) => {
-                        on_event(&object);
-                    }
-                    Ok(watcher::Event::Init | watcher::Event::InitDone) => {}
-                    // The watcher begins again by itself.
-                    Err(error) => tracing::warn!(kind, %error, "a watch broke off"),
-                }
-            }
-            Ok::<(), String>(())
-        });
-        Self { store, resource }
-    }
-
-    /// Waits until the first list is complete.
-    pub(crate) async fn ready(&self) {
-        // The writer is only dropped when the platform stops.
-        let _stopped = self.store.wait_until_ready().await;
-    }
-
-    pub(crate) fn get(&self, key: &Key) -> Option<Arc<DynamicObject>> {
-        let mut reference = ObjectRef::new_with(&key.name, self.resource.clone());
-        if !key.namespace.is_empty() {
-            reference = reference.within(&key.namespace);
-        }
-        self.store.get(&reference)
-    }
-
-    pub(crate) fn all(&self) -> Vec<Arc<DynamicObject>> {
-        self.store.state()
     }
 }
 

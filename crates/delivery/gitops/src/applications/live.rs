@@ -21,7 +21,7 @@ use tokio::time::Instant;
 
 use super::plan::{Live, Ref};
 use crate::{
-    objects::Cache,
+    cache::Cache,
     work::{Key, Queue},
 };
 

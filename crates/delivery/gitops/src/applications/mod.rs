@@ -35,8 +35,9 @@ use self::{
     validate::{Valid, condition},
 };
 use crate::{
+    cache::Cache,
     git::{self, Host},
-    objects::{self, Cache, Kinds},
+    objects::{self, Kinds},
     work::{Key, Queue},
 };
 
@@ -275,9 +276,6 @@ impl Controller {
         seen.now = clock::now_rfc3339();
         let retry = (!wanted.unknown.is_empty()).then_some(Duration::from_secs(5)).or_else(|| memory.applied.unsure());
         let status = summarize(old, seen);
-        // What is under way is looked at again, also when no event tells that it has arrived.
-        let under_way = status.health.status == "Progressing";
-        let retry = retry.or_else(|| under_way.then_some(Duration::from_secs(2)));
         self.tell(key, application, old, &status).await?;
         failure.map_or(Ok(retry), Err)
     }

@@ -24,9 +24,10 @@ use self::{
     validate::Valid,
 };
 use crate::{
+    cache::Cache,
     content::Fill,
     git::{self, Host},
-    objects::{self, Cache},
+    objects,
     work::Key,
 };
 
