@@ -126,6 +126,12 @@ pub(crate) async fn remove_bridge(name: &str) -> Result<(), Error> {
     .await
 }
 
+/// A pod's hardware address follows from its address: who still remembers an earlier pod at that address reaches the
+/// new one at once, and not when the entry has grown old half a minute later.
+fn hardware_address(address: Ipv4Addr) -> Vec<u8> {
+    [&[0x0a, 0x58][..], &address.octets()].concat()
+}
+
 /// Moves this process, which must have one thread, into namespaces of its own and joins them to the bridge.
 ///
 /// Mounts made from here on are seen by this process and its children only.
@@ -146,7 +152,8 @@ pub(crate) async fn enter_pod(network: &PodNetwork, address: Ipv4Addr, hostname:
         nix::unistd::sethostname(hostname).map_err(Error::system("set the pod's host name"))?;
         // Both ends in one message, the pod's at once in its namespace: wherever this
         // process is ended, the pair goes with the namespace.
-        let peer = LinkUnspec::new_with_name("eth0").setns_by_pid(std::process::id()).build();
+        let peer = LinkUnspec::new_with_name("eth0").setns_by_pid(std::process::id());
+        let peer = peer.address(hardware_address(address)).build();
         let pair = LinkVeth::new(veth, "eth0").set_info_data(InfoData::Veth(InfoVeth::Peer(peer)));
         let pair = pair.controller(bridge).up().build();
         host.link().add(pair).execute().await.map_err(failed("create", veth))

@@ -3,7 +3,7 @@
 
 mod support;
 
-use std::process::Command;
+use std::{process::Command, time::Duration};
 
 use serde_json::{Value, json};
 use support::{World, condition, traces};
@@ -42,6 +42,24 @@ async fn a_service_becomes_ready_is_reached_and_goes_when_deleted() {
     for reason in ["Pulled", "Created", "Started", "Killing"] {
         assert!(events.contains(reason), "{reason} in {events}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_pod_is_reached_at_once_at_an_address_that_another_had() {
+    let mut world = world().await;
+    let probe = json!({ "containers": [{ "readinessProbe": { "tcpSocket": { "port": 80 }, "periodSeconds": 1 } }] });
+    world.pod("first", &["serve", "80"], probe.clone()).await;
+    let first = world.until_ready("first").await;
+    world.delete("first").await;
+    // The next node on this folder gives the lowest free address, which is the one just given back.
+    world.stop().await;
+    world.start().await;
+    world.pod("second", &["serve", "80"], probe).await;
+    let second = world.until("second", "given its address", |pod| pod["status"]["podIP"].is_string()).await;
+    assert_eq!(first["status"]["podIP"], second["status"]["podIP"]);
+    // The machine still remembers where the first one was, for half a minute.
+    let reached = tokio::time::timeout(Duration::from_secs(15), world.until_ready("second")).await;
+    assert!(reached.is_ok(), "the machine looks for the second pod where the first one was");
 }
 
 #[tokio::test(flavor = "multi_thread")]
