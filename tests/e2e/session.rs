@@ -1,6 +1,6 @@
 //! The session of the README, command by command, and its figures in passing.
 
-use crate::world::{World, random_name, traces};
+use crate::world::{World, random, random_name, traces, which};
 
 #[test]
 fn from_new_to_push_to_delete() {
@@ -93,4 +93,56 @@ fn the_tour_of_the_readme_works_as_it_is_written() {
     let ran = world.shell(&commands.join("\n"), &world.home);
     assert_eq!(ran.code, 0, "{}\n{}\n{}", ran.out, ran.err, world.log());
     assert!(ran.out.contains("\"ready\""), "{}", ran.out);
+}
+
+/// An address that this machine has for as long as the value lives.
+struct Address(String);
+
+impl Address {
+    fn new(world: &World) -> Address {
+        // TEST-NET-2 of RFC 5737: nobody's own.
+        let last = u8::from_str_radix(&random()[..2], 16).unwrap();
+        let address = Address(format!("198.51.100.{last}"));
+        world.program("ip", &["address", "add", &format!("{}/32", address.0), "dev", "lo"], &world.home);
+        address
+    }
+}
+
+impl Drop for Address {
+    fn drop(&mut self) {
+        let arguments = ["address", "delete", &format!("{}/32", self.0), "dev", "lo"];
+        let removed = std::process::Command::new("ip").args(arguments).status();
+        assert!(removed.is_ok_and(|status| status.success()) || std::thread::panicking());
+    }
+}
+
+#[test]
+fn on_an_address_for_others_the_portal_speaks_tls_alone() {
+    let world = World::new();
+    let address = Address::new(&world);
+    let refused = world.try_up(&["--portal-address", "0.0.0.0"]);
+    assert!(refused.code == 1 && refused.err.contains("--portal-address 0.0.0.0"), "{}", refused.err);
+    let foreign = world.try_up(&["--portal-address", "203.0.113.9"]);
+    assert!(foreign.code == 1 && foreign.err.contains("is no address of this machine"), "{}", foreign.err);
+    let started = world.try_up(&["--portal-address", &address.0]);
+    assert_eq!(started.code, 0, "{}", started.err);
+    let url = format!("https://{}:{}", address.0, world.https_port());
+    let line = started.out.lines().find(|line| line.contains(&url)).unwrap();
+    let authority = line.split("authority: ").nth(1).unwrap().trim_end_matches(')');
+    let curl =
+        |arguments: &[&str]| world.run(&which("curl"), &[&["-sS", "--max-time", "5"], arguments].concat(), &world.home);
+    let page = curl(&["--cacert", authority, &format!("{url}/health/ready")]);
+    assert_eq!(page.code, 0, "{}", page.err);
+    let own = world.data.join("pki/gateway-ca.crt").display().to_string();
+    assert_ne!(curl(&["--cacert", &own, &url]).code, 0, "the gateway's authority does not speak for it");
+    assert_ne!(
+        curl(&[&format!("http://{}:{}/", address.0, world.portal_port())]).code,
+        0,
+        "nothing is served in the clear"
+    );
+    let link = world.ok(&["login-link"]);
+    let link = link.trim().replace(&format!("http://localhost:{}", world.portal_port()), &url);
+    let login = curl(&["--cacert", authority, "-o", "/dev/null", "-D", "-", &link]);
+    let cookie = login.out.lines().find(|line| line.to_lowercase().starts_with("set-cookie:")).unwrap_or_default();
+    assert!(cookie.contains("Secure") && cookie.contains("HttpOnly"), "{}", login.out);
 }

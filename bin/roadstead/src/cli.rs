@@ -1,6 +1,6 @@
 //! The commands and their options.
 
-use std::path::PathBuf;
+use std::{net::IpAddr, path::PathBuf};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
@@ -40,7 +40,9 @@ pub(crate) enum Output {
 #[derive(Debug, Subcommand)]
 pub(crate) enum Verb {
     /// Start the platform on this machine.
-    #[command(after_help = "Examples:\n  roadstead up\n  roadstead up --detach --gateway-port 9443")]
+    #[command(
+        after_help = "Examples:\n  roadstead up\n  roadstead up --detach --gateway-port 9443\n  roadstead up --portal-address 192.168.1.20"
+    )]
     Up(Up),
     /// Stop the platform and what it runs; the data stays.
     Down(Down),
@@ -178,6 +180,9 @@ pub(crate) struct Up {
     /// Port where services answer (HTTPS).
     #[arg(long, default_value_t = 8443)]
     pub(crate) gateway_port: u16,
+    /// Address on which portal, REST API, git and registry are reached from other machines too, over TLS at --https-port.
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) portal_address: Option<IpAddr>,
     /// How pods are kept apart.
     #[arg(long, value_enum, default_value_t)]
     pub(crate) isolation: IsolationChoice,

@@ -52,7 +52,8 @@ pub(crate) fn process(cli: &Cli) -> Option<ExitCode> {
 
 /// Sends the log to standard error, as `RUST_LOG` asks.
 pub(crate) fn log_to_stderr() {
-    let filter = settings::env("RUST_LOG").unwrap_or_else(|| "info,kube=warn,hyper=warn,tower=warn".to_owned());
+    let filter = settings::env("RUST_LOG")
+        .unwrap_or_else(|| "info,kube=warn,kube_client::client=off,hyper=warn,tower=warn".to_owned());
     tracing_subscriber::fmt()
         .with_env_filter(tracing_subscriber::EnvFilter::new(filter))
         .with_writer(std::io::stderr)

@@ -96,6 +96,22 @@ impl Pki {
         )
     }
 
+    /// Returns a new certificate for an address of this machine that others reach, signed by an authority that may
+    /// speak for that address alone.
+    pub(crate) fn public(paths: &Paths, address: IpAddr) -> anyhow::Result<Leaf> {
+        let only = match address {
+            IpAddr::V4(address) => CidrSubnet::V4(address.octets(), [0xff; 4]),
+            IpAddr::V6(address) => CidrSubnet::V6(address.octets(), [0xff; 16]),
+        };
+        let only = NameConstraints {
+            permitted_subtrees: vec![GeneralSubtree::IpAddress(only)],
+            excluded_subtrees: Vec::new(),
+        };
+        let name = format!("Roadstead portal at {address}");
+        let authority = Authority::open(paths, &portal_authority(address), &name, Some(only))?;
+        authority.sign(&address.to_string(), &[], &[], &[address], ExtendedKeyUsagePurpose::ServerAuth)
+    }
+
     /// Returns a kubeconfig that speaks as the user of `leaf`.
     pub(crate) fn kubeconfig(&self, server: &str, user: &str, leaf: &Leaf) -> String {
         let encode = |text: &str| STANDARD.encode(text);
@@ -107,6 +123,11 @@ impl Pki {
         })
         .to_string()
     }
+}
+
+/// Returns the name, without ending, of the files of the authority for the portal at `address`.
+pub(crate) fn portal_authority(address: IpAddr) -> String {
+    format!("portal-ca-{}", address.to_string().replace(':', "-"))
 }
 
 impl Authority {

@@ -1,15 +1,22 @@
 //! Takes the platform's ports before anything else is done, or says who has them.
 
-use std::net::{Ipv4Addr, SocketAddr};
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 
 use anyhow::bail;
 use tokio::net::TcpListener;
 
 /// Binds a loopback port. `flag` is what chooses another one.
 pub(crate) async fn bind(port: u16, what: &str, flag: &str) -> anyhow::Result<TcpListener> {
-    let address = SocketAddr::from((Ipv4Addr::LOCALHOST, port));
-    match TcpListener::bind(address).await {
+    bind_at(Ipv4Addr::LOCALHOST.into(), port, what, flag).await
+}
+
+/// Binds a port of one address of this machine.
+pub(crate) async fn bind_at(address: IpAddr, port: u16, what: &str, flag: &str) -> anyhow::Result<TcpListener> {
+    match TcpListener::bind(SocketAddr::from((address, port))).await {
         Ok(listener) => Ok(listener),
+        Err(error) if error.kind() == std::io::ErrorKind::AddrNotAvailable => {
+            bail!("{address}, wanted for {what}, is no address of this machine: 'ip address' shows those it has")
+        }
         Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => bail!("{}", taken(port, what, flag)),
         Err(error) => bail!("port {port}, wanted for {what}, cannot be taken ({error}): choose another with {flag}"),
     }

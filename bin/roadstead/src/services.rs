@@ -9,7 +9,7 @@ use std::{
 
 use anyhow::{Context, bail};
 use apiserver::{Server, Tls, Tokens, User, store::Store};
-use axum::Router;
+use axum::{Extension, Router};
 use base::{
     clock,
     task::{OnError, Tasks},
@@ -42,8 +42,14 @@ const GRACE: Duration = Duration::from_secs(5);
 /// The ports, taken before anything else.
 pub(crate) struct Listeners {
     pub(crate) api: TcpListener,
-    pub(crate) portal: TcpListener,
+    pub(crate) pages: PageListeners,
+}
+
+/// Where the portal answers: plain on loopback, with git and registry over TLS on loopback and for other machines.
+pub(crate) struct PageListeners {
+    pub(crate) plain: TcpListener,
     pub(crate) https: TcpListener,
+    pub(crate) public: Option<TcpListener>,
 }
 
 /// A platform that runs.
@@ -73,7 +79,6 @@ pub(crate) async fn start(
     let pki = Pki::open(paths)?;
     let token = token(paths)?;
     let api_address = listeners.api.local_addr()?;
-    let https_address = listeners.https.local_addr()?;
     let store = Store::open(&paths.store())?;
     let key = signing_key(paths)?;
     let tokens = Tokens::new(&key, [(token, User::new("system:admin", &["system:masters"]))])?;
@@ -141,25 +146,16 @@ pub(crate) async fn start(
         version: env!("CARGO_PKG_VERSION").to_owned(),
         pid: std::process::id(),
         api: api_address,
-        portal: listeners.portal.local_addr()?,
-        https: https_address,
+        portal: listeners.pages.plain.local_addr()?,
+        https: listeners.pages.https.local_addr()?,
+        public: listeners.pages.public.as_ref().map(TcpListener::local_addr).transpose()?,
         gateway,
         isolation: isolation_name.to_owned(),
         not_isolated,
         data: paths.root().display().to_string(),
         started_at: clock::now_rfc3339(),
     };
-    serve_pages(
-        paths,
-        &pki,
-        client("roadstead:portal"),
-        &platform,
-        listeners.portal,
-        listeners.https,
-        git,
-        images,
-        tasks,
-    )?;
+    serve_pages(paths, &pki, client("roadstead:portal"), &platform, listeners.pages, git, images, tasks)?;
     progress.done("portal, git and registry answer");
     start_gateway(paths, options.gateway_port).await?;
     progress.done("gateway listens");
@@ -192,8 +188,7 @@ fn serve_pages(
     pki: &Pki,
     client: Client,
     platform: &Platform,
-    plain: TcpListener,
-    https: TcpListener,
+    listeners: PageListeners,
     git: Router,
     images: images::Store,
     tasks: &Tasks,
@@ -214,7 +209,7 @@ fn serve_pages(
     tasks.spawn("login-links", OnError::Log, async move { serve_links(links, handle, stop).await });
     let registry = images::registry::router(images, RegistryAccess { client });
     let pages = portal.router();
-    let everything = pages.clone().merge(git).merge(registry);
+    let everything = pages.clone().merge(git).merge(registry).layer(Extension(portal::Secured));
     let stop = tasks.stop();
     tasks.spawn("portal", OnError::Shutdown, async move {
         portal.run(stop).await;
@@ -222,11 +217,18 @@ fn serve_pages(
     });
     let stop = tasks.stop();
     tasks.spawn("portal-http", OnError::Shutdown, async move {
-        axum::serve(plain, pages).with_graceful_shutdown(stop.cancelled_owned()).await
+        axum::serve(listeners.plain, pages).with_graceful_shutdown(stop.cancelled_owned()).await
     });
-    let leaf = pki.platform()?;
-    let tls = Tls { chain: vec![leaf.der], key: leaf.key.serialize_der(), client_authorities: Vec::new() };
-    tasks.spawn("platform-https", OnError::Shutdown, apiserver::listen(everything, https, tls, tasks.stop(), GRACE));
+    let mut secured = vec![("platform-https", listeners.https, pki.platform()?)];
+    if let Some(listener) = listeners.public {
+        let leaf = Pki::public(paths, listener.local_addr()?.ip())?;
+        secured.push(("public-https", listener, leaf));
+    }
+    for (name, listener, leaf) in secured {
+        let tls = Tls { chain: vec![leaf.der], key: leaf.key.serialize_der(), client_authorities: Vec::new() };
+        let serve = apiserver::listen(everything.clone(), listener, tls, tasks.stop(), GRACE);
+        tasks.spawn(name, OnError::Shutdown, serve);
+    }
     Ok(())
 }
 

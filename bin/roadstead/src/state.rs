@@ -20,6 +20,9 @@ pub(crate) struct Platform {
     pub(crate) api: SocketAddr,
     pub(crate) portal: SocketAddr,
     pub(crate) https: SocketAddr,
+    /// Where the same is reached from other machines.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) public: Option<SocketAddr>,
     pub(crate) gateway: SocketAddr,
     pub(crate) isolation: String,
     /// What is not isolated, and why.

@@ -11,24 +11,44 @@ use crate::{
     cli::{IsolationChoice, Up},
     output,
     paths::Paths,
+    pki::portal_authority,
     ports,
     progress::Progress,
-    services::{self, Listeners},
+    services::{self, Listeners, PageListeners},
     state::{self, Platform},
     stop,
 };
 
 /// How long a detached platform may take to start.
 const START_WITHIN: Duration = Duration::from_secs(120);
+/// How long another process may hold the data folder without answering.
+const LOCK_WITHIN: Duration = Duration::from_secs(10);
 /// How long parts may take to end.
 const GRACE: Duration = Duration::from_secs(10);
 
 /// Starts the platform; with `--detach` returns when it runs.
 pub(crate) async fn run(paths: &Paths, options: &Up) -> anyhow::Result<()> {
-    let Some(lock) = state::lock(paths)? else {
-        let platform = Platform::read(paths)?;
-        output::note(&format!("the platform runs already on {} (process {})", paths.root().display(), platform.pid));
-        return print_links(paths, &platform).await;
+    let deadline = clock::instant() + LOCK_WITHIN;
+    let lock = loop {
+        if let Some(lock) = state::lock(paths)? {
+            break lock;
+        }
+        // A platform that was killed a moment ago may still hold its folder, and one that has just begun says nothing.
+        match Platform::read(paths) {
+            Ok(platform) if services::login_link(paths, &platform).await.is_ok() => {
+                let folder = paths.root().display();
+                output::note(&format!("the platform runs already on {folder} (process {})", platform.pid));
+                return print_links(paths, &platform).await;
+            }
+            other if clock::instant() > deadline => {
+                let holder = other.map_or_else(|_| String::new(), |platform| format!(" (process {})", platform.pid));
+                bail!(
+                    "another platform{holder} holds {} and does not answer: end it with 'roadstead down', or choose another folder with --data",
+                    paths.root().display()
+                );
+            }
+            _ => tokio::time::sleep(Duration::from_millis(20)).await,
+        }
     };
     if options.detach {
         // Ports are looked at here too, so that a taken one is said where the person looks.
@@ -96,11 +116,17 @@ async fn bind(paths: &Paths, options: &Up) -> anyhow::Result<Listeners> {
             );
         }
     }
-    let listeners = Listeners {
-        api: ports::bind(options.api_port, "the Kubernetes API", "--api-port").await?,
-        portal: ports::bind(options.portal_port, "the portal", "--portal-port").await?,
-        https: ports::bind(options.https_port, "git and registry", "--https-port").await?,
+    let api = ports::bind(options.api_port, "the Kubernetes API", "--api-port").await?;
+    let plain = ports::bind(options.portal_port, "the portal", "--portal-port").await?;
+    let https = ports::bind(options.https_port, "git and registry", "--https-port").await?;
+    let public = match options.portal_address {
+        None => None,
+        Some(address) if address.is_loopback() || address.is_unspecified() => {
+            bail!("--portal-address {address}: name one address of this machine that others reach it at")
+        }
+        Some(address) => Some(ports::bind_at(address, https.local_addr()?.port(), "the portal", "--https-port").await?),
     };
+    let listeners = Listeners { api, pages: PageListeners { plain, https, public } };
     // A gateway that outlived its platform keeps its port and is taken over.
     if !services::gateway_has(paths, options.gateway_port).await {
         drop(ports::bind(options.gateway_port, "the gateway", "--gateway-port").await?);
@@ -155,6 +181,9 @@ async fn detach(paths: &Paths, options: &Up) -> anyhow::Result<()> {
     if options.no_sample {
         command.arg("--no-sample");
     }
+    if let Some(address) = options.portal_address {
+        command.arg("--portal-address").arg(address.to_string());
+    }
     let mut child = command
         .stdin(Stdio::null())
         .stdout(out)
@@ -197,6 +226,10 @@ async fn print_links(paths: &Paths, platform: &Platform) -> anyhow::Result<()> {
     let link = services::login_link(paths, platform).await?;
     let port = platform.gateway.port();
     output::data(&format!("Portal      {link}"));
+    if let Some(public) = platform.public {
+        let authority = paths.pki().join(format!("{}.crt", portal_authority(public.ip())));
+        output::data(&format!("            https://{public}/ (certificate authority: {})", authority.display()));
+    }
     output::data(&format!("Sample      https://{}:{port}/", services::SAMPLE_HOST));
     output::data(&format!(
         "            curl --cacert {} --resolve {}:{port}:127.0.0.1 https://{}:{port}/",

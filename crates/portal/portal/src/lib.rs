@@ -21,4 +21,4 @@ mod time;
 mod view;
 
 pub use error::Error;
-pub use portal::{Config, Handle, Portal};
+pub use portal::{Config, Handle, Portal, Secured};

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use askama::Template;
 use axum::{
-    Router,
+    Extension, Router,
     extract::{Form, Path, State},
     response::{IntoResponse, Redirect, Response},
     routing::{get, post},
@@ -18,7 +18,7 @@ use crate::{
     access::{COOKIE, Caller, session},
     api, live, logs,
     paging::Params,
-    portal::App,
+    portal::{App, Secured},
     problem::Problem,
     session::SESSION,
     time::age,
@@ -502,12 +502,16 @@ fn login_page(status: StatusCode, failed: bool) -> Response {
     html(status, &LoginPage { who: String::new(), command: "roadstead login-link".to_owned(), failed })
 }
 
-async fn login(State(app): Shared, params: Result<Params<LoginParams>, Problem>) -> Response {
+async fn login(
+    State(app): Shared,
+    secured: Option<Extension<Secured>>,
+    params: Result<Params<LoginParams>, Problem>,
+) -> Response {
     let Ok(Params(LoginParams { link: Some(link) })) = params else { return login_page(StatusCode::OK, false) };
     match app.sessions.open_session(&link, base::clock::now().as_second()) {
         Ok(Some(secret)) => {
             let cookie =
-                format!("{COOKIE}={secret}; HttpOnly; SameSite=Strict; Path=/; Max-Age={SESSION}{}", secure(&app));
+                format!("{COOKIE}={secret}; HttpOnly; SameSite=Strict; Path=/; Max-Age={SESSION}{}", secure(secured));
             with_cookie(Redirect::to("/").into_response(), &cookie)
         }
         Ok(None) => login_page(StatusCode::UNAUTHORIZED, true),
@@ -515,8 +519,8 @@ async fn login(State(app): Shared, params: Result<Params<LoginParams>, Problem>)
     }
 }
 
-fn secure(app: &App) -> &'static str {
-    if app.public_url.starts_with("https://") { "; Secure" } else { "" }
+fn secure(secured: Option<Extension<Secured>>) -> &'static str {
+    if secured.is_some() { "; Secure" } else { "" }
 }
 
 fn with_cookie(mut response: Response, cookie: &str) -> Response {
@@ -526,12 +530,17 @@ fn with_cookie(mut response: Response, cookie: &str) -> Response {
     response
 }
 
-async fn logout(State(app): Shared, Visitor(caller): Visitor, headers: HeaderMap) -> Response {
+async fn logout(
+    State(app): Shared,
+    Visitor(caller): Visitor,
+    secured: Option<Extension<Secured>>,
+    headers: HeaderMap,
+) -> Response {
     let ended = session(&headers).map_or(Ok(()), |secret| app.sessions.close(secret));
     match ended {
         Ok(()) => with_cookie(
             Redirect::to("/login").into_response(),
-            &format!("{COOKIE}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0{}", secure(&app)),
+            &format!("{COOKIE}=; HttpOnly; SameSite=Strict; Path=/; Max-Age=0{}", secure(secured)),
         ),
         Err(error) => problem_page(&Problem::Internal(Box::new(error)), Some(&caller)),
     }

@@ -46,6 +46,10 @@ pub struct Config {
     pub version: String,
 }
 
+/// Request extension of a listener that speaks TLS: sessions begun there are never sent in the clear.
+#[derive(Clone, Copy, Debug)]
+pub struct Secured;
+
 /// What every request may use.
 pub(crate) struct App {
     pub(crate) client: kube::Client,
