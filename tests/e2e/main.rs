@@ -13,6 +13,7 @@
 
 mod browser;
 mod faults;
+mod kills;
 mod kubectl;
 mod registry;
 mod session;

@@ -140,14 +140,15 @@ impl World {
 
     /// Runs `sh -c` in `folder` as a person would type it.
     pub(crate) fn shell(&self, script: &str, folder: &Path) -> Ran {
-        let path = format!(
-            "{}:{}:{}",
-            binary_folder().display(),
-            peers().display(),
-            std::env::var("PATH").unwrap_or_default()
-        );
-        let output = self.command(Path::new("/bin/sh"), &["-ec", script], folder).env("PATH", path).output().unwrap();
+        let output =
+            self.command(Path::new("/bin/sh"), &["-ec", script], folder).env("PATH", Self::path()).output().unwrap();
         ran(&output)
+    }
+
+    /// The search path of a person who has followed the README.
+    pub(crate) fn path() -> String {
+        let rest = std::env::var("PATH").unwrap_or_default();
+        format!("{}:{}:{rest}", binary_folder().display(), peers().display())
     }
 
     pub(crate) fn status(&self) -> Value {
@@ -188,6 +189,10 @@ impl Drop for World {
     fn drop(&mut self) {
         if std::thread::panicking() {
             eprintln!("{}", self.log());
+        }
+        if std::env::var_os("ROADSTEAD_KEEP").is_some() && std::thread::panicking() {
+            eprintln!("kept: {}", self.data.display());
+            return;
         }
         if self.data.exists() {
             let ran = self.roadstead(&["down", "--purge", "--yes"]);

@@ -118,8 +118,16 @@ async fn all(rest: &Rest, environment: Option<&str>) -> anyhow::Result<Vec<Micro
 pub(crate) async fn wait(paths: &Paths, name: &str, synced: bool, healthy: bool, seconds: u64) -> anyhow::Result<()> {
     let rest = Rest::connect(paths)?;
     let (synced, healthy) = if synced || healthy { (synced, healthy) } else { (true, true) };
-    let head = if synced { Some(super::repository::head(paths, &rest, name)?) } else { None };
-    let service = until(&rest, name, Duration::from_secs(seconds), |service| {
+    let begun = clock::instant();
+    let patience = Duration::from_secs(seconds);
+    let head = if synced {
+        // A service that has just been made has no repository yet.
+        until(&rest, name, patience, |service| service.commit.is_some()).await?;
+        Some(super::repository::head(paths, &rest, name)?)
+    } else {
+        None
+    };
+    let service = until(&rest, name, patience.saturating_sub(clock::instant() - begun), |service| {
         let there = head.as_ref().is_none_or(|head| service.commit.as_ref() == Some(head) && service.sync == "Synced");
         there && (!healthy || service.health == "Healthy" && all_ready(service))
     })
@@ -211,7 +219,6 @@ pub(crate) async fn logs(paths: &Paths, name: &str, lines: u32, follow: bool) ->
 
 pub(crate) async fn scale(paths: &Paths, name: &str, replicas: u32, no_wait: bool) -> anyhow::Result<()> {
     let rest = Rest::connect(paths)?;
-    let before: Microservice = rest.get(&format!("/microservices/{name}")).await?;
     let _accepted: serde_json::Value =
         rest.send(Method::PUT, &format!("/microservices/{name}/scale"), Some(&Scale { replicas })).await?;
     output::note(&format!("{name} is to have {replicas} pods; its repository gets a commit that says so"));
@@ -220,8 +227,7 @@ pub(crate) async fn scale(paths: &Paths, name: &str, replicas: u32, no_wait: boo
     }
     let wanted = i32::try_from(replicas).context("that many pods cannot be counted")?;
     let service = until(&rest, name, PATIENCE, |service| {
-        let committed = service.requested_commit != before.requested_commit || before.deployment.desired == wanted;
-        committed
+        service.requested_replicas.is_none()
             && service.deployment.desired == wanted
             && service.sync == "Synced"
             && (service.health == "Healthy" || wanted == 0)

@@ -45,6 +45,9 @@ pub struct Microservice {
     pub repository: Option<String>,
     /// The commit that is deployed (40 hex digits).
     pub commit: Option<String>,
+    /// How many pods were asked for and are not committed yet.
+    #[serde(default)]
+    pub requested_replicas: Option<i32>,
     /// The commit that the platform made for the last scale request.
     pub requested_commit: Option<String>,
     /// Image reference that its pods are asked to run.

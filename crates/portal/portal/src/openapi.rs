@@ -104,7 +104,7 @@ fn paths() -> Value {
         "/microservices/{name}/scale": {
             "put": {"operationId": "scaleMicroservice", "summary": "Ask for another number of replicas; it is committed to the service's repository",
                 "parameters": with(vec![path_parameter("name"), environment()], write_parameters()), "requestBody": body("Scale"),
-                "responses": answers("202", "Begun; it is done when requestedCommit has changed and commit equals it", Some(schema("Microservice")), false)},
+                "responses": answers("202", "Begun; it is done when requestedReplicas is gone and deployment.desired says so", Some(schema("Microservice")), false)},
         },
         "/microservices/{name}/logs": {
             "get": {"operationId": "readLogs", "summary": "What its pods have written",
@@ -149,7 +149,7 @@ fn schemas() -> Value {
                 "name": text(), "namespace": text(), "environment": text(), "template": maybe(),
                 "health": {"type": "string", "enum": ["Healthy", "Progressing", "Degraded", "Missing", "Unknown"]},
                 "sync": text(), "message": text(), "url": maybe(), "curl": maybe(), "repository": maybe(), "commit": maybe(),
-                "requestedCommit": maybe(), "image": maybe(), "imageDigest": maybe(), "createdAt": text(),
+                "requestedReplicas": {"type": ["integer", "null"]}, "requestedCommit": maybe(), "image": maybe(), "imageDigest": maybe(), "createdAt": text(),
                 "deployment": {"type": "object", "properties": {"desired": count(), "replicas": count(), "readyReplicas": count(), "updatedReplicas": count()}},
                 "service": {"type": ["object", "null"], "properties": {"clusterIP": text(), "ports": {"type": "array", "items": count()}}},
                 "pods": {"type": "array", "items": {"type": "object", "properties": {

@@ -3,7 +3,7 @@
 use std::{net::SocketAddr, sync::Arc};
 
 use platform::{
-    kinds::MICROSERVICE_LABEL,
+    kinds::{MICROSERVICE_LABEL, REQUESTED_REPLICAS},
     rest::{DeploymentCounts, Environment, Microservice, PodView, ServiceView, Template},
 };
 use serde_json::Value;
@@ -95,6 +95,9 @@ pub(crate) fn microservice(object: &Value, index: &Index, places: &Places) -> Mi
         commit: text(object, "/status/commit")
             .or(application.as_deref().and_then(|application| text(application, "/status/sync/revision")))
             .map(str::to_owned),
+        requested_replicas: object
+            .pointer("/metadata/annotations")
+            .and_then(|all| all[REQUESTED_REPLICAS].as_str()?.parse().ok()),
         requested_commit: text(object, "/status/requestedCommit").map(str::to_owned),
         image: deployment
             .as_deref()
