@@ -1,6 +1,10 @@
 //! What goes wrong: taken ports, kill -9, other people's folders, broken charts.
 
-use std::{net::TcpListener, os::unix::fs::PermissionsExt};
+use std::{
+    net::TcpListener,
+    os::unix::fs::PermissionsExt,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use crate::world::{World, random_name, traces};
 
@@ -48,6 +52,37 @@ fn a_killed_platform_goes_on_where_it_was() {
     assert_eq!(ids(), containers, "containers are adopted, not started anew");
     world.ok(&["down", "--purge", "--yes"]);
     assert_eq!(traces(&world.data), untouched, "nothing of it is left on the machine");
+}
+
+#[test]
+fn another_build_takes_over_and_no_request_fails() {
+    let world = World::new();
+    world.up();
+    let name = random_name();
+    world.ok(&["new", &name]);
+    let host = format!("{name}.dev.localhost");
+    let gateway = || std::fs::read_to_string(world.data.join("gateway/build")).unwrap();
+    let (before, next) = (gateway(), world.home.join("roadstead-next"));
+    std::fs::copy(env!("CARGO_BIN_EXE_roadstead"), &next).unwrap();
+    let done = AtomicBool::new(false);
+    let answers = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| {
+            let mut answers = Vec::new();
+            while !done.load(Ordering::Relaxed) {
+                answers.push(world.gateway(&host, "/health/ready").0);
+            }
+            answers
+        });
+        let pid = world.status()["pid"].as_u64().unwrap().to_string();
+        world.program("kill", &["-9", &pid], &world.home);
+        let ran = world.run(&next, &world.up_detached().iter().map(String::as_str).collect::<Vec<_>>(), &world.home);
+        assert_eq!(ran.code, 0, "{}", ran.err);
+        world.ok(&["wait", &name, "--synced", "--healthy"]);
+        done.store(true, Ordering::Relaxed);
+        asking.join().unwrap()
+    });
+    assert_ne!(gateway(), before, "the other build's gateway runs");
+    assert!(answers.len() > 5 && answers.iter().all(|code| *code == 200), "{answers:?}");
 }
 
 #[test]

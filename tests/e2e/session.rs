@@ -12,6 +12,11 @@ fn from_new_to_push_to_delete_in_plain_processes() {
     session(&World::with(&["--isolation", "processes"]), "processes");
 }
 
+#[test]
+fn from_new_to_push_to_delete_where_nothing_can_be_isolated() {
+    session(&World::without_capabilities(), "processes");
+}
+
 fn session(world: &World, isolation: &str) {
     let before = traces(&world.data);
     let started = world.up();

@@ -15,6 +15,8 @@ pub(crate) struct World {
     pub(crate) home: PathBuf,
     ports: [u16; 4],
     arguments: Vec<String>,
+    /// Whether everything is run without any capability, as in an ordinary container of somebody's CI.
+    bare: bool,
 }
 
 /// What a command did.
@@ -33,13 +35,20 @@ impl World {
         // Held until all are chosen, so that no port is given twice.
         let held: Vec<TcpListener> = (0..4).map(|_| TcpListener::bind("127.0.0.1:0").unwrap()).collect();
         let ports = [0, 1, 2, 3].map(|at| held[at].local_addr().unwrap().port());
-        World { data, home, ports, arguments: Vec::new() }
+        World { data, home, ports, arguments: Vec::new(), bare: false }
     }
 
     /// Returns a world whose platform is started with more arguments.
     pub(crate) fn with(arguments: &[&str]) -> World {
         let mut world = World::new();
         world.arguments = arguments.iter().map(|&argument| argument.to_owned()).collect();
+        world
+    }
+
+    /// Returns a world whose processes have no capability and can never get one.
+    pub(crate) fn without_capabilities() -> World {
+        let mut world = World::new();
+        world.bare = true;
         world
     }
 
@@ -53,6 +62,11 @@ impl World {
     pub(crate) fn try_up(&self, more: &[&str]) -> Ran {
         let arguments = self.up_arguments(&[&["--detach"], more].concat());
         self.roadstead(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Returns the arguments that start the platform in the background.
+    pub(crate) fn up_detached(&self) -> Vec<String> {
+        self.up_arguments(&["--detach"])
     }
 
     /// Starts the platform in the foreground and does not wait.
@@ -126,7 +140,13 @@ impl World {
     }
 
     pub(crate) fn command(&self, program: &Path, arguments: &[&str], folder: &Path) -> Command {
-        let mut command = Command::new(program);
+        let mut command = if self.bare {
+            let mut command = Command::new(which("setpriv"));
+            command.args(["--inh-caps=-all", "--bounding-set=-all", "--no-new-privs", "--"]).arg(program);
+            command
+        } else {
+            Command::new(program)
+        };
         command
             .args(arguments)
             .current_dir(folder)
@@ -240,6 +260,7 @@ pub(crate) fn which(name: &str) -> PathBuf {
         .find(|file| file.is_file());
     found.unwrap_or_else(|| match name {
         "kubectl" | "helm" => panic!("{name} is missing: run 'cargo xtask peers' (needs Go)"),
+        "setpriv" => panic!("setpriv is missing: apt-get install util-linux"),
         "chromedriver" => panic!("chromedriver is missing: apt-get install chromium chromium-driver"),
         other => panic!("{other} is missing: apt-get install {other}"),
     })
