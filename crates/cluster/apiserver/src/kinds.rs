@@ -1,6 +1,11 @@
 //! The kinds that are served at this moment: the built-in ones and those that
 //! definitions add, with the documents that describe them.
 
+use std::{
+    collections::HashMap,
+    sync::{Arc, OnceLock},
+};
+
 use serde_json::Value;
 
 use crate::{
@@ -9,55 +14,149 @@ use crate::{
     registry::{Registry, Resource},
     server::Server,
     status::Failure,
-    store::{Entry, Expect, Write},
+    store::{Entry, Expect, Outcome, Write},
+    write::ATTEMPTS,
 };
 
 /// The kinds and their documents.
 pub(crate) struct Served {
     pub(crate) registry: Registry,
-    pub(crate) documents: Documents,
+    documents: OnceLock<Documents>,
+    /// What each definition made of itself, by its name: reading a large schema takes a while.
+    defined: HashMap<String, Defined>,
+}
+
+/// The kinds of one definition, and what they were made from.
+#[derive(Clone)]
+struct Defined {
+    spec: Value,
+    established: Value,
+    terminating: bool,
+    kinds: Vec<Arc<Resource>>,
+}
+
+impl Defined {
+    /// Returns the kinds of a definition: those of before, if nothing about it changed.
+    fn of(definition: &Value, before: Option<&Defined>) -> Defined {
+        let (spec, established) = (&definition["spec"], &definition["status"]["conditions"][1]);
+        let terminating = !definition["metadata"]["deletionTimestamp"].is_null();
+        match before {
+            Some(before)
+                if before.spec == *spec && before.established == *established && before.terminating == terminating =>
+            {
+                before.clone()
+            }
+            _ => Defined {
+                spec: spec.clone(),
+                established: established.clone(),
+                terminating,
+                kinds: custom::resources(definition),
+            },
+        }
+    }
 }
 
 impl Served {
     /// Returns the kinds that are built in.
     pub(crate) fn builtin() -> Served {
-        Served::new(Registry::new(builtin::resources()))
+        Served::new(HashMap::new())
     }
 
-    fn new(registry: Registry) -> Served {
-        Served { documents: Documents::new(&registry), registry }
+    fn new(defined: HashMap<String, Defined>) -> Served {
+        let mut names: Vec<&String> = defined.keys().collect();
+        names.sort();
+        let custom = names.into_iter().flat_map(|name| defined[name].kinds.clone());
+        let registry = Registry::new(builtin::resources().into_iter().chain(custom));
+        Served { documents: OnceLock::new(), registry, defined }
+    }
+
+    /// Returns the documents that describe the kinds, which are made when they are first asked for.
+    pub(crate) fn documents(&self) -> &Documents {
+        self.documents.get_or_init(|| Documents::new(&self.registry))
     }
 }
 
 impl Server {
-    /// Follows up on a write: a definition of kinds changes the table, a role those that are made of it.
+    /// Follows up on a write: a definition of kinds changes the table, and the last object
+    /// of a kind whose definition goes lets that go too;
+    /// a role changes those that are made of it.
     pub(crate) async fn noticed(&self, resource: &Resource, old: Option<&Value>, entry: &Entry) {
         self.aggregate_after(resource, old, entry).await;
-        if !resource.defines_kinds {
+        let name = if resource.defines_kinds {
+            entry.value()["metadata"]["name"].as_str().unwrap_or_default().to_owned()
+        } else if resource.terminating {
+            resource.qualified()
+        } else {
             return;
-        }
-        let gone = self
-            .store()
-            .snapshot()
-            .get(&resource.key("", entry.value()["metadata"]["name"].as_str().unwrap_or_default()))
-            .is_none();
-        if let Some(old) = old.filter(|_| gone) {
-            let prefix = format!(
-                "{}/{}/",
-                old["spec"]["group"].as_str().unwrap_or_default(),
-                old["spec"]["names"]["plural"].as_str().unwrap_or_default()
-            );
-            for (key, entry) in self.store().snapshot().range(&prefix, None) {
-                let outcome =
-                    self.store().write(key, Expect::Revision(entry.revision), Write::Delete(entry.value())).await;
-                if let Err(error) = outcome {
-                    tracing::warn!(key, %error, "an object of a kind that went could not be removed");
-                }
-            }
-        }
-        if let Err(failure) = self.load_kinds().await {
+        };
+        let outcome = match self.clean_up(&name).await {
+            Ok(()) => self.load_kinds().await,
+            failed => failed,
+        };
+        if let Err(failure) = outcome {
             tracing::error!(reason = failure.message, "the table of kinds could not be made anew");
         }
+    }
+
+    /// Deletes what a definition that is being deleted has defined, and lets it go when nothing is left.
+    async fn clean_up(&self, name: &str) -> Result<(), Failure> {
+        let builtins = builtin::resources();
+        let Some(definitions) = builtins.iter().find(|resource| resource.defines_kinds) else { return Ok(()) };
+        for _ in 0..ATTEMPTS {
+            let key = definitions.key("", name);
+            let Some(entry) = self.store().snapshot().get(&key).cloned() else { return Ok(()) };
+            let mut definition = entry.value();
+            let waits = definition["metadata"]["finalizers"]
+                .as_array()
+                .is_some_and(|list| list.iter().any(|finalizer| finalizer == custom::CLEANUP));
+            if definition["metadata"]["deletionTimestamp"].is_null() || !waits {
+                return Ok(());
+            }
+            let left = self.delete_defined(&definition).await?;
+            definition["status"] = custom::terminating(&definition, &base::clock::now_rfc3339());
+            if left == 0
+                && let Some(list) = definition["metadata"]["finalizers"].as_array_mut()
+            {
+                list.retain(|finalizer| finalizer != custom::CLEANUP);
+            }
+            let last = definition["metadata"]["finalizers"].as_array().is_none_or(Vec::is_empty);
+            let write = if last { Write::Delete(definition) } else { Write::Put(definition) };
+            if left > 0 && entry.value()["status"] == *write_value(&write, "status") {
+                return Ok(());
+            }
+            if let Outcome::Done(_) = self.store().write(&key, Expect::Revision(entry.revision), write).await? {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Deletes the objects that a definition defined; returns how many wait for their finalizers.
+    async fn delete_defined(&self, definition: &Value) -> Result<usize, Failure> {
+        let spec = &definition["spec"];
+        let text = |value: &Value| value.as_str().unwrap_or_default().to_owned();
+        let prefix = format!("{}/{}/", text(&spec["group"]), text(&spec["names"]["plural"]));
+        let mut left = 0;
+        for (key, entry) in self.store().snapshot().range(&prefix, None) {
+            let mut object = entry.value();
+            let held = object["metadata"]["finalizers"].as_array().is_some_and(|list| !list.is_empty());
+            let marked = !object["metadata"]["deletionTimestamp"].is_null();
+            if held && marked {
+                left += 1;
+                continue;
+            }
+            let write = if held {
+                object["metadata"]["deletionTimestamp"] = base::clock::now_rfc3339().into();
+                object["metadata"]["deletionGracePeriodSeconds"] = 0.into();
+                Write::Put(object)
+            } else {
+                Write::Delete(object)
+            };
+            let done = self.store().write(key, Expect::Revision(entry.revision), write).await?;
+            // Whoever came first is looked at again when it is done.
+            left += usize::from(held || matches!(done, Outcome::Mismatch(Some(_))));
+        }
+        Ok(left)
     }
 
     /// Accepts or refuses the names of all definitions and makes the table of kinds anew.
@@ -76,8 +175,19 @@ impl Server {
             }
             known.push(definition);
         }
-        let registry = Registry::new(builtins.into_iter().chain(known.iter().flat_map(custom::resources)));
-        self.serve(Served::new(registry));
+        let before = self.served();
+        let defined = known.iter().filter_map(|definition| {
+            let name = definition["metadata"]["name"].as_str()?;
+            Some((name.to_owned(), Defined::of(definition, before.defined.get(name))))
+        });
+        self.serve(Served::new(defined.collect()));
         Ok(())
+    }
+}
+
+/// Returns a part of what would be written.
+fn write_value<'a>(write: &'a Write, part: &str) -> &'a Value {
+    match write {
+        Write::Put(value) | Write::Delete(value) => &value[part],
     }
 }

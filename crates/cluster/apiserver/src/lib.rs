@@ -7,6 +7,7 @@
 
 mod access;
 mod addresses;
+mod admission;
 mod aggregate;
 pub mod audit;
 mod body;

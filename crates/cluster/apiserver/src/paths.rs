@@ -42,9 +42,9 @@ impl Server {
                 response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(discovery::OPENAPI_V2));
                 Ok(response)
             }
-            "/openapi/v3" => Ok(respond(StatusCode::OK, served.documents.index().to_string())),
+            "/openapi/v3" => Ok(respond(StatusCode::OK, served.documents().index().to_string())),
             _ => {
-                let document = trimmed.strip_prefix("/openapi/v3/").and_then(|path| served.documents.get(path));
+                let document = trimmed.strip_prefix("/openapi/v3/").and_then(|path| served.documents().get(path));
                 let (text, hash) = document.ok_or_else(Failure::no_such_path)?;
                 let mut response = respond(StatusCode::OK, text.clone());
                 if query.get("hash") == Some(hash) {

@@ -108,7 +108,10 @@ impl Server {
         } else {
             body
         };
-        self.objects(Asked { user: &user, resource, info: &info, query, headers: &parts.headers }, body).await
+        let asked = Asked { user: &user, resource, info: &info, query, headers: &parts.headers };
+        let mut response = self.objects(asked, body).await?;
+        warn(&mut response, resource.deprecation.iter());
+        Ok(response)
     }
 
     fn too_many(&self) -> Failure {
@@ -306,14 +309,18 @@ fn encode(resource: &Resource, form: Form, written: Written) -> Response<Body> {
         _ => table::one(form, resource, written.object, base::clock::now()),
     };
     let mut response = respond(written.code, object.to_string());
-    for warning in written.warnings {
+    warn(&mut response, written.warnings.iter());
+    response
+}
+
+fn warn<'a>(response: &mut Response<Body>, warnings: impl Iterator<Item = &'a String>) {
+    for warning in warnings {
         let text: String = warning.chars().filter(|c| c.is_ascii() && !c.is_ascii_control()).collect();
         let text = text.replace('\\', "\\\\").replace('"', "\\\"");
         if let Ok(value) = HeaderValue::from_str(&format!("299 - \"{text}\"")) {
             response.headers_mut().append(header::WARNING, value);
         }
     }
-    response
 }
 
 /// Returns what a request is counted as.

@@ -216,6 +216,12 @@ pub(crate) struct Resource {
     pub grants: Option<Grants>,
     /// Its objects hold secrets: none of them gets into the audit log.
     pub confidential: bool,
+    /// The rules of a definition's schema.
+    pub validator: Option<Arc<expressions::rules::Validator>>,
+    /// What to warn of whoever uses this version.
+    pub deprecation: Option<String>,
+    /// Its definition is being deleted: nothing new is taken.
+    pub terminating: bool,
     /// A review: `create` alone, nothing is stored.
     pub review: Option<Review>,
 }

@@ -10,6 +10,7 @@ use schema::{apply, patch, settle::settle, validate};
 use serde_json::{Value, json};
 
 use crate::{
+    custom,
     rbac::User,
     registry::{Resource, Subresource},
     request::{Info, Query},
@@ -149,6 +150,7 @@ impl Server {
     /// Creates an object.
     pub(crate) async fn create(&self, call: Call<'_>, body: Value) -> Result<Written, Failure> {
         let Call { resource, options, .. } = call;
+        refuse_terminating(resource)?;
         let (mut object, mut warnings) = Self::decode(call, body)?;
         Self::default(resource, &mut object);
         warnings.extend(self.mutate(call, Operation::Create, &mut object, None).await?);
@@ -156,7 +158,7 @@ impl Server {
         let now = base::clock::now_rfc3339();
         prepare_new(resource, &mut object, &now);
         (resource.rules.create)(&mut object);
-        Self::finish(resource, &mut object, None)?;
+        warnings.extend(Self::finish(resource, &mut object, None)?);
         apply::track_update(None, &mut object, &resource.node, Self::writer(resource, options, "", &now));
         self.add(call, object, warnings, generated).await
     }
@@ -270,6 +272,7 @@ impl Server {
 
     async fn apply_new(&self, call: Call<'_>, body: &Value) -> Result<Written, Failure> {
         let Call { resource, info, options, .. } = call;
+        refuse_terminating(resource)?;
         let (mut config, mut warnings) = Self::decode(call, body.clone())?;
         if !text(&config["metadata"], "uid").is_empty() || !text(&config["metadata"], "resourceVersion").is_empty() {
             return Err(Failure::conflict(
@@ -292,7 +295,7 @@ impl Server {
         warnings.extend(self.mutate(call, Operation::Create, &mut object, None).await?);
         prepare_new(resource, &mut object, &now);
         (resource.rules.create)(&mut object);
-        Self::finish(resource, &mut object, None)?;
+        warnings.extend(Self::finish(resource, &mut object, None)?);
         object["metadata"]["managedFields"] = owners;
         self.add(call, object, warnings, false).await
     }
@@ -316,7 +319,7 @@ impl Server {
         // What a binding sets, an update may not.
         let binding = info.subresource == "binding";
         if !binding {
-            Self::finish(resource, &mut new, Some(&old))?;
+            warnings.extend(Self::finish(resource, &mut new, Some(&old))?);
         }
         if !binding && info.subresource != "status" && resource.generation && spec_changed(&old, &new) {
             let generation = old["metadata"]["generation"].as_i64().unwrap_or_default() + 1;
@@ -464,15 +467,16 @@ impl Server {
         (resource.rules.default)(object);
     }
 
-    /// Defaults what is still not given, settles the form, and validates.
-    fn finish(resource: &Resource, object: &mut Value, old: Option<&Value>) -> Result<(), Failure> {
+    /// Defaults what is still not given, settles the form, and validates; returns what to warn of.
+    fn finish(resource: &Resource, object: &mut Value, old: Option<&Value>) -> Result<Vec<String>, Failure> {
         Self::default(resource, object);
         if !resource.custom {
             settle(object, &resource.node);
         }
         let mut causes = metadata_rules(resource.name, object, old.is_none());
+        let mut warnings = Vec::new();
         if resource.custom {
-            causes.extend(validate::check(object, &resource.node));
+            warnings = custom::check(resource, object, old, &mut causes);
         } else {
             causes.extend(
                 validate::check(object, &resource.node)
@@ -482,9 +486,11 @@ impl Server {
         }
         (resource.rules.validate)(object, old, &mut causes);
         let mut seen = std::collections::HashSet::new();
-        causes.retain(|cause| seen.insert((cause.field.clone(), cause.reason)));
+        causes.retain(|cause| {
+            seen.insert((cause.field.clone(), cause.reason, resource.custom.then(|| cause.message.clone())))
+        });
         if causes.is_empty() {
-            return Ok(());
+            return Ok(warnings);
         }
         Err(Failure::invalid(resource, text(&object["metadata"], "name"), &causes))
     }
@@ -497,6 +503,14 @@ impl Server {
     ) -> apply::Writer<'a> {
         apply::Writer { name: &options.manager, api_version: &resource.api_version, subresource, time: now }
     }
+}
+
+fn refuse_terminating(resource: &Resource) -> Result<(), Failure> {
+    if resource.terminating {
+        let message = "create not allowed while custom resource definition is terminating";
+        return Err(Failure::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message));
+    }
+    Ok(())
 }
 
 /// Returns the subresource that a path names, or why it cannot be served.

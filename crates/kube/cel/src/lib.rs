@@ -17,7 +17,6 @@ mod formats;
 mod functions;
 mod lexer;
 mod parser;
-pub mod quantity;
 pub mod rules;
 pub mod schemas;
 mod text;

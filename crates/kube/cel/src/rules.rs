@@ -27,8 +27,8 @@ const MAX_MESSAGE: usize = 5 * 1024;
 pub struct Problem {
     /// The place within the schema, for example `properties[spec].x-kubernetes-validations[0].rule`.
     pub path: String,
-    /// The broken rule as its definition has it, or the value that is wrong.
-    pub value: Json,
+    /// The broken rule or value, as messages show it.
+    pub shown: String,
     /// What is wrong.
     pub message: String,
 }
@@ -89,7 +89,7 @@ fn build(
             Some(of) => compile_rules(&mut validator, node, &of, path, apart, problems),
             None => problems.push(Problem {
                 path: join(path, "x-kubernetes-validations"),
-                value: Json::Null,
+                shown: "null".to_owned(),
                 message: "internal error: failed to retrieve type information for x-kubernetes-validations".to_owned(),
             }),
         }
@@ -138,10 +138,9 @@ fn compile_rules(
 ) {
     for (index, rule) in node.validations.iter().enumerate() {
         let at = join(path, &format!("x-kubernetes-validations[{index}]"));
-        let shown = serde_json::json!({"Rule": rule.rule, "Message": rule.message, "MessageExpression": rule.message_expression,
-            "Reason": rule.reason, "FieldPath": rule.field_path, "OptionalOldSelf": rule.optional_old_self});
-        let mut problem = |field: &str, value: Json, message: String| {
-            problems.push(Problem { path: format!("{at}.{field}"), value, message });
+        let shown = show(rule);
+        let mut problem = |field: &str, shown: &str, message: String| {
+            problems.push(Problem { path: format!("{at}.{field}"), shown: shown.to_owned(), message });
         };
         let optional = rule.optional_old_self == Some(true);
         let old = if optional { Type::optional(of.clone()) } else { of.clone() };
@@ -149,11 +148,11 @@ fn compile_rules(
         let program = match env.compile(&rule.rule) {
             Ok(program) if *program.result() == Type::Bool => program,
             Ok(_) => {
-                problem("rule", shown, "cel expression must evaluate to a bool".to_owned());
+                problem("rule", &shown, "cel expression must evaluate to a bool".to_owned());
                 continue;
             }
             Err(error) => {
-                problem("rule", shown, format!("compilation failed: {error}"));
+                problem("rule", &shown, format!("compilation failed: {error}"));
                 continue;
             }
         };
@@ -163,24 +162,38 @@ fn compile_rules(
                 "oldSelf cannot be used on the uncorrelatable portion of the schema within {}",
                 shown_place(apart)
             );
-            problem("rule", rule.rule.clone().into(), message);
+            problem("rule", &Json::from(rule.rule.as_str()).to_string(), message);
         }
         if let Some(set) = rule.optional_old_self.filter(|_| !uses_old) {
-            problem("optionalOldSelf", set.into(), "may not be set if oldSelf is not used in rule".to_owned());
+            problem("optionalOldSelf", &set.to_string(), "may not be set if oldSelf is not used in rule".to_owned());
         }
         let mut message = None;
         if !rule.message_expression.is_empty() {
             match env.compile(&rule.message_expression) {
                 Ok(program) if *program.result() == Type::String => message = Some(program),
-                Ok(_) => problem("messageExpression", shown, "messageExpression must evaluate to a string".to_owned()),
+                Ok(_) => problem("messageExpression", &shown, "messageExpression must evaluate to a string".to_owned()),
                 Err(error) => {
-                    problem("messageExpression", shown, format!("messageExpression compilation failed: {error}"));
+                    problem("messageExpression", &shown, format!("messageExpression compilation failed: {error}"));
                 }
             }
         }
         let field = field_path(&rule.field_path, &validator.node).unwrap_or_default();
         validator.rules.push(Compiled { rule: rule.clone(), program, message, field, uses_old });
     }
+}
+
+/// Writes a rule as Kubernetes' messages do.
+fn show(rule: &ValidationRule) -> String {
+    let text = |text: &str| Json::from(text).to_string();
+    format!(
+        "{{\"Rule\":{},\"Message\":{},\"MessageExpression\":{},\"Reason\":{},\"FieldPath\":{},\"OptionalOldSelf\":{}}}",
+        text(&rule.rule),
+        text(&rule.message),
+        text(&rule.message_expression),
+        rule.reason.as_deref().map_or_else(|| "null".to_owned(), text),
+        text(&rule.field_path),
+        rule.optional_old_self.map_or_else(|| "null".to_owned(), |set| set.to_string()),
+    )
 }
 
 fn shown_place(path: &str) -> String {

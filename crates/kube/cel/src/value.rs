@@ -2,9 +2,10 @@
 
 use std::{cmp::Ordering, collections::BTreeMap, net::IpAddr, sync::Arc};
 
+use schema::quantity::Quantity;
 use serde_json::Value as Json;
 
-use crate::{authorizer::Check, quantity::Quantity};
+use crate::authorizer::Check;
 
 /// A value.
 #[derive(Clone, Debug)]

@@ -95,7 +95,7 @@ fn failures_are_worded_as_kubernetes_words_them() {
         ("any.spec + 1 == 2", "no such overload"),
         (
             "'a'.matches('(')",
-            "ERROR: <input>:1:13: invalid matches argument: error parsing regexp: invalid or too large: `(`\n | 'a'.matches('(')\n | ............^",
+            "ERROR: <input>:1:13: invalid matches argument: error parsing regexp: missing closing ): `(`\n | 'a'.matches('(')\n | ............^",
         ),
     ] {
         assert_eq!(eval(source).unwrap_err(), message, "{source}");

@@ -12,6 +12,7 @@ pub mod jsonpath;
 pub mod model;
 pub mod openapi;
 pub mod patch;
+pub mod pattern;
 pub mod quantity;
 pub mod selector;
 pub mod settle;

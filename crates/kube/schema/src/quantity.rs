@@ -52,6 +52,31 @@ impl Quantity {
         Some(Quantity { nano: if negative { -nano } else { nano }, form })
     }
 
+    /// Returns a quantity of so many whole units.
+    pub fn of(units: i64) -> Quantity {
+        Quantity { nano: i128::from(units) * ONE, form: Form::Decimal }
+    }
+
+    /// Returns the sum in the first one's form, if it can be told.
+    pub fn plus(self, other: Quantity) -> Option<Quantity> {
+        self.nano.checked_add(other.nano).map(|nano| Quantity { nano, ..self })
+    }
+
+    /// Returns the difference in the first one's form, if it can be told.
+    pub fn minus(self, other: Quantity) -> Option<Quantity> {
+        self.nano.checked_sub(other.nano).map(|nano| Quantity { nano, ..self })
+    }
+
+    /// Returns the number, if it is whole and fits.
+    pub fn integer(self) -> Option<i64> {
+        if self.is_whole() { i64::try_from(self.nano / ONE).ok() } else { None }
+    }
+
+    /// Returns the number as nearly as a float can tell.
+    pub fn float(self) -> f64 {
+        self.nano as f64 / ONE as f64
+    }
+
     /// Returns the value rounded up to a whole number.
     pub fn whole(self) -> i64 {
         i64::try_from(self.nano.div_euclid(ONE) + i128::from(self.nano.rem_euclid(ONE) > 0)).unwrap_or(i64::MAX)
@@ -107,11 +132,11 @@ fn scale(suffix: &str) -> Option<(Form, (i128, i128))> {
 }
 
 fn tens(power: i32) -> Option<(i128, i128)> {
-    let power = power + 9;
+    let power = power.checked_add(9)?;
     if power >= 0 {
         Some((10_i128.checked_pow(u32::try_from(power).ok()?)?, 1))
     } else {
-        Some((1, 10_i128.checked_pow(u32::try_from(-power).ok()?)?))
+        Some((1, 10_i128.checked_pow(u32::try_from(power.checked_neg()?).ok()?)?))
     }
 }
 

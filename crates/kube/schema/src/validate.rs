@@ -4,11 +4,17 @@
 //! says which rules a value breaks with Kubernetes' own reasons, [`default`] fills
 //! in the defaults of a custom resource's schema.
 
-use std::collections::HashSet;
+mod formats;
+mod ratchet;
+mod walk;
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
-use crate::model::{Kind, ListType, Node};
+use crate::model::{Kind, Node};
+
+pub use crate::pattern::compile as pattern;
+pub use ratchet::changed;
+pub use walk::{check, check_custom, mistyped};
 
 /// How deep an object may nest; what lies deeper is an error.
 pub const MAX_DEPTH: usize = 100;
@@ -55,6 +61,26 @@ impl Cause {
         Cause {
             reason: "FieldValueNotSupported",
             message: format!("Unsupported value: {}: supported values: {list}", show(value)),
+            field: field.into(),
+        }
+    }
+
+    /// A value that is too long.
+    pub fn too_long(field: impl Into<String>, most: u64, what: &str) -> Self {
+        let plural = if most == 1 { "" } else { "s" };
+        Cause {
+            reason: "FieldValueTooLong",
+            message: format!("Too long: may not be more than {most} {what}{plural}"),
+            field: field.into(),
+        }
+    }
+
+    /// A list or map with too much in it.
+    pub fn too_many(field: impl Into<String>, found: u64, most: u64) -> Self {
+        let plural = if most == 1 { "" } else { "s" };
+        Cause {
+            reason: "FieldValueTooMany",
+            message: format!("Too many: {found}: must have at most {most} item{plural}"),
             field: field.into(),
         }
     }
@@ -133,212 +159,6 @@ fn walk_unknown(value: &mut Value, node: &Node, path: &str, prune: bool, depth: 
     }
 }
 
-/// Returns every rule of the type that the value breaks.
-pub fn check(value: &Value, node: &Node) -> Vec<Cause> {
-    let mut causes = Vec::new();
-    walk(value, node, "", 0, &mut causes);
-    causes
-}
-
-/// Returns every value whose JSON type is not the type's: what cannot be decoded at all.
-///
-/// For built-in kinds these are refused as 400, before any validation.
-pub fn mistyped(value: &Value, node: &Node) -> Vec<Cause> {
-    let mut causes = check(value, node);
-    causes.retain(|cause| cause.reason == "FieldValueTypeInvalid");
-    causes
-}
-
-fn walk(value: &Value, node: &Node, path: &str, depth: usize, causes: &mut Vec<Cause>) {
-    let place = node.resolve();
-    if depth > MAX_DEPTH {
-        causes.push(Cause::invalid(path, &Value::Null, "nests too deep"));
-        return;
-    }
-    if value.is_null() {
-        // Built-in types decode null as absent; custom ones drop it where a default or nothing stands.
-        if !place.nullable && !matches!(place.kind, Kind::Any | Kind::Ref(_)) && !place.rules_are_empty() {
-            causes.push(Cause::wrong_type(
-                path,
-                value,
-                &format!("{} must be of type {}: \"null\"", in_body(path), type_name(place)),
-            ));
-        }
-        return;
-    }
-    let fits = match (&place.kind, value) {
-        (Kind::String | Kind::IntOrString, Value::String(_))
-        | (Kind::Number, Value::Number(_))
-        | (Kind::Boolean, Value::Bool(_))
-        | (Kind::Object | Kind::Map(_), Value::Object(_))
-        | (Kind::Array(_), Value::Array(_))
-        | (Kind::Any | Kind::Ref(_), _) => true,
-        (Kind::Integer | Kind::IntOrString, Value::Number(number)) => {
-            number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|number| number.fract() == 0.0)
-        }
-        (Kind::String, Value::Number(_)) => place.format.as_deref() == Some("quantity"),
-        _ => false,
-    };
-    if !fits {
-        causes.push(Cause::wrong_type(
-            path,
-            value,
-            &format!("{} must be of type {}: \"{}\"", in_body(path), type_name(place), value_type(value)),
-        ));
-        return;
-    }
-    check_rules(value, place, path, depth, causes);
-    match value {
-        Value::Object(map) => {
-            for name in &place.required {
-                if !map.contains_key(name) || map.get(name).is_some_and(Value::is_null) {
-                    causes.push(Cause::required(join(path, name), ""));
-                }
-            }
-            for (name, inner) in map {
-                let field = match &place.kind {
-                    Kind::Map(values) => place.properties.get(name).or(Some(values)),
-                    _ => place.properties.get(name),
-                };
-                if let Some(field) = field {
-                    let step =
-                        if matches!(place.kind, Kind::Map(_)) { format!("{path}[{name}]") } else { join(path, name) };
-                    walk(inner, field, &step, depth + 1, causes);
-                }
-            }
-        }
-        Value::Array(list) => {
-            if let Kind::Array(items) = &place.kind {
-                for (index, inner) in list.iter().enumerate() {
-                    walk(inner, items, &format!("{path}[{index}]"), depth + 1, causes);
-                }
-                check_list(list, &node.list, path, causes);
-            }
-        }
-        _ => {}
-    }
-}
-
-fn check_list(list: &[Value], kind: &ListType, path: &str, causes: &mut Vec<Cause>) {
-    let mut seen = HashSet::new();
-    for (index, item) in list.iter().enumerate() {
-        let key = match kind {
-            ListType::Atomic => return,
-            ListType::Set => item.to_string(),
-            ListType::Map(keys) => keys
-                .iter()
-                .map(|key| item.get(key).map_or_else(String::new, ToString::to_string))
-                .collect::<Vec<_>>()
-                .join("\u{0}"),
-        };
-        if !seen.insert(key) {
-            let shown = match kind {
-                ListType::Map(keys) => Value::Object(
-                    keys.iter()
-                        .filter_map(|key| item.get(key).map(|value| (key.clone(), value.clone())))
-                        .collect::<Map<_, _>>(),
-                ),
-                _ => item.clone(),
-            };
-            causes.push(Cause::duplicate(format!("{path}[{index}]"), &shown));
-        }
-    }
-}
-
-fn check_rules(value: &Value, place: &Node, path: &str, depth: usize, causes: &mut Vec<Cause>) {
-    let rules = &place.rules;
-    let body = in_body(path);
-    let mut bad = |detail: String| causes.push(Cause::invalid(path, value, &detail));
-    match value {
-        Value::String(text) => {
-            let length = text.chars().count() as u64;
-            if rules.max_length.is_some_and(|most| length > most) {
-                bad(format!("{body} should be at most {} chars long", rules.max_length.unwrap_or_default()));
-            }
-            if rules.min_length.is_some_and(|fewest| length < fewest) {
-                bad(format!("{body} should be at least {} chars long", rules.min_length.unwrap_or_default()));
-            }
-            if let Some(pattern) = &rules.pattern
-                && !regex::Regex::new(pattern).is_ok_and(|pattern| pattern.is_match(text))
-            {
-                bad(format!("{body} should match '{pattern}'"));
-            }
-            if place.format.as_deref() == Some("date-time") && !is_date_time(text) {
-                bad(format!("{body} must be of type date-time: {value}"));
-            }
-        }
-        Value::Number(number) => {
-            let number = number.as_f64().unwrap_or_default();
-            if let Some(lowest) = rules.minimum
-                && (number < lowest || (rules.exclusive_minimum && number <= lowest))
-            {
-                let than = if rules.exclusive_minimum { "greater than" } else { "greater than or equal to" };
-                bad(format!("{body} should be {than} {lowest}"));
-            }
-            if let Some(highest) = rules.maximum
-                && (number > highest || (rules.exclusive_maximum && number >= highest))
-            {
-                let than = if rules.exclusive_maximum { "less than" } else { "less than or equal to" };
-                bad(format!("{body} should be {than} {highest}"));
-            }
-            if let Some(step) = rules.multiple_of
-                && step > 0.0
-                && (number / step).fract() != 0.0
-            {
-                bad(format!("{body} should be a multiple of {step}"));
-            }
-            if place.format.as_deref() == Some("int32") && !(-2_147_483_648.0..=2_147_483_647.0).contains(&number) {
-                bad(format!("{body} must be of type int32"));
-            }
-        }
-        Value::Array(list) => {
-            if rules.max_items.is_some_and(|most| list.len() as u64 > most) {
-                bad(format!("{body} must have at most {} items", rules.max_items.unwrap_or_default()));
-            }
-            if rules.min_items.is_some_and(|fewest| (list.len() as u64) < fewest) {
-                bad(format!("{body} should have at least {} items", rules.min_items.unwrap_or_default()));
-            }
-            if rules.unique_items && list.iter().enumerate().any(|(index, item)| list[..index].contains(item)) {
-                bad(format!("{body} shouldn't contain duplicates"));
-            }
-        }
-        Value::Object(map) => {
-            if rules.max_properties.is_some_and(|most| map.len() as u64 > most) {
-                bad(format!("{body} must have at most {} properties", rules.max_properties.unwrap_or_default()));
-            }
-            if rules.min_properties.is_some_and(|fewest| (map.len() as u64) < fewest) {
-                bad(format!("{body} should have at least {} properties", rules.min_properties.unwrap_or_default()));
-            }
-        }
-        _ => {}
-    }
-    if !rules.enumeration.is_empty() && !rules.enumeration.contains(value) {
-        let supported: Vec<String> = rules
-            .enumeration
-            .iter()
-            .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-            .collect();
-        causes.push(Cause::not_supported(path, value, &supported.iter().map(String::as_str).collect::<Vec<_>>()));
-    }
-    let holds = |node: &Node| {
-        let mut inner = Vec::new();
-        walk(value, node, path, depth + 1, &mut inner);
-        inner.is_empty()
-    };
-    for node in &rules.all_of {
-        walk(value, node, path, depth + 1, causes);
-    }
-    if !rules.any_of.is_empty() && !rules.any_of.iter().any(holds) {
-        causes.push(Cause::invalid(path, value, &format!("{body} must validate at least one schema (anyOf)")));
-    }
-    if !rules.one_of.is_empty() && rules.one_of.iter().filter(|node| holds(node)).count() != 1 {
-        causes.push(Cause::invalid(path, value, &format!("{body} must validate one and only one schema (oneOf)")));
-    }
-    if rules.not.as_deref().is_some_and(holds) {
-        causes.push(Cause::invalid(path, value, &format!("{body} must not validate the schema (not)")));
-    }
-}
-
 /// Fills in the defaults of a custom resource's schema. Takes out nulls that a default replaces.
 pub fn default(value: &mut Value, node: &Node) {
     match value {
@@ -373,52 +193,6 @@ pub fn default(value: &mut Value, node: &Node) {
             }
         }
         _ => {}
-    }
-}
-
-impl Node {
-    fn rules_are_empty(&self) -> bool {
-        // A null where only a type is said is dropped, as Kubernetes does.
-        self.rules.enumeration.is_empty() && self.rules.pattern.is_none()
-    }
-}
-
-fn is_date_time(text: &str) -> bool {
-    let bytes = text.as_bytes();
-    text.len() >= 20
-        && bytes[4] == b'-'
-        && bytes[7] == b'-'
-        && matches!(bytes[10], b'T' | b't')
-        && bytes[13] == b':'
-        && bytes[16] == b':'
-        && [0, 1, 2, 3, 5, 6, 8, 9, 11, 12, 14, 15, 17, 18].iter().all(|&at| bytes[at].is_ascii_digit())
-}
-
-fn in_body(path: &str) -> String {
-    if path.is_empty() { "in body".to_owned() } else { format!("{path} in body") }
-}
-
-fn type_name(place: &Node) -> &'static str {
-    match place.kind {
-        Kind::String => "string",
-        Kind::Integer => "integer",
-        Kind::Number => "number",
-        Kind::Boolean => "boolean",
-        Kind::Array(_) => "array",
-        Kind::IntOrString => "integer,string",
-        _ => "object",
-    }
-}
-
-fn value_type(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "boolean",
-        Value::Number(number) if number.is_f64() => "number",
-        Value::Number(_) => "integer",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
     }
 }
 
@@ -470,7 +244,7 @@ mod tests {
         assert_eq!(reasons(json!({"size": 1, "tier": "c"})), ["spec.tier FieldValueNotSupported"]);
         assert_eq!(
             reasons(json!({"size": 1, "name": "yyyy"})),
-            ["spec.name FieldValueInvalid", "spec.name FieldValueInvalid"]
+            ["spec.name FieldValueTooLong", "spec.name FieldValueInvalid"]
         );
         assert_eq!(reasons(json!({"size": 1, "port": true})), ["spec.port FieldValueTypeInvalid"]);
         assert_eq!(reasons(json!({"size": 1, "set": ["a", "a"]})), ["spec.set[1] FieldValueDuplicate"]);

@@ -8,6 +8,7 @@ use super::{
     parts::{changed_meanwhile, finalizers, text, to_storage},
 };
 use crate::{
+    custom::CLEANUP,
     registry::Resource,
     request::Query,
     server::Server,
@@ -148,7 +149,14 @@ impl Server {
         let admission = Admission { call, operation: Operation::Delete, new: None, old: Some(old) };
         let admitted = self.admit(admission).await?;
         let warnings = admitted.warnings;
-        let keep = deletion.finalizers(old);
+        let mut keep = deletion.finalizers(old);
+        // What a definition defined goes before it.
+        if resource.defines_kinds
+            && old["metadata"]["deletionTimestamp"].is_null()
+            && !keep.iter().any(|name| name == CLEANUP)
+        {
+            keep.push(CLEANUP.to_owned());
+        }
         let grace = if resource.graceful { grace_of(old, deletion.grace) } else { 0 };
         let held = !keep.is_empty()
             || grace > 0

@@ -2,8 +2,10 @@
 
 use std::sync::Arc;
 
+use schema::quantity::Quantity;
+
 use super::{Outcome, Row, take, text};
-use crate::{error::EvalError, quantity::Quantity, value::Value};
+use crate::{error::EvalError, value::Value};
 
 pub(super) const ROWS: &[Row] = &[
     ("quantity(string): quantity", |meter, args| {
@@ -18,7 +20,7 @@ pub(super) const ROWS: &[Row] = &[
             Ok(Value::Bool(Quantity::parse(a).is_some()))
         })
     }),
-    ("<quantity>.sign(): int", |_, args| take!(args, [Value::Quantity(a)] => Ok(Value::Int(a.sign())))),
+    ("<quantity>.sign(): int", |_, args| take!(args, [Value::Quantity(a)] => Ok(Value::Int(a.sign() as i64)))),
     (
         "<quantity>.isGreaterThan(quantity): bool",
         |_, args| take!(args, [Value::Quantity(a), Value::Quantity(b)] => Ok(Value::Bool(a > b))),
@@ -50,7 +52,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "<quantity>.add(int): quantity",
-        |_, args| take!(args, [Value::Quantity(a), Value::Int(b)] => quantity(a.plus(Quantity::whole(*b)))),
+        |_, args| take!(args, [Value::Quantity(a), Value::Int(b)] => quantity(a.plus(Quantity::of(*b)))),
     ),
     (
         "<quantity>.sub(quantity): quantity",
@@ -58,7 +60,7 @@ pub(super) const ROWS: &[Row] = &[
     ),
     (
         "<quantity>.sub(int): quantity",
-        |_, args| take!(args, [Value::Quantity(a), Value::Int(b)] => quantity(a.minus(Quantity::whole(*b)))),
+        |_, args| take!(args, [Value::Quantity(a), Value::Int(b)] => quantity(a.minus(Quantity::of(*b)))),
     ),
     ("semver(string): semver", |meter, args| {
         take!(args, [Value::String(a)] => {

@@ -1,5 +1,7 @@
 //! Text: CEL's own functions, the strings extension and regular expressions.
 
+use std::sync::Arc;
+
 use regex::Regex;
 
 use super::{Meter, Outcome, Row, take, text};
@@ -139,18 +141,15 @@ fn matches(meter: &mut Meter, args: &[Value]) -> Outcome {
 }
 
 /// Compiles a pattern after charging for its use on `subject`.
-fn pattern(meter: &mut Meter, subject: &str, pattern: &str) -> Result<Regex, EvalError> {
+fn pattern(meter: &mut Meter, subject: &str, pattern: &str) -> Result<Arc<Regex>, EvalError> {
     let (subject, length) = (subject.len() as u64 + 1, pattern.len() as u64);
     meter.charge(subject.div_ceil(10).saturating_mul(length.div_ceil(4)))?;
     compile(pattern).map_err(EvalError::Failed)
 }
 
 /// Compiles a pattern within bounds.
-pub(crate) fn compile(pattern: &str) -> Result<Regex, String> {
-    regex::RegexBuilder::new(&crate::text::go_pattern(pattern))
-        .size_limit(1 << 20)
-        .build()
-        .map_err(|_| format!("error parsing regexp: invalid or too large: `{pattern}`"))
+pub(crate) fn compile(pattern: &str) -> Result<Arc<Regex>, String> {
+    schema::pattern::compile(pattern)
 }
 
 fn out_of_range(at: i64) -> EvalError {

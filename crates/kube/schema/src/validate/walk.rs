@@ -1,0 +1,337 @@
+//! Which rules of its type a value breaks.
+
+use std::collections::HashSet;
+
+use serde_json::{Map, Value};
+
+use super::{Cause, MAX_DEPTH, formats, join};
+use crate::model::{Kind, ListType, Node};
+
+/// Returns every rule of a built-in type that the value breaks.
+pub fn check(value: &Value, node: &Node) -> Vec<Cause> {
+    let mut walk = Walk { whose: Whose::Builtin, causes: Vec::new() };
+    walk.place(value, node, "", 0);
+    walk.causes
+}
+
+/// Returns every rule of a definition's schema that the value breaks.
+pub fn check_custom(value: &Value, node: &Node) -> Vec<Cause> {
+    let mut walk = Walk { whose: Whose::Definition, causes: Vec::new() };
+    walk.place(value, node, "", 0);
+    walk.causes
+}
+
+/// Returns every value whose JSON type is not the type's: what cannot be decoded at all.
+///
+/// For built-in kinds these are refused as 400, before any validation.
+pub fn mistyped(value: &Value, node: &Node) -> Vec<Cause> {
+    let mut causes = check(value, node);
+    causes.retain(|cause| cause.reason == "FieldValueTypeInvalid");
+    causes
+}
+
+/// Whose type a value is checked by.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Whose {
+    /// Decoding takes null for absent.
+    Builtin,
+    /// Null is a value that only some places allow.
+    Definition,
+}
+
+struct Walk {
+    whose: Whose,
+    causes: Vec<Cause>,
+}
+
+impl Walk {
+    fn place(&mut self, value: &Value, node: &Node, path: &str, depth: usize) {
+        let place = node.resolve();
+        if depth > MAX_DEPTH {
+            self.causes.push(Cause::invalid(path, &Value::Null, "nests too deep"));
+            return;
+        }
+        // Metadata is decoded and checked by the API itself.
+        let own = matches!(node.kind, Kind::Ref(_)) && self.whose == Whose::Definition;
+        if value.is_null() {
+            let typed = !matches!(place.kind, Kind::Any | Kind::Ref(_)) && !own;
+            if self.whose == Whose::Definition && !place.nullable && typed {
+                self.causes.push(self.mistyped(value, place, path, "null"));
+            }
+            return;
+        }
+        if !fits(value, place) {
+            let found = value_type(value);
+            self.causes.push(self.mistyped(value, place, path, found));
+            return;
+        }
+        self.rules(value, place, path, depth);
+        match value {
+            Value::Object(map) => self.fields(map, place, path, depth),
+            Value::Array(list) => {
+                if let Kind::Array(items) = &place.kind {
+                    for (index, inner) in list.iter().enumerate() {
+                        self.place(inner, items, &format!("{path}[{index}]"), depth + 1);
+                    }
+                    self.list(list, &node.list, path);
+                }
+            }
+            _ => {}
+        }
+    }
+
+    fn mistyped(&self, value: &Value, place: &Node, path: &str, found: &str) -> Cause {
+        let detail = format!("{} must be of type {}: \"{found}\"", in_body(path), type_name(place));
+        match self.whose {
+            Whose::Definition if value.is_null() || value.is_object() || value.is_array() => {
+                Cause::wrong_type(path, &found.into(), &detail)
+            }
+            _ => Cause::wrong_type(path, value, &detail),
+        }
+    }
+
+    fn fields(&mut self, map: &Map<String, Value>, place: &Node, path: &str, depth: usize) {
+        for name in &place.required {
+            // A null that is allowed counts as there.
+            let nullable = place.field(name).is_some_and(|field| field.nullable);
+            if map.get(name).is_none_or(|value| value.is_null() && !nullable) {
+                self.causes.push(Cause::required(join(path, name), ""));
+            }
+        }
+        for (name, inner) in map {
+            let field = match &place.kind {
+                Kind::Map(values) => place.properties.get(name).or(Some(values)),
+                _ => place.properties.get(name),
+            };
+            if let Some(field) = field {
+                let step = match self.whose {
+                    Whose::Builtin if matches!(place.kind, Kind::Map(_)) => format!("{path}[{name}]"),
+                    _ => join(path, name),
+                };
+                self.place(inner, field, &step, depth + 1);
+            }
+        }
+    }
+
+    fn list(&mut self, list: &[Value], kind: &ListType, path: &str) {
+        let mut seen = HashSet::new();
+        for (index, item) in list.iter().enumerate() {
+            let key = match kind {
+                ListType::Atomic => return,
+                ListType::Set => item.to_string(),
+                ListType::Map(keys) => keys
+                    .iter()
+                    .map(|key| item.get(key).map_or_else(String::new, ToString::to_string))
+                    .collect::<Vec<_>>()
+                    .join("\u{0}"),
+            };
+            if !seen.insert(key) {
+                let shown = match kind {
+                    ListType::Map(keys) => Value::Object(
+                        keys.iter()
+                            .filter_map(|key| item.get(key).map(|value| (key.clone(), value.clone())))
+                            .collect::<Map<_, _>>(),
+                    ),
+                    _ => item.clone(),
+                };
+                self.causes.push(Cause::duplicate(format!("{path}[{index}]"), &shown));
+            }
+        }
+    }
+
+    fn rules(&mut self, value: &Value, place: &Node, path: &str, depth: usize) {
+        match value {
+            Value::String(text) => self.text(value, text, place, path),
+            Value::Number(number) => self.number(value, number.as_f64().unwrap_or_default(), place, path),
+            Value::Array(list) => {
+                self.amount(value, list.len() as u64, [place.rules.min_items, place.rules.max_items], "items", path);
+            }
+            Value::Object(map) => {
+                let limits = [place.rules.min_properties, place.rules.max_properties];
+                self.amount(value, map.len() as u64, limits, "properties", path);
+            }
+            _ => {}
+        }
+        let rules = &place.rules;
+        if let Value::Array(list) = value
+            && rules.unique_items
+            && list.iter().enumerate().any(|(index, item)| list[..index].contains(item))
+        {
+            self.bad(path, value, &format!("{} shouldn't contain duplicates", in_body(path)));
+        }
+        if !rules.enumeration.is_empty() && !rules.enumeration.contains(value) {
+            let supported: Vec<String> = rules
+                .enumeration
+                .iter()
+                .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
+                .collect();
+            let supported: Vec<&str> = supported.iter().map(String::as_str).collect();
+            self.causes.push(Cause::not_supported(path, value, &supported));
+        }
+        self.combined(value, place, path, depth);
+    }
+
+    fn bad(&mut self, path: &str, value: &Value, detail: &str) {
+        self.causes.push(Cause::invalid(path, value, detail));
+    }
+
+    fn text(&mut self, value: &Value, text: &str, place: &Node, path: &str) {
+        let body = in_body(path);
+        let length = text.chars().count() as u64;
+        if let Some(most) = place.rules.max_length.filter(|most| length > *most) {
+            self.causes.push(Cause::too_long(path, most, "byte"));
+        }
+        if let Some(fewest) = place.rules.min_length.filter(|fewest| length < *fewest) {
+            self.bad(path, value, &format!("{body} should be at least {fewest} chars long"));
+        }
+        if let Some(pattern) = &place.rules.pattern
+            && !crate::pattern::compile(pattern).is_ok_and(|pattern| pattern.is_match(text))
+        {
+            self.bad(path, value, &format!("{body} should match '{pattern}'"));
+        }
+        if let Some(format) = place.format.as_deref()
+            && !formats::holds(format, text, self.whose == Whose::Definition)
+        {
+            let name = if format == "date-time" && self.whose == Whose::Definition { "datetime" } else { format };
+            let detail = format!("{body} must be of type {name}: {value}");
+            match self.whose {
+                Whose::Builtin => self.bad(path, value, &detail),
+                Whose::Definition => self.causes.push(Cause::wrong_type(path, value, &detail)),
+            }
+        }
+    }
+
+    fn number(&mut self, value: &Value, number: f64, place: &Node, path: &str) {
+        let (body, rules) = (in_body(path), &place.rules);
+        if let Some(lowest) = rules.minimum
+            && (number < lowest || (rules.exclusive_minimum && number <= lowest))
+        {
+            let than = if rules.exclusive_minimum { "greater than" } else { "greater than or equal to" };
+            self.bad(path, value, &format!("{body} should be {than} {lowest}"));
+        }
+        if let Some(highest) = rules.maximum
+            && (number > highest || (rules.exclusive_maximum && number >= highest))
+        {
+            let than = if rules.exclusive_maximum { "less than" } else { "less than or equal to" };
+            self.bad(path, value, &format!("{body} should be {than} {highest}"));
+        }
+        if let Some(step) = rules.multiple_of
+            && step > 0.0
+            && (number / step).fract() != 0.0
+        {
+            self.bad(path, value, &format!("{body} should be a multiple of {step}"));
+        }
+        if place.format.as_deref() == Some("int32") && !(-2_147_483_648.0..=2_147_483_647.0).contains(&number) {
+            let detail = match self.whose {
+                Whose::Builtin => format!("{body} must be of type int32"),
+                Whose::Definition => {
+                    format!("{body}: Checked value must be of type integer with format int32")
+                }
+            };
+            self.bad(path, value, &detail);
+        }
+    }
+
+    fn amount(&mut self, value: &Value, found: u64, [fewest, most]: [Option<u64>; 2], what: &str, path: &str) {
+        if let Some(most) = most.filter(|most| found > *most) {
+            self.causes.push(Cause::too_many(path, found, most));
+        }
+        if let Some(fewest) = fewest.filter(|fewest| found < *fewest) {
+            self.bad(path, value, &format!("{} should have at least {fewest} {what}", in_body(path)));
+        }
+    }
+
+    /// `allOf`, `anyOf`, `oneOf` and `not`.
+    fn combined(&mut self, value: &Value, place: &Node, path: &str, depth: usize) {
+        let rules = &place.rules;
+        let whose = self.whose;
+        let broken = |node: &Node| {
+            let mut inner = Walk { whose, causes: Vec::new() };
+            inner.place(value, node, path, depth + 1);
+            inner.causes
+        };
+        for node in &rules.all_of {
+            let causes = broken(node);
+            if !causes.is_empty() {
+                self.causes.extend(causes);
+                self.bad(path, &Value::from(""), &format!("{} must validate all the schemas (allOf)", shown(path)));
+            }
+        }
+        if !rules.any_of.is_empty() {
+            let each: Vec<Vec<Cause>> = rules.any_of.iter().map(broken).collect();
+            if each.iter().all(|causes| !causes.is_empty()) {
+                self.bad(path, &Value::from(""), &format!("{} must validate at least one schema (anyOf)", shown(path)));
+                self.causes.extend(each.into_iter().min_by_key(Vec::len).into_iter().flatten());
+            }
+        }
+        if !rules.one_of.is_empty() {
+            let each: Vec<Vec<Cause>> = rules.one_of.iter().map(broken).collect();
+            match each.iter().filter(|causes| causes.is_empty()).count() {
+                1 => {}
+                0 => {
+                    let detail = "must validate one and only one schema (oneOf). Found none valid";
+                    self.bad(path, &Value::from(""), &format!("{} {detail}", shown(path)));
+                    self.causes.extend(each.into_iter().min_by_key(Vec::len).into_iter().flatten());
+                }
+                found => {
+                    let detail =
+                        format!("must validate one and only one schema (oneOf). Found {found} valid alternatives");
+                    self.bad(path, &Value::from(""), &format!("{} {detail}", shown(path)));
+                }
+            }
+        }
+        if rules.not.as_deref().is_some_and(|node| broken(node).is_empty()) {
+            self.bad(path, &Value::from(""), &format!("{} must not validate the schema (not)", shown(path)));
+        }
+    }
+}
+
+fn fits(value: &Value, place: &Node) -> bool {
+    match (&place.kind, value) {
+        (Kind::String | Kind::IntOrString, Value::String(_))
+        | (Kind::Number, Value::Number(_))
+        | (Kind::Boolean, Value::Bool(_))
+        | (Kind::Object | Kind::Map(_), Value::Object(_))
+        | (Kind::Array(_), Value::Array(_))
+        | (Kind::Any | Kind::Ref(_), _) => true,
+        (Kind::Integer | Kind::IntOrString, Value::Number(number)) => {
+            number.is_i64() || number.is_u64() || number.as_f64().is_some_and(|number| number.fract() == 0.0)
+        }
+        // Quantities are written as numbers too.
+        (Kind::String, Value::Number(_)) => place.format.as_deref() == Some("quantity"),
+        _ => false,
+    }
+}
+
+fn in_body(path: &str) -> String {
+    if path.is_empty() { "in body".to_owned() } else { format!("{path} in body") }
+}
+
+/// Kubernetes names the place of a combined rule in quotation marks.
+fn shown(path: &str) -> String {
+    format!("{path:?}")
+}
+
+fn type_name(place: &Node) -> &'static str {
+    match place.kind {
+        Kind::String => "string",
+        Kind::Integer => "integer",
+        Kind::Number => "number",
+        Kind::Boolean => "boolean",
+        Kind::Array(_) => "array",
+        Kind::IntOrString => "integer,string",
+        _ => "object",
+    }
+}
+
+fn value_type(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "boolean",
+        Value::Number(number) if number.is_f64() => "number",
+        Value::Number(_) => "integer",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
+    }
+}
