@@ -30,6 +30,8 @@ use page::{Moment, Page};
 const SNAPSHOTS: usize = 32;
 /// How often a watch without events says how far it is.
 const BOOKMARK_EVERY: Duration = Duration::from_secs(60);
+/// How many objects or changes a watcher is told at once.
+const BATCH: usize = 256;
 /// How long a watch lasts if its client does not say.
 const WATCH_FOR: Duration = Duration::from_secs(30 * 60);
 
@@ -198,7 +200,7 @@ impl Server {
         if given > snapshot.revision {
             return Err(page::too_large(given, snapshot.revision));
         }
-        let mut watch = Watch {
+        let watch = Watch {
             store: self.store().clone(),
             metrics: self.metrics().clone(),
             resource: resource.clone(),
@@ -210,25 +212,13 @@ impl Server {
         };
         // Without a revision, or with 0, a watch begins with what is there.
         let from_state = given == 0 || initial;
-        let mut queue: VecDeque<Bytes> = VecDeque::new();
-        let prefix = watch.prefix.clone();
-        let cursor = if from_state {
-            for (_, entry) in snapshot.range(&prefix, None) {
-                let object = at_version(resource, entry.value());
-                if watch.selection.takes(&object) {
-                    queue.push_back(watch.event("ADDED", object));
-                }
-            }
-            if initial {
-                queue.push_back(watch.bookmark(snapshot.revision, true));
-            }
-            snapshot.revision
-        } else {
-            given
-        };
+        let told = if from_state { snapshot.revision } else { given };
+        let initial = from_state.then_some(Initial { snapshot, after: None, ends_with_bookmark: initial });
+        let queue = VecDeque::new();
         let notices = self.store().notices(&resource.ring());
         let stop = self.stop();
-        let state = Cursor { watch, told: cursor, queue, notices, ends: base::clock::instant() + lasts, failed: false };
+        let ends = base::clock::instant() + lasts;
+        let state = Cursor { watch, initial, told, queue, notices, ends, failed: false };
         let events = stream::unfold(state, |mut state| async move { state.next().await.map(|bytes| (bytes, state)) });
         let events: std::pin::Pin<Box<dyn Stream<Item = Bytes> + Send>> =
             Box::pin(events.take_until(async move { stop.cancelled().await }));
@@ -254,13 +244,39 @@ struct Cursor {
     watch: Watch,
     /// All changes up to this revision were told.
     told: u64,
+    /// What was there at its start, as far as it is still to be told.
+    initial: Option<Initial>,
     queue: VecDeque<Bytes>,
     notices: tokio::sync::watch::Receiver<u64>,
     ends: tokio::time::Instant,
     failed: bool,
 }
 
+/// The state that a watch begins with, told piece by piece: a client that reads slowly holds
+/// a view of it and not its events.
+struct Initial {
+    snapshot: Snapshot,
+    after: Option<String>,
+    ends_with_bookmark: bool,
+}
+
 impl Cursor {
+    /// Queues the next objects of the initial state.
+    fn go_on(&mut self, mut initial: Initial) {
+        let prefix = self.watch.prefix.clone();
+        let mut last = None;
+        for (key, entry) in initial.snapshot.range(&prefix, initial.after.as_deref()).take(BATCH) {
+            self.queue.extend(self.watch.of_entry(entry));
+            last = Some(key.clone());
+        }
+        if last.is_some() {
+            initial.after = last;
+            self.initial = Some(initial);
+        } else if initial.ends_with_bookmark {
+            self.queue.push_back(self.watch.bookmark(initial.snapshot.revision, true));
+        }
+    }
+
     async fn next(&mut self) -> Option<Bytes> {
         loop {
             if let Some(event) = self.queue.pop_front() {
@@ -268,12 +284,16 @@ impl Cursor {
                 self.watch.metrics.watch_event(&gvk.group, &gvk.version, &gvk.kind);
                 return Some(event);
             }
+            if let Some(initial) = self.initial.take() {
+                self.go_on(initial);
+                continue;
+            }
             if self.failed {
                 return None;
             }
             self.notices.borrow_and_update();
             let published = self.watch.store.published();
-            match self.watch.store.changes(&self.watch.resource.ring(), self.told) {
+            match self.watch.store.changes(&self.watch.resource.ring(), self.told, BATCH) {
                 None => {
                     self.failed = true;
                     let failure = Failure::expired(format!("too old resource version: {} ({published})", self.told));
@@ -307,13 +327,25 @@ impl Cursor {
 }
 
 impl Watch {
+    /// Returns whether stored bytes are what this watch shows.
+    fn is_plain(&self) -> bool {
+        self.selection.is_everything() && self.form == Form::Whole && self.resource.is_stored_form()
+    }
+
+    fn of_entry(&mut self, entry: &Entry) -> Option<Bytes> {
+        if self.is_plain() {
+            return Some(raw_line("ADDED", &entry.bytes));
+        }
+        let object = at_version(&self.resource, entry.value());
+        self.selection.takes(&object).then(|| self.event("ADDED", object))
+    }
+
     fn of_change(&mut self, change: &Change) -> Option<Bytes> {
         if !change.key.starts_with(&self.prefix) {
             return None;
         }
         let resource = self.resource.clone();
-        let plain = self.form == Form::Whole && resource.is_stored_form();
-        if self.selection.is_everything() && plain {
+        if self.is_plain() {
             let kind = match change.kind {
                 ChangeKind::Added => "ADDED",
                 ChangeKind::Modified => "MODIFIED",

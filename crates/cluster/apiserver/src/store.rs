@@ -7,17 +7,21 @@
 //!
 //! It knows keys, bytes and revisions; nothing of kinds.
 
+mod backup;
 mod disk;
+mod encryption;
 mod ring;
+mod rows;
 
 use std::{
     collections::HashMap,
-    path::Path,
+    path::{Path, PathBuf},
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
         mpsc,
     },
+    time::Duration,
 };
 
 use bytes::Bytes;
@@ -26,11 +30,34 @@ use parking_lot::RwLock;
 use serde_json::{Map, Value};
 use tokio::sync::{oneshot, watch};
 
+pub use backup::{Report, check, restore};
+pub use encryption::{Encryption, InvalidEncryption};
 use ring::Ring;
 pub use ring::{Change, ChangeKind};
 
 /// How many writes share one sync at most.
 const GROUP: usize = 512;
+/// How many writes may wait for the disk.
+const WAITING: usize = 4096;
+/// Bytes of objects that all rings hold at most.
+const HISTORY: usize = 128 << 20;
+
+/// How a store on disk is kept.
+#[derive(Debug)]
+pub struct Options {
+    /// How long changes are remembered on disk, so that a watcher goes on after a restart.
+    pub history_age: Duration,
+    /// How many bytes of them at most.
+    pub history_bytes: usize,
+    /// What is encrypted, and how.
+    pub encryption: Encryption,
+}
+
+impl Default for Options {
+    fn default() -> Options {
+        Options { history_age: Duration::from_secs(5 * 60), history_bytes: 64 << 20, encryption: Encryption::default() }
+    }
+}
 
 /// Why the store did not do as asked.
 #[derive(Debug, thiserror::Error)]
@@ -47,6 +74,30 @@ pub enum Error {
     #[error("failed to write to the store: {reason}")]
     Write {
         /// The cause, for example a full disk.
+        reason: String,
+    },
+    /// A file of the store is not as it was written.
+    #[error("the store's file {path} is damaged: {reason}")]
+    Damaged {
+        /// The file.
+        path: String,
+        /// What is wrong.
+        reason: String,
+    },
+    /// A snapshot could not be written.
+    #[error("failed to write the snapshot {path}: {reason}")]
+    Snapshot {
+        /// The file.
+        path: String,
+        /// The cause.
+        reason: String,
+    },
+    /// A store could not be made from a snapshot.
+    #[error("failed to restore the store {path}: {reason}")]
+    Restore {
+        /// The file.
+        path: String,
+        /// The cause.
         reason: String,
     },
     /// The store is shutting down.
@@ -97,6 +148,11 @@ pub enum Outcome {
     Mismatch(Option<Arc<Entry>>),
 }
 
+enum Message {
+    Write(Request),
+    Save { target: PathBuf, reply: oneshot::Sender<Result<(), Error>> },
+}
+
 struct Request {
     key: String,
     expect: Expect,
@@ -142,25 +198,33 @@ impl Snapshot {
 struct Shared {
     current: RwLock<Snapshot>,
     rings: RwLock<HashMap<String, Arc<Ring>>>,
-    /// Changes up to this revision were never kept in a ring.
+    /// Changes up to this revision were forgotten before the store was opened.
+    compacted: u64,
     opened_at: u64,
     /// Every change up to this revision is in its ring.
     published: AtomicU64,
     /// Why the last group of writes did not reach the disk; `None`: it did.
     trouble: RwLock<Option<String>>,
+    room: tokio::sync::Semaphore,
 }
 
 /// The store. Clones share it; it closes when the last one goes.
 #[derive(Clone)]
 pub struct Store {
     shared: Arc<Shared>,
-    requests: mpsc::Sender<Request>,
+    requests: mpsc::Sender<Message>,
 }
 
 impl Store {
     /// Opens the store in the folder `dir`, which is made if it is missing.
     pub fn open(dir: &Path) -> Result<Store, Error> {
-        Self::start(disk::Disk::open(dir)?)
+        Self::open_with(dir, Options::default())
+    }
+
+    /// Opens the store in the folder `dir` with options of its own.
+    pub fn open_with(dir: &Path, options: Options) -> Result<Store, Error> {
+        let limits = disk::Limits { age: options.history_age, bytes: options.history_bytes };
+        Self::start(disk::Disk::open(dir, options.encryption, limits)?)
     }
 
     /// Opens a store that lives in memory alone.
@@ -168,15 +232,18 @@ impl Store {
         Self::start(disk::Disk::in_memory()?)
     }
 
-    fn start(disk: disk::Disk) -> Result<Store, Error> {
-        let (revision, objects) = disk.load()?;
+    fn start(mut disk: disk::Disk) -> Result<Store, Error> {
+        let disk::Loaded { revision, compacted, objects, changes } = disk.load()?;
         let shared = Arc::new(Shared {
             current: RwLock::new(Snapshot { revision, objects }),
             rings: RwLock::default(),
+            compacted,
             opened_at: revision,
             published: AtomicU64::new(revision),
             trouble: RwLock::new(None),
+            room: tokio::sync::Semaphore::new(WAITING),
         });
+        shared.publish(&changes);
         let (requests, inbox) = mpsc::channel();
         let committer = Committer { disk, shared: shared.clone() };
         std::thread::Builder::new()
@@ -184,6 +251,14 @@ impl Store {
             .spawn(move || committer.run(&inbox))
             .map_err(|error| Error::Write { reason: format!("the commit thread did not start: {error}") })?;
         Ok(Store { shared, requests })
+    }
+
+    /// Writes a snapshot of everything into the file `target`, while the store goes on working.
+    pub async fn save(&self, target: &Path) -> Result<(), Error> {
+        let (reply, answer) = oneshot::channel();
+        let message = Message::Save { target: target.to_owned(), reply };
+        self.requests.send(message).map_err(|_| Error::Closed)?;
+        answer.await.map_err(|_| Error::Closed)?
     }
 
     /// Returns all objects as they are now. Cheap: the snapshot shares them.
@@ -209,14 +284,16 @@ impl Store {
         };
         let (reply, answer) = oneshot::channel();
         let request = Request { key: key.to_owned(), expect, write: prepare(value), delete, reply };
-        self.requests.send(request).map_err(|_| Error::Closed)?;
+        // So many wait for the disk at once; the others wait here.
+        let _room = self.shared.room.acquire().await.map_err(|_| Error::Closed)?;
+        self.requests.send(Message::Write(request)).map_err(|_| Error::Closed)?;
         answer.await.map_err(|_| Error::Closed)?
     }
 
-    /// Returns the changes after `revision` of the keys below `group/resource/`, oldest first,
-    /// or `None` if some of them are no longer kept.
-    pub fn changes(&self, resource: &str, revision: u64) -> Option<Vec<Arc<Change>>> {
-        self.ring(resource).since(revision)
+    /// Returns the changes after `revision` of the keys below `group/resource/`, oldest first and no more
+    /// than `most`, or `None` if some of them are no longer kept.
+    pub fn changes(&self, resource: &str, revision: u64, most: usize) -> Option<Vec<Arc<Change>>> {
+        self.ring(resource).since(revision, most)
     }
 
     /// Returns what the keys below `group/resource/` were at an earlier revision, or `None` if that is no longer known.
@@ -227,7 +304,7 @@ impl Store {
         while self.published() < snapshot.revision {
             std::thread::yield_now();
         }
-        let changes = self.changes(resource, revision)?;
+        let changes = self.changes(resource, revision, usize::MAX)?;
         // Changes that were published after the snapshot was taken are not in it.
         for change in changes.iter().rev().filter(|change| change.revision <= snapshot.revision) {
             match &change.previous {
@@ -260,7 +337,28 @@ impl Shared {
             return ring.clone();
         }
         // Only a commit adds changes, and it makes the ring first, so none is missed.
-        self.rings.write().entry(resource.to_owned()).or_insert_with(|| Arc::new(Ring::new(self.opened_at))).clone()
+        self.rings
+            .write()
+            .entry(resource.to_owned())
+            .or_insert_with(|| Arc::new(Ring::new(self.compacted, self.opened_at)))
+            .clone()
+    }
+
+    /// Tells the watchers.
+    fn publish(&self, changes: &[Arc<Change>]) {
+        for change in changes {
+            self.ring(resource_of(&change.key)).push(change.clone());
+        }
+        self.published.store(self.current.read().revision, Ordering::Release);
+        let rings = self.rings.read();
+        let mut sizes: Vec<(usize, &Arc<Ring>)> = rings.values().map(|ring| (ring.bytes(), ring)).collect();
+        // All rings together are bounded too: the largest gives way.
+        if sizes.iter().map(|(size, _)| size).sum::<usize>() > HISTORY {
+            sizes.sort_by_key(|(size, _)| *size);
+            if let Some((_, largest)) = sizes.last() {
+                largest.halve();
+            }
+        }
     }
 }
 
@@ -320,18 +418,66 @@ struct Committer {
 }
 
 impl Committer {
-    fn run(mut self, inbox: &mpsc::Receiver<Request>) {
+    fn run(mut self, inbox: &mpsc::Receiver<Message>) {
         while let Ok(first) = inbox.recv() {
-            let mut group = vec![first];
-            while group.len() < GROUP {
-                let Ok(next) = inbox.try_recv() else { break };
-                group.push(next);
+            let mut group = Vec::new();
+            let mut next = Some(first);
+            while let Some(message) = next {
+                match message {
+                    Message::Write(request) => group.push(request),
+                    Message::Save { target, reply } => {
+                        self.commit(std::mem::take(&mut group));
+                        self.save(target, reply);
+                    }
+                }
+                next = if group.len() < GROUP { inbox.try_recv().ok() } else { None };
             }
             self.commit(group);
         }
     }
 
+    /// Takes a view of what is committed, and writes it elsewhere on a thread of its own.
+    fn save(&self, target: PathBuf, reply: oneshot::Sender<Result<(), Error>>) {
+        let fail = |reason: String| Error::Snapshot { path: target.display().to_string(), reason };
+        let view = match self.disk.view().map_err(fail) {
+            Ok(view) => view,
+            Err(error) => return drop(reply.send(Err(error))),
+        };
+        // Who asked may have gone; a thread that does not start drops the reply, which says so.
+        let work = move || drop(reply.send(backup::save(&view, &target)));
+        if let Err(error) = std::thread::Builder::new().name("store-snapshot".to_owned()).spawn(work) {
+            tracing::error!(%error, "a snapshot could not be begun");
+        }
+    }
+
+    /// Opens the file anew after a failure, and tells what reached it all the same.
+    fn recover(&mut self) -> Result<(), Error> {
+        let known = self.shared.current.read().revision;
+        let Some(loaded) = self.disk.recover(known)? else { return Ok(()) };
+        let disk::Loaded { revision, objects, mut changes, .. } = loaded;
+        changes.retain(|change| change.revision > known);
+        *self.shared.current.write() = Snapshot { revision, objects };
+        self.shared.publish(&changes);
+        Ok(())
+    }
+
+    fn refuse(&self, replies: Vec<oneshot::Sender<Result<Outcome, Error>>>, reason: &str) {
+        tracing::error!(reason, "a group of writes did not reach the disk; none of it is acknowledged");
+        *self.shared.trouble.write() = Some(reason.to_owned());
+        for reply in replies {
+            // A caller that has gone needs no answer.
+            drop(reply.send(Err(Error::Write { reason: reason.to_owned() })));
+        }
+    }
+
     fn commit(&mut self, group: Vec<Request>) {
+        if group.is_empty() {
+            return;
+        }
+        if let Err(error) = self.recover() {
+            let replies = group.into_iter().map(|request| request.reply).collect();
+            return self.refuse(replies, &error.to_string());
+        }
         let mut next = self.shared.current.read().clone();
         let mut changes: Vec<Arc<Change>> = Vec::with_capacity(group.len());
         let mut replies = Vec::with_capacity(group.len());
@@ -366,24 +512,14 @@ impl Committer {
         if !changes.is_empty()
             && let Err(error) = self.disk.write(next.revision, &changes)
         {
-            let reason = error.to_string();
-            tracing::error!(reason, "a group of writes did not reach the disk; none of it is acknowledged");
-            *self.shared.trouble.write() = Some(reason.clone());
-            for (reply, _) in replies {
-                // A caller that has gone needs no answer.
-                drop(reply.send(Err(Error::Write { reason: reason.clone() })));
-            }
-            return;
+            return self.refuse(replies.into_iter().map(|(reply, _)| reply).collect(), &error);
         }
         if self.shared.trouble.read().is_some() {
             *self.shared.trouble.write() = None;
         }
         // A watcher that is told of a revision finds it in a snapshot taken afterwards.
         *self.shared.current.write() = next;
-        for change in &changes {
-            self.shared.ring(resource_of(&change.key)).push(change.clone());
-        }
-        self.shared.published.store(self.shared.current.read().revision, Ordering::Release);
+        self.shared.publish(&changes);
         for (reply, outcome) in replies {
             drop(reply.send(Ok(outcome)));
         }
@@ -391,81 +527,4 @@ impl Committer {
 }
 
 #[cfg(test)]
-mod tests {
-    use serde_json::json;
-
-    use super::*;
-
-    async fn put(store: &Store, key: &str, expect: Expect, value: Value) -> Outcome {
-        store.write(key, expect, Write::Put(value)).await.unwrap()
-    }
-
-    #[tokio::test]
-    async fn a_write_carries_its_revision_and_survives_a_restart() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path()).unwrap();
-        let object = json!({"aaa": {"metadata": {"x": 1}}, "kind": "T", "metadata": {"name": "n"}});
-        let Outcome::Done(entry) = put(&store, "g/ts//n", Expect::Absent, object.clone()).await else { panic!() };
-        assert_eq!(entry.value()["metadata"]["resourceVersion"], entry.revision.to_string());
-        assert_eq!(entry.value()["aaa"], object["aaa"]);
-        drop(store);
-        let store = reopen(dir.path());
-        assert_eq!(store.snapshot().get("g/ts//n").unwrap().value(), entry.value());
-        assert_eq!(store.snapshot().revision, entry.revision);
-        assert!(store.changes("g/ts", 0).is_none(), "history before the start is gone, and says so");
-    }
-
-    fn reopen(dir: &Path) -> Store {
-        // The commit thread of the dropped store lets go of the file a moment later.
-        let deadline = base::clock::instant() + std::time::Duration::from_secs(5);
-        loop {
-            match Store::open(dir) {
-                Ok(store) => return store,
-                Err(error) if base::clock::instant() > deadline => panic!("{error}"),
-                Err(_) => std::thread::yield_now(),
-            }
-        }
-    }
-
-    #[tokio::test]
-    async fn of_two_writers_one_wins_and_the_other_sees_what_is_there() {
-        let store = Store::in_memory().unwrap();
-        let Outcome::Done(first) = put(&store, "g/ts//n", Expect::Absent, json!({"v": 1})).await else { panic!() };
-        assert!(matches!(put(&store, "g/ts//n", Expect::Absent, json!({"v": 2})).await, Outcome::Mismatch(Some(_))));
-        let (a, b) = tokio::join!(
-            put(&store, "g/ts//n", Expect::Revision(first.revision), json!({"v": 3})),
-            put(&store, "g/ts//n", Expect::Revision(first.revision), json!({"v": 4})),
-        );
-        let done = [a, b].into_iter().filter(|outcome| matches!(outcome, Outcome::Done(_))).count();
-        assert_eq!(done, 1);
-    }
-
-    #[tokio::test]
-    async fn a_snapshot_stays_as_it_was_and_pages_by_key() {
-        let store = Store::in_memory().unwrap();
-        for name in ["c", "a", "b"] {
-            put(&store, &format!("g/ts/ns/{name}"), Expect::Absent, json!({})).await;
-        }
-        let snapshot = store.snapshot();
-        put(&store, "g/ts/ns/d", Expect::Absent, json!({})).await;
-        let keys: Vec<_> = snapshot.range("g/ts/", None).map(|(key, _)| key.clone()).collect();
-        assert_eq!(keys, ["g/ts/ns/a", "g/ts/ns/b", "g/ts/ns/c"]);
-        let rest: Vec<_> = snapshot.range("g/ts/", Some("g/ts/ns/a")).map(|(key, _)| key.clone()).collect();
-        assert_eq!(rest, ["g/ts/ns/b", "g/ts/ns/c"]);
-    }
-
-    #[tokio::test]
-    async fn a_watcher_is_told_every_change_in_order() {
-        let store = Store::in_memory().unwrap();
-        let mut notices = store.notices("g/ts");
-        let Outcome::Done(entry) = put(&store, "g/ts//n", Expect::Absent, json!({"v": 1})).await else { panic!() };
-        put(&store, "g/ts//n", Expect::Revision(entry.revision), json!({"v": 2})).await;
-        let last = store.snapshot().get("g/ts//n").unwrap().revision;
-        store.write("g/ts//n", Expect::Revision(last), Write::Delete(json!({"v": 2}))).await.unwrap();
-        notices.changed().await.unwrap();
-        let kinds: Vec<_> = store.changes("g/ts", 0).unwrap().iter().map(|change| change.kind).collect();
-        assert_eq!(kinds, [ChangeKind::Added, ChangeKind::Modified, ChangeKind::Deleted]);
-        assert_eq!(store.changes("g/ts", entry.revision).unwrap().len(), 2);
-        assert!(store.changes("g/other", 0).unwrap().is_empty());
-    }
-}
+mod tests;

@@ -51,10 +51,14 @@ struct Inner {
     gone: u64,
 }
 
+/// What a change costs: its object, and a little for itself.
+fn weight(change: &Change) -> usize {
+    change.entry.bytes.len() + change.key.len() + 128
+}
+
 impl Ring {
-    pub(super) fn new(opened_at: u64) -> Ring {
-        // A store that has just been made has no history to miss.
-        let gone = if opened_at <= 1 { 0 } else { opened_at };
+    /// Returns a ring that lacks the changes up to `gone`, of a store at revision `opened_at`.
+    pub(super) fn new(gone: u64, opened_at: u64) -> Ring {
         Ring {
             inner: Mutex::new(Inner { changes: VecDeque::new(), bytes: 0, gone }),
             newest: watch::Sender::new(opened_at),
@@ -64,24 +68,41 @@ impl Ring {
     pub(super) fn push(&self, change: Arc<Change>) {
         let revision = change.revision;
         let mut inner = self.inner.lock();
-        inner.bytes += change.entry.bytes.len();
+        inner.bytes += weight(&change);
         inner.changes.push_back(change);
         while inner.bytes > MAX_BYTES || inner.changes.len() > MAX_CHANGES {
             let Some(oldest) = inner.changes.pop_front() else { break };
-            inner.bytes -= oldest.entry.bytes.len();
+            inner.bytes -= weight(&oldest);
             inner.gone = oldest.revision;
         }
         drop(inner);
         self.newest.send_replace(revision);
     }
 
-    pub(super) fn since(&self, revision: u64) -> Option<Vec<Arc<Change>>> {
+    /// Returns the changes after `revision`, oldest first and `most` of them, or `None` if some are gone.
+    pub(super) fn since(&self, revision: u64, most: usize) -> Option<Vec<Arc<Change>>> {
         let inner = self.inner.lock();
         if revision < inner.gone {
             return None;
         }
         let from = inner.changes.partition_point(|change| change.revision <= revision);
-        Some(inner.changes.range(from..).cloned().collect())
+        Some(inner.changes.range(from..).take(most).cloned().collect())
+    }
+
+    /// Returns how many bytes of objects it holds.
+    pub(super) fn bytes(&self) -> usize {
+        self.inner.lock().bytes
+    }
+
+    /// Forgets the older half of what it holds.
+    pub(super) fn halve(&self) {
+        let mut inner = self.inner.lock();
+        let target = inner.bytes / 2;
+        while inner.bytes > target {
+            let Some(oldest) = inner.changes.pop_front() else { break };
+            inner.bytes -= weight(&oldest);
+            inner.gone = oldest.revision;
+        }
     }
 
     pub(super) fn newest(&self) -> u64 {
