@@ -176,6 +176,21 @@ fn people_see_services_live_and_work_on_them() {
         false
     );
     other.save(&shots.join("service-390.png"));
+
+    // Scale it, keep it, delete it.
+    other.script("const form = document.querySelector('form[action$=\"/scale\"]'); form.querySelector('input[name=replicas]').value = 2; form.requestSubmit();");
+    world.until("two pods are ready on the page", || other.text().contains("2/2"));
+    let asks = "return document.querySelector('#delete').matches(':popover-open')";
+    other.script("document.querySelector('button[popovertarget=delete]').click()");
+    assert_eq!(other.script(asks), true, "it asks first");
+    other.save(&shots.join("delete-390.png"));
+    other.script("document.querySelector('#delete button[type=button]').click()");
+    assert_eq!(other.script(asks), false);
+    assert!(world.ok(&["get"]).contains(&name), "who keeps it keeps it");
+    other.script("document.querySelector('#delete button.danger').click()");
+    world.until("it is gone", || !world.ok(&["get"]).contains(&name));
+    world.until("the list says so", || !other.text().contains(&format!("/{name}")));
+    assert_eq!(other.complaints(), Vec::<String>::new());
 }
 
 fn pod(world: &World, name: &str) -> String {

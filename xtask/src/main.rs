@@ -3,6 +3,7 @@
 
 mod bench;
 mod codegen;
+mod fuzz;
 mod peers;
 mod platform;
 mod run;
@@ -17,6 +18,8 @@ const USAGE: &str = "usage: cargo xtask <chore>
   peers               build the stock kubectl and helm that tests compare with (needs Go)
   bench up            measure start, memory and push against the targets
   seeds               feed every seed document to a running platform and write docs/coverage.md
+  fuzz [TARGET] [--seconds N]
+                      feed the parsers inputs that nobody wrote, 60 s each (needs g++)
   codegen [--check]   take the facts of Kubernetes' types from its module (needs Go)";
 
 fn main() -> anyhow::Result<()> {
@@ -31,6 +34,10 @@ fn main() -> anyhow::Result<()> {
         ["seeds"] => seeds::run(),
         ["codegen"] => codegen::run(codegen::Mode::Write),
         ["codegen", "--check"] => codegen::run(codegen::Mode::Check),
+        ["fuzz"] => fuzz::run(None, 60),
+        ["fuzz", "--seconds", seconds] => fuzz::run(None, seconds.parse()?),
+        ["fuzz", target] => fuzz::run(Some(target), 60),
+        ["fuzz", target, "--seconds", seconds] => fuzz::run(Some(target), seconds.parse()?),
         _ => anyhow::bail!("{USAGE}"),
     }
 }

@@ -1,6 +1,9 @@
 //! `cargo xtask test`: every check, cheapest first.
 
-use crate::{peers, run::step, tidy};
+use crate::{fuzz, peers, run::step, tidy};
+
+/// How long each parser is fed random input, in seconds; `cargo xtask fuzz` does it for longer.
+const FUZZ_SECONDS: u64 = 4;
 
 /// How much is checked.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -22,6 +25,7 @@ pub(crate) fn run(extent: Extent) -> anyhow::Result<()> {
     if extent == Extent::Fast {
         return Ok(());
     }
+    fuzz::run(None, FUZZ_SECONDS)?;
     step("release build", "cargo", &["build", "--release", "--package", "roadstead"])?;
     step(
         "end to end",

@@ -8,6 +8,9 @@ use crate::model::Node;
 /// Most operations that one JSON patch may have (kube-apiserver's limit).
 pub const MAX_OPERATIONS: usize = 10_000;
 
+/// Most bytes that the copies of one JSON patch may add up to (kube-apiserver's limit).
+pub const MAX_COPIED: usize = 3 << 20;
+
 /// Why a patch cannot be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -19,6 +22,12 @@ pub enum Error {
     Operation {
         /// What does not fit.
         source: json_patch::PatchError,
+    },
+    /// Its copies would make the object grow without end.
+    #[error("the accumulated size increase of copy is {copied}, exceeding the limit {MAX_COPIED}")]
+    CopiesTooMuch {
+        /// Bytes copied up to the operation that was one too many.
+        copied: usize,
     },
 }
 
@@ -32,8 +41,18 @@ pub fn json(object: &Value, patch: &Value) -> Result<Value, Error> {
             operations.len()
         )));
     }
-    let mut object = object.clone();
-    json_patch::patch(&mut object, &operations).map_err(|source| Error::Operation { source })?;
+    let (mut object, mut copied) = (object.clone(), 0);
+    // The object is this function's own, so that nothing has to be undone when an operation fails.
+    for operation in operations.iter() {
+        if let json_patch::PatchOperation::Copy(copy) = operation {
+            copied += object.pointer(copy.from.as_str()).map_or(0, |value| value.to_string().len());
+            if copied > MAX_COPIED {
+                return Err(Error::CopiesTooMuch { copied });
+            }
+        }
+        let one = std::slice::from_ref(operation);
+        json_patch::patch_unsafe(&mut object, one).map_err(|source| Error::Operation { source })?;
+    }
     Ok(object)
 }
 
@@ -209,6 +228,16 @@ mod tests {
             json!({"spec": {"containers": [{"name": "b", "image": "2"}, {"name": "c", "image": "3"}]}}),
             &json!({"spec": {"containers": [{"name": "a", "image": "1"}, {"name": "b", "image": "2"}, {"name": "c", "image": "3"}]}}),
         );
+    }
+
+    #[test]
+    fn a_json_patch_that_fails_halfway_or_grows_without_end_is_an_error() {
+        let object = json!({"a": {"b": 1}});
+        let inside = json!([{"op": "replace", "path": "/a", "value": {"a": [1]}}, {"op": "move", "from": "/a", "path": "/a/a/1"}]);
+        assert!(matches!(json(&object, &inside), Err(Error::Operation { .. })));
+        let double = |at: u32| json!({"op": "copy", "from": "/a", "path": format!("/a/x{at}")});
+        let bomb: Vec<Value> = (0..64).map(double).collect();
+        assert!(matches!(json(&object, &bomb.into()), Err(Error::CopiesTooMuch { .. })));
     }
 
     #[test]

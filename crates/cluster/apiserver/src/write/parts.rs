@@ -35,17 +35,19 @@ pub(crate) fn changed_meanwhile(resource: &Resource, name: &str) -> Failure {
 }
 
 pub(super) fn patch_failure(resource: &Resource, name: &str, error: patch::Error) -> Failure {
-    match error {
-        patch::Error::Malformed(message) => Failure::bad_request(message),
-        patch::Error::Operation { source } => Failure::new(
-            StatusCode::UNPROCESSABLE_ENTITY,
-            "Invalid",
-            format!(
-                "the server rejected our request due to an error in our request: {} {name:?}: {source}",
-                resource.qualified()
-            ),
+    let reason = match error {
+        patch::Error::Malformed(message) => return Failure::bad_request(message),
+        patch::Error::Operation { source } => source.to_string(),
+        error @ patch::Error::CopiesTooMuch { .. } => error.to_string(),
+    };
+    Failure::new(
+        StatusCode::UNPROCESSABLE_ENTITY,
+        "Invalid",
+        format!(
+            "the server rejected our request due to an error in our request: {} {name:?}: {reason}",
+            resource.qualified()
         ),
-    }
+    )
 }
 
 pub(super) fn apply_conflict(resource: &Resource, name: &str, conflicts: &[apply::Conflict]) -> Failure {

@@ -1,0 +1,55 @@
+//! `cargo xtask fuzz`: inputs that nobody wrote, guided by the code that they reach.
+//!
+//! The targets are the binaries of `fuzz/`, with seeds beside them; what was found to
+//! reach new code is kept below `target/fuzz` from run to run, what failed too.
+
+use std::{path::Path, process::Command};
+
+use anyhow::{Context, bail};
+
+use crate::run::{step, step_with};
+
+/// What rustc does for libFuzzer: counters, and the operands of comparisons.
+const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-level=4 \
+    -Cllvm-args=-sanitizer-coverage-inline-8bit-counters -Cllvm-args=-sanitizer-coverage-pc-table \
+    -Cllvm-args=-sanitizer-coverage-trace-compares -Ccodegen-units=1";
+/// Named, so that the flags are for the targets and not for what runs while they are built.
+const TRIPLE: &str = "x86_64-unknown-linux-gnu";
+
+/// Runs one target, or all of them, for some seconds each; fails at the first input that breaks one.
+pub(crate) fn run(target: Option<&str>, seconds: u64) -> anyhow::Result<()> {
+    let targets = targets()?;
+    let chosen: Vec<&String> = targets.iter().filter(|name| target.is_none_or(|wanted| wanted == *name)).collect();
+    if chosen.is_empty() {
+        bail!("no target {}: there are {}", target.unwrap_or_default(), targets.join(", "));
+    }
+    if Command::new("c++").arg("--version").output().is_err() {
+        bail!("libFuzzer needs a C++ compiler: apt-get install g++");
+    }
+    let build =
+        ["build", "--release", "--manifest-path", "fuzz/Cargo.toml", "--target-dir", "target/fuzz", "--target", TRIPLE];
+    step_with("fuzz targets", "cargo", &build, &[("RUSTFLAGS", FLAGS)])?;
+    for name in chosen {
+        let (corpus, found) = (format!("target/fuzz/corpus/{name}"), format!("target/fuzz/found/{name}/"));
+        for folder in [&corpus, &found] {
+            std::fs::create_dir_all(folder).with_context(|| format!("failed to create {folder}"))?;
+        }
+        let program = format!("target/fuzz/{TRIPLE}/release/{name}");
+        let (time, artifacts) = (format!("-max_total_time={seconds}"), format!("-artifact_prefix={found}"));
+        let limits = ["-timeout=10", "-rss_limit_mb=1024", "-max_len=16384", "-verbosity=0"];
+        let seeds = format!("fuzz/seeds/{name}");
+        let arguments = [&[time.as_str(), &artifacts][..], &limits, &[&corpus, &seeds]].concat();
+        step(&format!("fuzz {name}"), &program, &arguments)?;
+    }
+    Ok(())
+}
+
+fn targets() -> anyhow::Result<Vec<String>> {
+    let mut names = Vec::new();
+    for entry in std::fs::read_dir(Path::new("fuzz/src")).context("run it in the workspace's folder")? {
+        let path = entry.context("failed to list fuzz/src")?.path();
+        names.extend(path.file_stem().map(|name| name.to_string_lossy().into_owned()));
+    }
+    names.sort();
+    Ok(names)
+}
