@@ -16,6 +16,8 @@ const USAGE: &str = "usage: cargo xtask <chore>
   test [--fast]       every check that CI makes; --fast leaves the end-to-end session out
   tidy                the rules of the house: edges between rooms, pure crates, long files, documents
   peers               build the stock kubectl and helm that tests compare with (needs Go)
+  robustness [--kills N] [--seed N]
+                      random traffic while the API server is killed 100 times and its disk fills up
   bench up            measure start, memory and push against the targets
   seeds               feed every seed document to a running platform and write docs/coverage.md
   fuzz [TARGET] [--seconds N]
@@ -31,6 +33,7 @@ fn main() -> anyhow::Result<()> {
         ["tidy"] => tidy::run(),
         ["peers"] => peers::run(),
         ["bench", "up"] => bench::up(),
+        ["robustness", rest @ ..] => robustness(rest),
         ["seeds"] => seeds::run(),
         ["codegen"] => codegen::run(codegen::Mode::Write),
         ["codegen", "--check"] => codegen::run(codegen::Mode::Check),
@@ -40,4 +43,13 @@ fn main() -> anyhow::Result<()> {
         ["fuzz", target, "--seconds", seconds] => fuzz::run(Some(target), seconds.parse()?),
         _ => anyhow::bail!("{USAGE}"),
     }
+}
+
+fn robustness(rest: &[&str]) -> anyhow::Result<()> {
+    let mut args = vec!["test", "-p", "apiserver", "--test", "robustness", "--"];
+    if !rest.contains(&"--kills") {
+        args.extend(["--kills", "100"]);
+    }
+    args.extend(rest);
+    run::step("robustness", "cargo", &args)
 }
