@@ -294,7 +294,9 @@ pub(crate) fn notices_what_is_broken(good: &History) {
     broken("a write that nobody made", &|history| {
         for events in &mut history.watchers {
             let written = events[middle..].iter_mut().find(|event| event.kind != "DELETED");
-            written.into_iter().for_each(|event| "nobody".clone_into(&mut event.id));
+            if let Some(event) = written {
+                "nobody".clone_into(&mut event.id);
+            }
         }
     });
 }

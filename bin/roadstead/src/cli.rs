@@ -141,6 +141,9 @@ pub(crate) enum Verb {
     /// Work with images.
     #[command(subcommand)]
     Image(Image),
+    /// Snapshots of everything the platform knows.
+    #[command(subcommand)]
+    Store(StoreVerb),
     /// Print completions for a shell.
     Completions {
         /// The shell.
@@ -160,6 +163,25 @@ pub(crate) enum Verb {
     GitCredential {
         /// `get`, `store` or `erase`.
         action: String,
+    },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum StoreVerb {
+    /// Write a snapshot of the running platform's objects into a file.
+    Snapshot {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Begin with a snapshot's objects; the platform is stopped and its store moved away.
+    Restore {
+        /// The file.
+        file: PathBuf,
+    },
+    /// Tell whether a snapshot, or the stopped platform's store, is sound.
+    Check {
+        /// The snapshot; the store if absent.
+        file: Option<PathBuf>,
     },
 }
 
@@ -189,6 +211,12 @@ pub(crate) struct Up {
     /// Do not make the sample service.
     #[arg(long)]
     pub(crate) no_sample: bool,
+    /// What is logged of which API request: a `Policy` of audit.k8s.io/v1 [default: each request's metadata].
+    #[arg(long, value_name = "FILE")]
+    pub(crate) audit_policy: Option<PathBuf>,
+    /// What lies encrypted on disk: an `EncryptionConfiguration` of apiserver.config.k8s.io/v1.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) encryption_config: Option<PathBuf>,
     /// Set by `--detach` for the process that stays.
     #[arg(long, hide = true)]
     pub(crate) steps: Option<PathBuf>,

@@ -8,7 +8,10 @@ use std::{
 };
 
 use anyhow::{Context, bail};
-use apiserver::{Server, Tls, Tokens, User, store::Store};
+use apiserver::{
+    Server, Tls, Tokens, User, audit,
+    store::{self, Store},
+};
 use axum::{Extension, Router};
 use base::{
     clock,
@@ -37,6 +40,9 @@ pub(crate) const SAMPLE_HOST: &str = "shop.dev.localhost";
 const SAMPLE: &str = "shop";
 const SAMPLE_IMAGE: &str = "registry.cluster.local/sample";
 const SYSTEM: &str = "roadstead-system";
+/// The audit log's size at which it is put aside, and how many of those are kept.
+const AUDIT_BYTES: u64 = 20 << 20;
+const AUDIT_FILES: usize = 5;
 const GRACE: Duration = Duration::from_secs(5);
 
 /// The ports, taken before anything else.
@@ -67,6 +73,26 @@ pub(crate) fn ready_file(paths: &Paths) -> PathBuf {
     paths.root().join("ready")
 }
 
+/// Returns how the store is kept: what of it is encrypted stands in a file.
+fn store_options(options: &Up) -> anyhow::Result<store::Options> {
+    let Some(file) = &options.encryption_config else { return Ok(store::Options::default()) };
+    let text = std::fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
+    let encryption = store::Encryption::parse(&text).with_context(|| format!("{}", file.display()))?;
+    Ok(store::Options { encryption, ..store::Options::default() })
+}
+
+/// Returns what is logged of requests: by a policy file, or each one's metadata.
+fn audit(paths: &Paths, options: &Up) -> anyhow::Result<audit::Config> {
+    let policy = match &options.audit_policy {
+        None => audit::Policy::metadata(),
+        Some(file) => {
+            let text = std::fs::read_to_string(file).with_context(|| format!("failed to read {}", file.display()))?;
+            audit::Policy::parse(&text).with_context(|| format!("{}", file.display()))?
+        }
+    };
+    Ok(audit::Config { policy, file: paths.log("audit"), max_bytes: AUDIT_BYTES, max_files: AUDIT_FILES })
+}
+
 /// Starts everything. When it returns an error, `tasks` has to be shut down.
 pub(crate) async fn start(
     paths: &Paths,
@@ -79,21 +105,22 @@ pub(crate) async fn start(
     let pki = Pki::open(paths)?;
     let token = token(paths)?;
     let api_address = listeners.api.local_addr()?;
-    let store = Store::open(&paths.store())?;
+    let store = Store::open_with(&paths.store(), store_options(options)?)?;
     let key = signing_key(paths)?;
     let tokens = Tokens::new(&key, [(token, User::new("system:admin", &["system:masters"]))])?;
-    let server = Server::build(apiserver::Config {
+    let config = apiserver::Config {
         store,
         tokens,
         service_range: (Ipv4Addr::new(10, 96, 0, 0), 16),
         advertise: Some((api_address.ip(), api_address.port())),
-    })
-    .await?;
+    };
+    let server = Server::build_audited(config, audit(paths, options)?).await?;
     let end_watches = server.clone();
     let stop = tasks.stop();
     tasks.spawn("end-watches", OnError::Log, async move {
         stop.cancelled().await;
         end_watches.end_watches();
+        end_watches.flush_audit().await;
         Ok::<(), String>(())
     });
     serve_api(paths, &pki, &server, listeners.api, tasks)?;

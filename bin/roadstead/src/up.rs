@@ -181,6 +181,12 @@ async fn detach(paths: &Paths, options: &Up) -> anyhow::Result<()> {
     if options.no_sample {
         command.arg("--no-sample");
     }
+    for (flag, file) in [("--audit-policy", &options.audit_policy), ("--encryption-config", &options.encryption_config)]
+    {
+        if let Some(file) = file {
+            command.arg(flag).arg(file);
+        }
+    }
     if let Some(address) = options.portal_address {
         command.arg("--portal-address").arg(address.to_string());
     }

@@ -3,6 +3,7 @@
 pub(crate) mod probe;
 mod repository;
 mod services;
+mod store;
 mod trust;
 
 use anyhow::Context;
@@ -49,6 +50,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
             output::data(&crate::services::login_link(&paths, &platform).await?);
             Ok(())
         }
+        Verb::Store(verb) => store::run(&paths, verb).await,
         Verb::Trust => trust::install(&paths),
         Verb::Untrust => trust::remove(),
         Verb::Image(Image::Pack { elf, tag }) => pack(&paths, &elf, tag).await,

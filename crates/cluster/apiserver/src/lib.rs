@@ -30,6 +30,7 @@ mod registry;
 mod request;
 mod reviews;
 mod server;
+mod snapshot;
 mod startup;
 mod status;
 pub mod store;

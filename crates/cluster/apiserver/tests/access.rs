@@ -298,3 +298,21 @@ async fn the_audit_log_says_who_did_what_and_keeps_secrets_out() {
     assert!(metrics.contains("apiserver_audit_level_total{level=\"RequestResponse\"}"), "{metrics}");
     assert!(metrics.contains("apiserver_storage_objects{resource=\"configmaps\"} 1\n"), "{metrics}");
 }
+
+#[tokio::test]
+async fn a_snapshot_is_for_those_who_may_have_everything() {
+    let server = Server::in_memory().await.unwrap();
+    let name = random("map");
+    made(&server, "/api/v1/namespaces/default/configmaps", json!({"metadata": {"name": name}})).await;
+    let path = "/roadstead/store/snapshot";
+    assert_eq!(ask("GET", path).user("ann", &["devs"]).raw(&server).await.0, 403);
+    let mut request = Request::get(path).body(axum::body::Body::empty()).unwrap();
+    request.extensions_mut().insert(User::new("admin", &["system:masters"]));
+    let bytes = axum::body::to_bytes(server.handle(request).await.into_body(), 64 << 20).await.unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    let file = folder.path().join("snapshot");
+    std::fs::write(&file, &bytes).unwrap();
+    apiserver::store::restore(&file, &folder.path().join("store")).unwrap();
+    let store = Store::open(&folder.path().join("store")).unwrap();
+    assert!(store.snapshot().get(&format!("core/configmaps/default/{name}")).is_some());
+}

@@ -204,3 +204,20 @@ async fn a_large_answer_is_compressed_when_asked_and_a_large_body_refused() {
     let (code, failure) = ask(&server, "POST", MAPS, huge).await;
     assert_eq!((code, failure["reason"].as_str()), (413, Some("RequestEntityTooLarge")));
 }
+
+#[tokio::test]
+async fn a_watcher_that_reads_too_slowly_is_told_to_begin_anew() {
+    let server = Server::in_memory().await.unwrap();
+    let list = get(&server, MAPS).await.1;
+    let version = list["metadata"]["resourceVersion"].as_str().unwrap();
+    let mut request =
+        Request::get(format!("{MAPS}?watch=1&resourceVersion={version}")).body(axum::body::Body::empty()).unwrap();
+    request.extensions_mut().insert(User::new("admin", &["system:masters"]));
+    let watch = server.handle(request).await;
+    flood(&server).await;
+    let mut lines = watch.into_body().into_data_stream();
+    let first = futures::StreamExt::next(&mut lines).await.unwrap().unwrap();
+    let event: Value = serde_json::from_slice(&first).unwrap();
+    assert_eq!((&event["type"], &event["object"]["code"]), (&json!("ERROR"), &json!(410)), "{event}");
+    assert!(futures::StreamExt::next(&mut lines).await.is_none(), "nothing follows");
+}

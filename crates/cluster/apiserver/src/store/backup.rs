@@ -25,8 +25,9 @@ pub struct Report {
     pub changes: usize,
 }
 
-/// Checks a store's file or a snapshot of one. Nobody may have it open.
+/// Checks a snapshot, or the store in a folder. Nobody may have it open.
 pub fn check(path: &Path) -> Result<Report, Error> {
+    let path = &if path.is_dir() { path.join(rows::FILE) } else { path.to_owned() };
     inspect(path).map_err(|reason| Error::Damaged { path: path.display().to_string(), reason })
 }
 
