@@ -11,6 +11,8 @@ use tokio::sync::oneshot;
 
 /// Requests that are worked on at once.
 const SEATS: usize = 400;
+/// Of them, those of one user: who sends bodies that never end holds no more.
+const OF_ONE: usize = 100;
 /// Requests of one user that may wait.
 const QUEUE: usize = 200;
 
@@ -23,13 +25,24 @@ pub(crate) struct Fair {
 
 struct Inner {
     free: usize,
-    waiting: HashMap<String, VecDeque<oneshot::Sender<Seat>>>,
+    of_one: usize,
+    users: HashMap<String, Share>,
     /// Users who wait, in the order of their turns.
     turns: VecDeque<String>,
 }
 
+/// What one user has and waits for.
+#[derive(Default)]
+struct Share {
+    held: usize,
+    waiting: VecDeque<oneshot::Sender<Seat>>,
+}
+
 /// A place among those that are worked on; the next gets it when it is dropped.
-pub(crate) struct Seat(Option<Arc<Mutex<Inner>>>);
+pub(crate) struct Seat {
+    inner: Arc<Mutex<Inner>>,
+    user: String,
+}
 
 /// Too many requests of this user wait already.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,13 +50,13 @@ pub(crate) struct Full;
 
 impl Default for Fair {
     fn default() -> Fair {
-        Fair::new(SEATS, QUEUE)
+        Fair::new(SEATS, OF_ONE, QUEUE)
     }
 }
 
 impl Fair {
-    fn new(seats: usize, queue: usize) -> Fair {
-        let inner = Inner { free: seats, waiting: HashMap::new(), turns: VecDeque::new() };
+    fn new(seats: usize, of_one: usize, queue: usize) -> Fair {
+        let inner = Inner { free: seats, of_one, users: HashMap::new(), turns: VecDeque::new() };
         Fair { inner: Arc::new(Mutex::new(inner)), queue }
     }
 
@@ -51,17 +64,19 @@ impl Fair {
     pub(crate) async fn seat(&self, user: &str) -> Result<Seat, Full> {
         let wait = {
             let mut inner = self.inner.lock();
-            if inner.free > 0 {
+            let (free, of_one) = (inner.free, inner.of_one);
+            let share = inner.users.entry(user.to_owned()).or_default();
+            if free > 0 && share.held < of_one {
+                share.held += 1;
                 inner.free -= 1;
-                return Ok(Seat(Some(self.inner.clone())));
+                return Ok(Seat { inner: self.inner.clone(), user: user.to_owned() });
             }
-            let queue = inner.waiting.entry(user.to_owned()).or_default();
-            if queue.len() >= self.queue {
+            if share.waiting.len() >= self.queue {
                 return Err(Full);
             }
             let (give, wait) = oneshot::channel();
-            queue.push_back(give);
-            if queue.len() == 1 {
+            share.waiting.push_back(give);
+            if share.waiting.len() == 1 {
                 inner.turns.push_back(user.to_owned());
             }
             wait
@@ -72,38 +87,42 @@ impl Fair {
 
 impl Drop for Seat {
     fn drop(&mut self) {
-        let Some(inner) = self.0.take() else { return };
-        let mut seat = Seat(Some(inner.clone()));
-        loop {
-            let next = {
-                let mut inner = inner.lock();
-                let Some(next) = inner.next() else {
-                    inner.free += 1;
-                    seat.0 = None;
-                    return;
-                };
-                next
-            };
-            // Who no longer waits gives the seat back.
-            match next.send(seat) {
-                Ok(()) => return,
-                Err(back) => seat = back,
-            }
+        let next = {
+            let mut inner = self.inner.lock();
+            inner.leave(&self.user);
+            inner.next(&self.inner)
+        };
+        if let Some((give, seat)) = next {
+            // Who no longer waits drops the seat, which goes to the one after.
+            drop(give.send(seat));
         }
     }
 }
 
 impl Inner {
-    fn next(&mut self) -> Option<oneshot::Sender<Seat>> {
-        let user = self.turns.pop_front()?;
-        let queue = self.waiting.get_mut(&user)?;
-        let next = queue.pop_front();
-        if queue.is_empty() {
-            self.waiting.remove(&user);
-        } else {
-            self.turns.push_back(user);
+    fn leave(&mut self, user: &str) {
+        self.free += 1;
+        if let Some(share) = self.users.get_mut(user) {
+            share.held -= 1;
+            if share.held == 0 && share.waiting.is_empty() {
+                self.users.remove(user);
+            }
         }
-        next
+    }
+
+    /// Returns who is next, and their seat: the first in turn who does not hold their share already.
+    fn next(&mut self, inner: &Arc<Mutex<Inner>>) -> Option<(oneshot::Sender<Seat>, Seat)> {
+        let held = |user: &String| self.users.get(user).map_or(0, |share| share.held);
+        let at = self.turns.iter().position(|user| held(user) < self.of_one)?;
+        let user = self.turns.remove(at)?;
+        let share = self.users.get_mut(&user)?;
+        let give = share.waiting.pop_front()?;
+        share.held += 1;
+        self.free -= 1;
+        if !share.waiting.is_empty() {
+            self.turns.push_back(user.clone());
+        }
+        Some((give, Seat { inner: inner.clone(), user }))
     }
 }
 
@@ -113,7 +132,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_flood_leaves_others_their_turn() {
-        let fair = Fair::new(1, 3);
+        let fair = Fair::new(1, 1, 3);
         let first = fair.seat("flood").await.unwrap();
         let mut order = futures::stream::FuturesUnordered::new();
         for (user, index) in [("flood", 1), ("flood", 2), ("flood", 3), ("other", 1)] {
@@ -135,12 +154,25 @@ mod tests {
 
     #[tokio::test]
     async fn who_no_longer_waits_takes_no_seat() {
-        let fair = Fair::new(1, 9);
+        let fair = Fair::new(1, 1, 9);
         let first = fair.seat("a").await.unwrap();
         let mut gone = Box::pin(fair.seat("b"));
         assert!(futures::poll!(gone.as_mut()).is_pending());
         drop(gone);
         drop(first);
         assert_eq!(fair.inner.lock().free, 1);
+    }
+
+    #[tokio::test]
+    async fn one_user_never_holds_every_seat() {
+        let fair = Fair::new(3, 2, 9);
+        let (first, _second) = (fair.seat("slow").await.unwrap(), fair.seat("slow").await.unwrap());
+        let mut third = Box::pin(fair.seat("slow"));
+        assert!(futures::poll!(third.as_mut()).is_pending());
+        let other = fair.seat("other").await.unwrap();
+        drop(other);
+        assert!(futures::poll!(third.as_mut()).is_pending(), "a free seat is not for who holds a share");
+        drop(first);
+        assert!(third.await.is_ok());
     }
 }

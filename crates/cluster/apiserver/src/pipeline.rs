@@ -171,8 +171,11 @@ impl Server {
             if info.verb != "create" {
                 return Err(Failure::method_not_allowed());
             }
-            let body = body::read(headers, body).await?;
-            return Ok(respond(StatusCode::CREATED, self.review(review, user, info, body)?.to_string()));
+            let mut options = Options::parse(query, headers, "CreateOptions")?;
+            let told = body::read_told(headers, body).await?;
+            options.twice = told.twice();
+            let call = Call { user, resource, info, options: &options };
+            return Ok(encode(resource, Form::Whole, self.review(call, review, told.value).await?));
         }
         let form = form_of(headers, query)?;
         match (info.verb, part) {

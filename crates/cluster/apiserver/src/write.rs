@@ -355,6 +355,13 @@ impl Server {
         }
     }
 
+    /// Writes down that the caller owns every field of a new object.
+    pub(crate) fn own_new(call: Call<'_>, object: &mut Value) {
+        let now = base::clock::now_rfc3339();
+        let writer = Self::writer(call.resource, call.options, "", &now);
+        apply::track_update(None, object, &call.resource.node, writer);
+    }
+
     /// Writes down who owns which field of `new` from now on.
     fn own(call: Call<'_>, old: &Value, new: &mut Value, owners: Option<Value>) {
         let Call { resource, info, options, .. } = call;
@@ -376,7 +383,7 @@ impl Server {
     }
 
     /// Checks what a client sent against path and type; returns it pruned, with warnings.
-    fn decode(call: Call<'_>, mut body: Value) -> Result<(Value, Vec<String>), Failure> {
+    pub(crate) fn decode(call: Call<'_>, mut body: Value) -> Result<(Value, Vec<String>), Failure> {
         let Call { resource, info, options, .. } = call;
         let Some(map) = body.as_object_mut() else {
             return Err(Failure::bad_request("the body must be one object"));

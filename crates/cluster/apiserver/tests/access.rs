@@ -316,3 +316,61 @@ async fn a_snapshot_is_for_those_who_may_have_everything() {
     let store = Store::open(&folder.path().join("store")).unwrap();
     assert!(store.snapshot().get(&format!("core/configmaps/default/{name}")).is_some());
 }
+
+#[tokio::test]
+async fn a_flood_of_one_user_is_refused_and_others_are_served() {
+    let server = Server::in_memory().await.unwrap();
+    let (flood, calm) = (random("flood"), random("calm"));
+    let rules = json!([{"apiGroups": [""], "resources": ["configmaps"], "verbs": ["*"]}]);
+    let_do(&server, &flood, rules.clone()).await;
+    let_do(&server, &calm, rules).await;
+    // Bodies that never come keep their requests open.
+    let mut stuck = Vec::new();
+    let mut refused = Vec::new();
+    for _ in 0..320 {
+        let body = axum::body::Body::from_stream(futures::stream::pending::<Result<&str, std::io::Error>>());
+        let mut request = Request::post("/api/v1/namespaces/default/configmaps").body(body).unwrap();
+        request.extensions_mut().insert(User::new(&flood, &[]));
+        let server = server.clone();
+        let mut asked = Box::pin(async move { server.handle(request).await });
+        match futures::poll!(asked.as_mut()) {
+            std::task::Poll::Ready(answer) => refused.push(answer),
+            std::task::Poll::Pending => stuck.push(asked),
+        }
+    }
+    assert_eq!((stuck.len(), refused.len()), (300, 20));
+    assert_eq!(refused[0].status(), 429);
+    assert_eq!(refused[0].headers()["retry-after"], "1");
+    let body = json!({"metadata": {"name": "m"}});
+    let maps = "/api/v1/namespaces/default/configmaps";
+    assert_eq!(ask("POST", maps).user(&calm, &[]).body(body).of(&server).await.0, 201);
+    drop(stuck);
+    let body = json!({"metadata": {"name": "n"}});
+    assert_eq!(ask("POST", maps).user(&flood, &[]).body(body).of(&server).await.0, 201);
+}
+
+#[tokio::test]
+async fn reviews_say_why_and_refuse_what_makes_no_sense() {
+    let server = Server::in_memory().await.unwrap();
+    let user = random("ann");
+    let_do(&server, &user, json!([{"apiGroups": [""], "resources": ["pods"], "verbs": ["get"]}])).await;
+    let path = "/apis/authorization.k8s.io/v1/subjectaccessreviews";
+    let spec = |verb: &str| json!({"spec": {"user": user, "resourceAttributes": {"verb": verb, "resource": "pods", "namespace": "a"}}});
+    let review = made(&server, path, spec("get")).await;
+    let reason = review["status"]["reason"].as_str().unwrap();
+    assert!(
+        reason.starts_with("RBAC: allowed by ClusterRoleBinding ") && reason.ends_with(&format!("to User {user:?}")),
+        "{reason}"
+    );
+    assert_eq!(made(&server, path, spec("delete")).await["status"], json!({"allowed": false}));
+    let (code, failure) = ask("POST", path).body(json!({"spec": {}})).of(&server).await;
+    assert_eq!(code, 422);
+    let fields: Vec<_> = failure["details"]["causes"].as_array().unwrap().iter().map(|cause| &cause["field"]).collect();
+    assert_eq!(fields, ["spec.resourceAttributes", "spec.user"]);
+    let mut twice = spec("get");
+    twice["spec"]["colour"] = "red".into();
+    assert_eq!(ask("POST", &format!("{path}?fieldValidation=Strict")).body(twice).of(&server).await.0, 400);
+    let local = "/apis/authorization.k8s.io/v1/namespaces/default/localsubjectaccessreviews";
+    let (code, failure) = ask("POST", local).body(spec("get")).of(&server).await;
+    assert_eq!((code, &failure["details"]["causes"][0]["field"]), (422, &json!("spec.resourceAttributes.namespace")));
+}
