@@ -37,6 +37,7 @@ struct Row {
     defines_kinds: bool,
     grants: Option<Grants>,
     confidential: bool,
+    returns_deleted: bool,
     review: Option<Review>,
 }
 
@@ -70,6 +71,7 @@ const PLAIN: Row = Row {
     defines_kinds: false,
     grants: None,
     confidential: false,
+    returns_deleted: false,
     review: None,
 };
 
@@ -114,6 +116,7 @@ fn resource(row: &Row) -> Resource {
         terminating: false,
         grants: row.grants,
         confidential: row.confidential,
+        returns_deleted: row.returns_deleted,
         review: row.review,
     }
 }

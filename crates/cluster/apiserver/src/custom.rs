@@ -128,6 +128,7 @@ fn resource(spec: &Value, version: &Value, stored: &str) -> Resource {
         terminating: false,
         grants: None,
         confidential: false,
+        returns_deleted: false,
         review: None,
     }
 }

@@ -5,7 +5,7 @@
 //! Here is the order of the outer steps and who answers what; the steps of a write from
 //! decoding to the store are in [`crate::write`], those of a read in [`crate::read`].
 
-use std::{io::Write, sync::Arc};
+use std::{io::Write, sync::Arc, time::Duration};
 
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
@@ -30,6 +30,8 @@ use crate::{
 
 /// The size from which on an answer is compressed (kube-apiserver's).
 const GZIP_FROM: u64 = 128 << 10;
+/// How long a request takes at most (kube-apiserver's).
+const TAKES_AT_MOST: Duration = Duration::from_secs(60);
 
 impl Server {
     /// Answers one request. The user is taken from the request's extensions (a client
@@ -43,7 +45,14 @@ impl Server {
             Ok(target) => {
                 let kind = if parts.method.is_safe() { RequestKind::ReadOnly } else { RequestKind::Mutating };
                 let under_way = self.metrics().under_way(kind);
-                let answered = self.answer(&parts, body, &query, &target, &mut trail).await;
+                let answered = match time_of(&query, &target) {
+                    // What is written by then stays written: the client is told that nobody knows.
+                    Ok(time) => {
+                        let answer = self.answer(&parts, body, &query, &target, &mut trail);
+                        tokio::time::timeout(time, answer).await.unwrap_or_else(|_| Err(Failure::took_too_long()))
+                    }
+                    Err(failure) => Err(failure),
+                };
                 drop(under_way);
                 let labels = labels_of(&target, &parts, &query);
                 self.record(answered, labels, trail, begun).await
@@ -53,7 +62,8 @@ impl Server {
         if let Ok(id) = HeaderValue::from_str(answer.1.as_str()) {
             answer.0.headers_mut().insert("audit-id", id);
         }
-        shrink(&parts.headers, answer.0).await
+        let answer = if query.flag("pretty") { spread(answer.0).await } else { answer.0 };
+        shrink(&parts.headers, answer).await
     }
 
     /// Authenticates, authorizes, and hands the request to what stands at its path.
@@ -359,6 +369,31 @@ fn labels_of(target: &Target, parts: &Parts, query: &Query) -> Labels {
         scope,
         dry_run,
     }
+}
+
+/// Returns how long a request may take; one that stays open has its own time.
+fn time_of(query: &Query, target: &Target) -> Result<Duration, Failure> {
+    let open = matches!(target, Target::Objects(info) if info.verb == "watch");
+    let Some(text) = query.get("timeout").filter(|_| !open) else { return Ok(TAKES_AT_MOST) };
+    let invalid = || {
+        Failure::bad_request(format!("invalid timeout specified in the request URL - time: invalid duration {text:?}"))
+    };
+    let time = request::duration(text).ok_or_else(invalid)?;
+    Ok(if time.is_zero() { TAKES_AT_MOST } else { time.min(TAKES_AT_MOST) })
+}
+
+/// Writes an answer over several lines, for people.
+async fn spread(response: Response<Body>) -> Response<Body> {
+    let is_json = response.headers().get(header::CONTENT_TYPE).is_some_and(|media| media == "application/json");
+    if !is_json || response.body().size_hint().exact().is_none() {
+        return response;
+    }
+    let (parts, body) = response.into_parts();
+    // It lies in memory whole: its size is known.
+    let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
+    let wide = serde_json::from_slice::<serde_json::Value>(&bytes).ok();
+    let wide = wide.and_then(|value| serde_json::to_vec_pretty(&value).ok());
+    Response::from_parts(parts, Body::from(wide.map_or(bytes, Bytes::from)))
 }
 
 /// Compresses a large answer for a client that asks for it; a stream stays as it is.

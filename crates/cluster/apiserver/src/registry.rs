@@ -216,6 +216,8 @@ pub(crate) struct Resource {
     pub grants: Option<Grants>,
     /// Its objects hold secrets: none of them gets into the audit log.
     pub confidential: bool,
+    /// A deletion answers with the object, where other kinds answer with a `Status`.
+    pub returns_deleted: bool,
     /// The rules of a definition's schema.
     pub validator: Option<Arc<expressions::rules::Validator>>,
     /// What to warn of whoever uses this version.

@@ -1,6 +1,8 @@
 //! What a request asks for: verb, kind, namespace, name, subresource and options,
 //! read from method, path and query as Kubernetes reads them.
 
+use std::time::Duration;
+
 use http::Method;
 
 use crate::status::Failure;
@@ -90,6 +92,26 @@ impl Query {
         pairs.sort();
         pairs.join("&")
     }
+}
+
+/// Reads a time as Go writes it: `1h2m3.5s`, `300ms`, `0`.
+pub(crate) fn duration(text: &str) -> Option<Duration> {
+    let mut rest = text.strip_prefix('+').unwrap_or(text);
+    if rest == "0" {
+        return Some(Duration::ZERO);
+    }
+    let mut seconds = 0.0;
+    while !rest.is_empty() {
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
+        let number: f64 = rest[..end].parse().ok()?;
+        let (unit, length) =
+            [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("h", 3600.0), ("m", 60.0), ("s", 1.0)]
+                .into_iter()
+                .find(|(unit, _)| rest[end..].starts_with(unit))?;
+        seconds += number * length;
+        rest = &rest[end + unit.len()..];
+    }
+    (!text.is_empty()).then(|| Duration::try_from_secs_f64(seconds).ok()).flatten()
 }
 
 /// Decodes `%XX`; what is not UTF-8 is replaced.
@@ -203,6 +225,16 @@ mod tests {
         check("PUT", "/api/v1/pods", "", "MethodNotAllowed");
         check("GET", "/apis/apps/v1", "", "path");
         check("GET", "/healthz", "", "path");
+    }
+
+    #[test]
+    fn times_are_read_as_go_writes_them() {
+        let seconds = |text: &str| duration(text).map(|time| time.as_secs_f64());
+        assert_eq!(seconds("1h2m3.5s"), Some(3723.5));
+        assert_eq!((seconds("300ms"), seconds("0"), seconds("1m")), (Some(0.3), Some(0.0), Some(60.0)));
+        for text in ["", "5", "s", "1x", "-1s", "1s2"] {
+            assert_eq!(seconds(text), None, "{text:?}");
+        }
     }
 
     #[test]

@@ -163,6 +163,15 @@ impl Failure {
         Failure::new(StatusCode::GONE, "Expired", message)
     }
 
+    /// Nobody knows how far the request came.
+    pub(crate) fn took_too_long() -> Failure {
+        Failure::new(
+            StatusCode::GATEWAY_TIMEOUT,
+            "Timeout",
+            "Timeout: request did not complete within the allotted timeout",
+        )
+    }
+
     /// Something broke here; the cause is in the log.
     pub(crate) fn internal(message: impl Into<String>) -> Failure {
         Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "InternalError", message)

@@ -221,3 +221,33 @@ async fn a_watcher_that_reads_too_slowly_is_told_to_begin_anew() {
     assert_eq!((&event["type"], &event["object"]["code"]), (&json!("ERROR"), &json!(410)), "{event}");
     assert!(futures::StreamExt::next(&mut lines).await.is_none(), "nothing follows");
 }
+
+#[tokio::test]
+async fn an_answer_is_spread_and_its_time_bounded_on_demand() {
+    let server = Server::in_memory().await.unwrap();
+    make(&server, "a").await;
+    let (_, wide) = send(&server, "GET", &format!("{MAPS}/a?pretty=true"), "", "").await;
+    assert!(wide.starts_with(b"{\n  \""));
+    let (_, narrow) = send(&server, "GET", &format!("{MAPS}/a"), "", "").await;
+    let read = |bytes: &[u8]| serde_json::from_slice::<Value>(bytes).unwrap();
+    assert_eq!(read(&wide), read(&narrow));
+    assert_eq!(get(&server, &format!("{MAPS}/a?timeout=1x")).await.0, 400);
+    // A body that never comes.
+    let body = axum::body::Body::from_stream(futures::stream::pending::<Result<&str, std::io::Error>>());
+    let mut request = Request::post(format!("{MAPS}?timeout=50ms")).body(body).unwrap();
+    request.extensions_mut().insert(User::new("admin", &["system:masters"]));
+    let answer = server.handle(request).await;
+    assert_eq!(answer.status(), 504);
+}
+
+#[tokio::test]
+async fn a_deletion_answers_as_its_kind_does() {
+    let server = Server::in_memory().await.unwrap();
+    make(&server, "a").await;
+    let (_, answer) = ask(&server, "DELETE", &format!("{MAPS}/a"), Value::Null).await;
+    assert_eq!((&answer["kind"], &answer["details"]["kind"]), (&json!("Status"), &json!("configmaps")));
+    let accounts = "/api/v1/namespaces/default/serviceaccounts";
+    ask(&server, "POST", accounts, json!({"metadata": {"name": "bot"}})).await;
+    let (_, answer) = ask(&server, "DELETE", &format!("{accounts}/bot"), Value::Null).await;
+    assert_eq!((&answer["kind"], &answer["metadata"]["name"]), (&json!("ServiceAccount"), &json!("bot")));
+}

@@ -173,7 +173,7 @@ impl Server {
             return match self.store().write(&key, Expect::Revision(entry.revision), gone).await? {
                 Outcome::Done(gone) => {
                     self.noticed(resource, Some(old), &gone).await;
-                    done(deleted(resource, old))
+                    done(deleted(resource, &at_version(resource, gone.value())))
                 }
                 Outcome::Mismatch(_) => Ok(None),
             };
@@ -233,8 +233,15 @@ fn grace_of(pod: &Value, given: Option<i64>) -> i64 {
     given.unwrap_or(own).max(0)
 }
 
-fn deleted(resource: &Resource, old: &Value) -> Value {
-    // Kubernetes answers with the object for pods and namespaces, with a Status for the rest.
-    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": {
-        "name": old["metadata"]["name"], "group": resource.gvk.group, "kind": resource.plural, "uid": old["metadata"]["uid"]}})
+/// Returns what a deletion answers with.
+fn deleted(resource: &Resource, last: &Value) -> Value {
+    if resource.returns_deleted {
+        return last.clone();
+    }
+    let metadata = &last["metadata"];
+    let mut details = json!({"name": metadata["name"], "kind": resource.plural, "uid": metadata["uid"]});
+    if !resource.gvk.group.is_empty() {
+        details["group"] = resource.gvk.group.clone().into();
+    }
+    json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "details": details})
 }

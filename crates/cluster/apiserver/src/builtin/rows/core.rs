@@ -23,6 +23,7 @@ pub(super) fn rows() -> Vec<Row> {
     vec![
         Row {
             kind: "Namespace",
+            returns_deleted: true,
             plural: "namespaces",
             short: &["ns"],
             namespaced: false,
@@ -42,6 +43,7 @@ pub(super) fn rows() -> Vec<Row> {
         },
         Row {
             kind: "Pod",
+            returns_deleted: true,
             plural: "pods",
             short: &["po"],
             categories: &["all"],
@@ -65,6 +67,7 @@ pub(super) fn rows() -> Vec<Row> {
         },
         Row {
             kind: "PodTemplate",
+            returns_deleted: true,
             plural: "podtemplates",
             type_name: "io.k8s.api.core.v1.PodTemplate",
             columns: columns::pod_template,
@@ -85,6 +88,7 @@ pub(super) fn rows() -> Vec<Row> {
         },
         Row {
             kind: "Service",
+            returns_deleted: true,
             plural: "services",
             short: &["svc"],
             categories: &["all"],
@@ -126,6 +130,7 @@ pub(super) fn rows() -> Vec<Row> {
         },
         Row {
             kind: "ServiceAccount",
+            returns_deleted: true,
             plural: "serviceaccounts",
             short: &["sa"],
             type_name: "io.k8s.api.core.v1.ServiceAccount",
@@ -145,6 +150,7 @@ pub(super) fn rows() -> Vec<Row> {
         },
         Row {
             kind: "PersistentVolume",
+            returns_deleted: true,
             plural: "persistentvolumes",
             short: &["pv"],
             namespaced: false,
@@ -155,6 +161,7 @@ pub(super) fn rows() -> Vec<Row> {
         },
         Row {
             kind: "PersistentVolumeClaim",
+            returns_deleted: true,
             plural: "persistentvolumeclaims",
             short: &["pvc"],
             type_name: "io.k8s.api.core.v1.PersistentVolumeClaim",
@@ -164,6 +171,7 @@ pub(super) fn rows() -> Vec<Row> {
         },
         Row {
             kind: "ResourceQuota",
+            returns_deleted: true,
             plural: "resourcequotas",
             short: &["quota"],
             type_name: "io.k8s.api.core.v1.ResourceQuota",

@@ -11,6 +11,7 @@ pub(super) fn rows() -> Vec<Row> {
     vec![
         Row {
             kind: "StorageClass",
+            returns_deleted: true,
             plural: "storageclasses",
             short: &["sc"],
             type_name: "io.k8s.api.storage.v1.StorageClass",
@@ -19,6 +20,7 @@ pub(super) fn rows() -> Vec<Row> {
         },
         Row {
             kind: "VolumeAttributesClass",
+            returns_deleted: true,
             plural: "volumeattributesclasses",
             short: &["vac"],
             type_name: "io.k8s.api.storage.v1.VolumeAttributesClass",
@@ -27,6 +29,7 @@ pub(super) fn rows() -> Vec<Row> {
         },
         Row {
             kind: "VolumeAttachment",
+            returns_deleted: true,
             plural: "volumeattachments",
             type_name: "io.k8s.api.storage.v1.VolumeAttachment",
             columns: columns::volume_attachment,
@@ -35,6 +38,7 @@ pub(super) fn rows() -> Vec<Row> {
         },
         Row {
             kind: "CSIDriver",
+            returns_deleted: true,
             plural: "csidrivers",
             type_name: "io.k8s.api.storage.v1.CSIDriver",
             columns: columns::csi_driver,
@@ -42,6 +46,7 @@ pub(super) fn rows() -> Vec<Row> {
         },
         Row {
             kind: "CSINode",
+            returns_deleted: true,
             plural: "csinodes",
             type_name: "io.k8s.api.storage.v1.CSINode",
             columns: columns::csi_node,
