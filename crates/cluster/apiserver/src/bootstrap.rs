@@ -34,6 +34,20 @@ pub(crate) fn namespaces() -> Vec<Seed> {
         .collect()
 }
 
+/// Returns what has to exist beside namespaces and roles, for a cluster with these service addresses.
+pub(crate) fn of_platform(service_range: &str) -> Vec<Seed> {
+    let class = |name: &str, value: i64, what: &str| {
+        let object = json!({"metadata": {"name": name}, "value": value, "description": what});
+        ("scheduling.k8s.io", "v1", "priorityclasses", object)
+    };
+    let range = json!({"metadata": {"name": "kubernetes"}, "spec": {"cidrs": [service_range]}});
+    vec![
+        class("system-cluster-critical", 2_000_000_000, "Pods that the cluster needs, on whichever node."),
+        class("system-node-critical", 2_000_001_000, "Pods that a node needs, and that cannot be elsewhere."),
+        ("networking.k8s.io", "v1", "servicecidrs", range),
+    ]
+}
+
 /// Returns the roles and bindings that have to exist.
 pub(crate) fn roles() -> Vec<Seed> {
     let mut seeds = parse(ROLES);

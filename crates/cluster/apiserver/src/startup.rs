@@ -18,26 +18,42 @@ use crate::{
 /// How many start-up objects are written at once: they share the disk's syncs.
 const AT_ONCE: usize = 64;
 
+/// Returns the merge patch that makes of a kept object what it should be, if it is not that already.
+type Difference = fn(&Value, &Value) -> Option<Value>;
+
 impl Server {
     /// Makes what is missing of the objects that exist from the start.
     pub(crate) async fn seed(&self) -> Result<(), Error> {
-        for seeds in [bootstrap::namespaces(), bootstrap::roles()] {
-            stream::iter(seeds).map(|seed| self.ensure(seed)).buffer_unordered(AT_ONCE).try_collect::<()>().await?;
+        let (base, bits) = self.service_range();
+        let of_platform = bootstrap::of_platform(&format!("{base}/{bits}"));
+        let seeds: [(Vec<Seed>, Difference); 3] =
+            [(bootstrap::namespaces(), |_, _| None), (of_platform, |_, _| None), (bootstrap::roles(), missing)];
+        for (seeds, difference) in seeds {
+            let made = stream::iter(seeds).map(|seed| self.ensure(seed, difference));
+            made.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         }
         self.aggregate_roles()
             .await
             .map_err(|failure| Error::Bootstrap { what: "the aggregated roles".into(), reason: failure.message })
     }
 
-    async fn ensure(&self, seed: Seed) -> Result<(), Error> {
+    /// Makes an object, or gives one that is there what `difference` says it lacks.
+    async fn ensure(&self, seed: Seed, difference: Difference) -> Result<(), Error> {
         let (group, version, plural, object) = seed;
         let what = format!("{plural} {}", object["metadata"]["name"].as_str().unwrap_or_default());
-        self.try_ensure(group, version, plural, object)
+        self.try_ensure(group, version, plural, object, difference)
             .await
             .map_err(|failure| Error::Bootstrap { what, reason: failure.message })
     }
 
-    async fn try_ensure(&self, group: &str, version: &str, plural: &str, object: Value) -> Result<(), Failure> {
+    async fn try_ensure(
+        &self,
+        group: &str,
+        version: &str,
+        plural: &str,
+        object: Value,
+        difference: Difference,
+    ) -> Result<(), Failure> {
         let served = self.served();
         let Some(resource) = served.registry.get(group, version, plural) else { return Ok(()) };
         let of = |name: &str| object["metadata"][name].as_str().unwrap_or_default().to_owned();
@@ -55,7 +71,7 @@ impl Server {
         };
         let kept = self.store().snapshot().get(&resource.key(&info.namespace, &name)).cloned();
         if let Some(kept) = kept {
-            let Some(patch) = missing(&kept.value(), &object) else { return Ok(()) };
+            let Some(patch) = difference(&kept.value(), &object) else { return Ok(()) };
             (info.verb, info.name) = ("patch", name);
             let call = Call { user: &user, resource, info: &info, options: &options };
             return self.patch(call, PatchKind::Merge, &patch).await.map(drop);
@@ -72,10 +88,15 @@ impl Server {
         let first = Ipv4Addr::from(u32::from(self.service_range().0) + 1).to_string();
         let service = json!({"metadata": {"name": "kubernetes", "namespace": "default", "labels": {"component": "apiserver", "provider": "kubernetes"}},
             "spec": {"clusterIP": first, "ports": [{"name": "https", "port": 443, "targetPort": port, "protocol": "TCP"}]}});
-        self.ensure(("", "v1", "services", service)).await?;
+        // An address or port of an earlier start leads nowhere; what is the same makes no new revision.
+        let renewed: Difference = |_, wanted| Some(wanted.clone());
+        self.ensure(("", "v1", "services", service), renewed).await?;
+        let mirrored = json!({"metadata": {"name": "kubernetes", "namespace": "default", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
+            "subsets": [{"addresses": [{"ip": address.to_string()}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}]});
+        self.ensure(("", "v1", "endpoints", mirrored), renewed).await?;
         let slice = json!({"metadata": {"name": "kubernetes", "namespace": "default", "labels": {"kubernetes.io/service-name": "kubernetes"}}, "addressType": "IPv4",
             "endpoints": [{"addresses": [address.to_string()], "conditions": {"ready": true}}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]});
-        self.ensure(("discovery.k8s.io", "v1", "endpointslices", slice)).await
+        self.ensure(("discovery.k8s.io", "v1", "endpointslices", slice), renewed).await
     }
 }
 

@@ -374,3 +374,50 @@ async fn reviews_say_why_and_refuse_what_makes_no_sense() {
     let (code, failure) = ask("POST", local).body(spec("get")).of(&server).await;
     assert_eq!((code, &failure["details"]["causes"][0]["field"]), (422, &json!("spec.resourceAttributes.namespace")));
 }
+
+#[tokio::test]
+async fn what_exists_from_the_start_is_there_and_leads_to_where_the_server_is() {
+    let folder = tempfile::tempdir().unwrap();
+    let start = async |port: u16| {
+        // The store of the server before lets go of its file a moment later.
+        let store = loop {
+            match Store::open(folder.path()) {
+                Ok(store) => break store,
+                Err(error) if error.to_string().contains("has it open") => tokio::task::yield_now().await,
+                Err(error) => panic!("{error}"),
+            }
+        };
+        let config = Config {
+            store,
+            tokens: Tokens::new(&Tokens::generate_key(), []).unwrap(),
+            service_range: (std::net::Ipv4Addr::new(10, 96, 0, 0), 16),
+            advertise: Some((std::net::Ipv4Addr::LOCALHOST.into(), port)),
+        };
+        Server::build(config).await.unwrap()
+    };
+    let slice = "/apis/discovery.k8s.io/v1/namespaces/default/endpointslices/kubernetes";
+    let server = start(6443).await;
+    let (_, first) = ask("GET", slice).of(&server).await;
+    let (_, endpoints) = ask("GET", "/api/v1/namespaces/default/endpoints/kubernetes").of(&server).await;
+    assert_eq!(
+        (&first["ports"][0]["port"], &endpoints["subsets"][0]["ports"][0]["port"]),
+        (&json!(6443), &json!(6443))
+    );
+    let (_, service) = ask("GET", "/api/v1/namespaces/default/services/kubernetes").of(&server).await;
+    assert_eq!(service["spec"]["clusterIP"], "10.96.0.1");
+    for path in [
+        "/apis/scheduling.k8s.io/v1/priorityclasses/system-node-critical",
+        "/apis/networking.k8s.io/v1/servicecidrs/kubernetes",
+        "/api/v1/namespaces/kube-node-lease",
+    ] {
+        assert_eq!(ask("GET", path).of(&server).await.0, 200, "{path}");
+    }
+    drop(server);
+    let server = start(6443).await;
+    let (_, same) = ask("GET", slice).of(&server).await;
+    assert_eq!(same["metadata"]["resourceVersion"], first["metadata"]["resourceVersion"], "nothing changed");
+    drop(server);
+    let server = start(7443).await;
+    let (_, moved) = ask("GET", slice).of(&server).await;
+    assert_eq!(moved["ports"][0]["port"], 7443);
+}
