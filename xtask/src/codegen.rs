@@ -38,7 +38,6 @@ const PACKAGES: &[&str] = &[
     "io.k8s.api.authorization.v1.",
     "io.k8s.api.certificates.v1.",
     "io.k8s.api.node.v1.",
-    "io.k8s.api.flowcontrol.v1.",
     "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.",
     "io.k8s.apimachinery.pkg.apis.meta.v1.",
     "io.k8s.apimachinery.pkg.api.",

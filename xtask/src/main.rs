@@ -15,7 +15,9 @@ const USAGE: &str = "usage: cargo xtask <chore>
 
   test [--fast]       every check that CI makes; --fast leaves the end-to-end session out
   tidy                the rules of the house: edges between rooms, pure crates, long files, documents
-  peers               build the stock kubectl and helm that tests compare with (needs Go)
+  peers [api]         build the real programs that tests compare with (needs Go) and compare; api: the API server alone
+  conformance --kubeconfig FILE
+                      the black-box tests of the API against any cluster
   robustness [--kills N] [--seed N]
                       random traffic while the API server is killed 100 times and its disk fills up
   bench up            measure start, memory and push against the targets
@@ -32,6 +34,8 @@ fn main() -> anyhow::Result<()> {
         ["test", "--fast"] => test::run(test::Extent::Fast),
         ["tidy"] => tidy::run(),
         ["peers"] => peers::run(),
+        ["peers", "api"] => peers::api(),
+        ["conformance", "--kubeconfig", file] => peers::against(file),
         ["bench", "up"] => bench::up(),
         ["robustness", rest @ ..] => robustness(rest),
         ["seeds"] => seeds::run(),

@@ -1,24 +1,56 @@
 //! Builds the real programs that tests talk to or compare with, from the modules that
-//! `tests/peers` pins.
+//! `tests/peers` pins, and runs the comparisons.
 
 use std::path::Path;
 
+use anyhow::Context;
+
 use crate::run::step_with;
 
-/// Builds what is missing into `target/peers`.
+/// The version that the facts of the built-in types are taken from too.
+const API: &str = "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36";
+
+/// Builds what is missing and compares the embedded API server with the real one.
 pub(crate) fn run() -> anyhow::Result<()> {
-    std::fs::create_dir_all("target/peers")?;
-    let version = "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.6 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36";
-    build("kubectl", ".", version)?;
-    build("helm", "helm.sh/helm/v3/cmd/helm", "-s -w -X helm.sh/helm/v3/internal/version.version=v3.22.0")
+    tools()?;
+    api()
 }
 
-fn build(name: &str, package: &str, ldflags: &str) -> anyhow::Result<()> {
+/// Compares the embedded API server with a real kube-apiserver and its etcd, answer by answer.
+pub(crate) fn api() -> anyhow::Result<()> {
+    std::fs::create_dir_all("target/peers")?;
+    build("etcd", "etcd", "go.etcd.io/etcd/server/v3", "-s -w")?;
+    build("kubernetes", "kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", API)?;
+    let folder = std::env::current_dir()?.join("target/peers");
+    let folder = folder.to_str().context("the path of this checkout is no text")?;
+    conformance("comparison", &[("CONFORMANCE_PEERS", folder)])
+}
+
+/// Runs the black-box half against the cluster that a kubeconfig names.
+pub(crate) fn against(kubeconfig: &str) -> anyhow::Result<()> {
+    let file = Path::new(kubeconfig).canonicalize().with_context(|| format!("failed to find {kubeconfig}"))?;
+    let file = file.to_str().context("the path of the kubeconfig is no text")?;
+    conformance("conformance", &[("CONFORMANCE_KUBECONFIG", file)])
+}
+
+fn conformance(title: &str, env: &[(&str, &str)]) -> anyhow::Result<()> {
+    step_with(title, "cargo", &["test", "--package", "conformance", "--", "--nocapture"], env)
+}
+
+/// Builds the stock clients that are missing into `target/peers`.
+pub(crate) fn tools() -> anyhow::Result<()> {
+    std::fs::create_dir_all("target/peers")?;
+    let version = "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.6 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36";
+    build("kubectl", "kubectl", ".", version)?;
+    build("helm", "helm", "helm.sh/helm/v3/cmd/helm", "-s -w -X helm.sh/helm/v3/internal/version.version=v3.22.0")
+}
+
+fn build(folder: &str, name: &str, package: &str, ldflags: &str) -> anyhow::Result<()> {
     if Path::new("target/peers").join(name).exists() {
         return Ok(());
     }
     let output = std::env::current_dir()?.join("target/peers").join(name);
-    let folder = format!("tests/peers/{name}");
+    let folder = format!("tests/peers/{folder}");
     let args = ["-C", &folder, "build", "-p", "2", "-o", &output.display().to_string(), "-ldflags", ldflags, package];
     step_with(&format!("stock {name}"), "go", &args, &[("CGO_ENABLED", "0")])
 }

@@ -19,7 +19,7 @@ pub(crate) fn run(extent: Extent) -> anyhow::Result<()> {
     step("format", "cargo", &["fmt", "--all", "--check"])?;
     tidy::run()?;
     step("lint", "cargo", &["clippy", "--quiet", "--workspace", "--all-targets", "--", "-D", "warnings"])?;
-    peers::run()?;
+    peers::tools()?;
     step("unit", "cargo", &["test", "--workspace", "--exclude", "roadstead"])?;
     step("unit of the binary", "cargo", &["test", "--package", "roadstead", "--bins"])?;
     if extent == Extent::Fast {

@@ -2,16 +2,21 @@
 //! its row; no other file of the server names kinds.
 
 mod columns;
-mod conversion;
+pub(crate) mod conversion;
 mod defaults;
 mod rows;
-mod rules;
+pub(crate) mod rules;
 
 use std::{collections::BTreeMap, sync::Arc};
+
+use serde_json::Value;
+
+pub(crate) use defaults::by_type;
 
 use crate::registry::{
     Column, Conversion, Grants, Gvk, NameRule, Resource, Review, Rules, Storage, Subresource, VERBS, node_of,
 };
+use crate::write::spec_changed;
 
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of a kind, as in the specification")]
 struct Row {
@@ -32,6 +37,9 @@ struct Row {
     /// Where the objects lie, if not under the row's own group and version.
     stored: Option<Stored>,
     generation: bool,
+    /// Which changes count in the generation, if not all but those of metadata and status.
+    counts: Option<fn(&Value, &Value) -> bool>,
+    deprecated: Option<&'static str>,
     graceful: bool,
     addressed: bool,
     defines_kinds: bool,
@@ -66,6 +74,8 @@ const PLAIN: Row = Row {
     subresources: BTreeMap::new,
     stored: None,
     generation: false,
+    counts: None,
+    deprecated: None,
     graceful: false,
     addressed: false,
     defines_kinds: false,
@@ -107,12 +117,13 @@ fn resource(row: &Row) -> Resource {
         selectable: owned(row.selectable),
         rules: row.rules,
         generation: row.generation,
+        counts: row.counts.unwrap_or(if row.generation { spec_changed } else { |_, _| false }),
         graceful: row.graceful,
         addressed: row.addressed,
         defines_kinds: row.defines_kinds,
         custom: false,
         validator: None,
-        deprecation: None,
+        deprecation: row.deprecated.map(str::to_owned),
         terminating: false,
         grants: row.grants,
         confidential: row.confidential,

@@ -11,6 +11,7 @@ use schema::crd;
 use serde_json::{Map, Value, json};
 
 use crate::registry::{Column, Gvk, NameRule, Resource, Rules, Storage, Subresource, VERBS, path_column, version_rank};
+use crate::write::spec_changed;
 
 pub(crate) use definition::validate;
 pub(crate) use names::{CLEANUP, status, terminating};
@@ -119,6 +120,7 @@ fn resource(spec: &Value, version: &Value, stored: &str) -> Resource {
             .collect(),
         rules: Rules::default(),
         generation: true,
+        counts: spec_changed,
         graceful: false,
         addressed: false,
         defines_kinds: false,

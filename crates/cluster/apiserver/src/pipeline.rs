@@ -125,7 +125,10 @@ impl Server {
             body
         };
         let asked = Asked { user: &user, resource, info: &info, query, headers: &parts.headers };
-        let mut response = self.objects(asked, body).await?;
+        let mut response = match self.objects(asked, body).await {
+            Err(failure) if resource.deprecation.is_none() => return Err(failure),
+            answer => answer.unwrap_or_else(|failure| refuse(&failure)),
+        };
         warn(&mut response, resource.deprecation.iter());
         Ok(response)
     }

@@ -20,7 +20,7 @@ use crate::{
     server::Server,
     status::Failure,
     store::{Change, ChangeKind, Entry, Snapshot, Store},
-    table::{self, Form},
+    table::{self, Form, Include},
     write::at_version,
 };
 
@@ -110,7 +110,7 @@ impl Server {
         if form == Form::Whole && resource.is_stored_form() {
             return Ok(respond(StatusCode::OK, entry.bytes.clone()));
         }
-        let object = at_version(resource, entry.value());
+        let object = shown(resource, entry, form);
         Ok(respond(StatusCode::OK, table::one(form, resource, object, base::clock::now()).to_string()))
     }
 
@@ -170,7 +170,7 @@ impl Server {
         let body = if form == Form::Whole && resource.is_stored_form() {
             whole_list(resource, &metadata, &items)
         } else {
-            let objects: Vec<Value> = items.iter().map(|entry| at_version(resource, entry.value())).collect();
+            let objects: Vec<Value> = items.iter().map(|entry| shown(resource, entry, form)).collect();
             table::many(form, resource, &objects, &metadata, base::clock::now()).to_string().into()
         };
         if left > 0 {
@@ -397,6 +397,14 @@ impl Watch {
             }
         };
         line(&json!({"type": "BOOKMARK", "object": object}))
+    }
+}
+
+/// An object in the version of `resource`; a table without objects is made of what is stored, which says most.
+fn shown(resource: &Resource, entry: &Entry, form: Form) -> Value {
+    match form {
+        Form::Table(Include::Nothing | Include::Metadata) if resource.conversion.is_some() => entry.value(),
+        _ => at_version(resource, entry.value()),
     }
 }
 

@@ -69,8 +69,6 @@ pub(crate) enum NameRule {
     Subdomain,
     /// A DNS label.
     Label,
-    /// A DNS label that begins with a letter.
-    Label1035,
     /// Anything that can be one segment of a path.
     Segment,
 }
@@ -149,11 +147,14 @@ pub(crate) struct Rules {
     pub create: fn(&mut Value),
     /// Takes from the old object what a write to the object itself may not change, its status aside.
     pub keep: fn(&Value, &mut Value),
+    /// Says what the creator of an object that is fine should know.
+    pub warn: fn(&Value) -> Vec<String>,
 }
 
 impl Rules {
     /// No rules.
-    pub(crate) const NONE: Rules = Rules { default: |_| {}, validate: |_, _, _| {}, create: |_| {}, keep: |_, _| {} };
+    pub(crate) const NONE: Rules =
+        Rules { default: |_| {}, validate: |_, _, _| {}, create: |_| {}, keep: |_, _| {}, warn: |_| Vec::new() };
 }
 
 impl Default for Rules {
@@ -202,8 +203,10 @@ pub(crate) struct Resource {
     pub selectable: Vec<String>,
     /// Rules that the schema cannot say.
     pub rules: Rules,
-    /// Has a spec whose changes are counted in `metadata.generation`.
+    /// Has a `metadata.generation`, which begins with 1.
     pub generation: bool,
+    /// Returns whether a change counts in `metadata.generation`.
+    pub counts: fn(&Value, &Value) -> bool,
     /// Deletion waits for whoever runs it (pods).
     pub graceful: bool,
     /// Objects are given an address of the service range.
@@ -258,9 +261,17 @@ impl Resource {
         if self.gvk.group.is_empty() { self.plural.clone() } else { format!("{}.{}", self.plural, self.gvk.group) }
     }
 
+    /// Returns the group that its rules belong to: that of the stored form.
+    pub(crate) fn group_of_rules(&self) -> &str {
+        if self.storage.group == "core" { "" } else { &self.gvk.group }
+    }
+
     /// Returns `Kind.group`, as `Invalid` messages name it.
     pub(crate) fn qualified_kind(&self) -> String {
-        if self.gvk.group.is_empty() { self.gvk.kind.clone() } else { format!("{}.{}", self.gvk.kind, self.gvk.group) }
+        match self.group_of_rules() {
+            "" => self.gvk.kind.clone(),
+            group => format!("{}.{group}", self.gvk.kind),
+        }
     }
 
     /// Returns whether this is the version that is stored, so that stored bytes are an answer as they are.

@@ -3,7 +3,7 @@
 
 use http::StatusCode;
 use schema::validate::Cause;
-use serde_json::{Value, json};
+use serde_json::{Map, Value, json};
 
 use crate::registry::Resource;
 
@@ -117,7 +117,7 @@ impl Failure {
             .map(|cause| json!({"reason": cause.reason, "message": cause.message, "field": cause.field}))
             .collect();
         Failure {
-            details: json!({"name": name, "group": resource.gvk.group, "kind": resource.gvk.kind, "causes": causes}),
+            details: json!({"name": name, "group": resource.group_of_rules(), "kind": resource.gvk.kind, "causes": causes}),
             ..Failure::new(
                 StatusCode::UNPROCESSABLE_ENTITY,
                 "Invalid",
@@ -183,8 +183,10 @@ impl Failure {
             "kind": "Status", "apiVersion": "v1", "metadata": self.metadata, "status": "Failure",
             "message": self.message, "reason": self.reason, "code": self.code.as_u16(),
         });
-        if !self.details.is_null() {
-            status["details"] = self.details.clone();
+        if let Value::Object(details) = &self.details {
+            // What is empty is left out: the core group, the name of what has none.
+            let said = details.iter().filter(|(_, value)| !value.is_null() && *value != "");
+            status["details"] = said.map(|(name, value)| (name.clone(), value.clone())).collect::<Map<_, _>>().into();
         }
         if let Some(seconds) = self.retry_after {
             status["details"]["retryAfterSeconds"] = seconds.into();

@@ -3,10 +3,11 @@
 
 mod admit;
 mod delete;
+mod metadata;
 mod parts;
 
 use http::{HeaderMap, StatusCode, header};
-use schema::{apply, patch, settle::settle, validate};
+use schema::{apply, decode, patch, settle::settle, validate};
 use serde_json::{Value, json};
 
 use crate::{
@@ -22,10 +23,10 @@ use crate::{
 pub(crate) use admit::{Admission, Operation};
 pub(crate) use delete::Deletion;
 use parts::{
-    apply_conflict, is_finished, keep_identity, merge_parts, metadata_rules, name_it, part_of, patch_failure,
-    prepare_new, same, spec_changed, text, to_storage,
+    apply_conflict, is_finished, keep_identity, merge_parts, name_it, part_of, patch_failure, prepare_new, same, text,
+    to_storage,
 };
-pub(crate) use parts::{at_version, changed_meanwhile};
+pub(crate) use parts::{at_version, changed_meanwhile, spec_changed};
 
 /// How often a write is tried anew when another writer came first and the caller named no revision.
 pub(crate) const ATTEMPTS: usize = 16;
@@ -159,6 +160,7 @@ impl Server {
         prepare_new(resource, &mut object, &now);
         (resource.rules.create)(&mut object);
         warnings.extend(Self::finish(resource, &mut object, None)?);
+        warnings.extend((resource.rules.warn)(&object));
         apply::track_update(None, &mut object, &resource.node, Self::writer(resource, options, "", &now));
         self.add(call, object, warnings, generated).await
     }
@@ -296,6 +298,7 @@ impl Server {
         prepare_new(resource, &mut object, &now);
         (resource.rules.create)(&mut object);
         warnings.extend(Self::finish(resource, &mut object, None)?);
+        warnings.extend((resource.rules.warn)(&object));
         object["metadata"]["managedFields"] = owners;
         self.add(call, object, warnings, false).await
     }
@@ -321,7 +324,7 @@ impl Server {
         if !binding {
             warnings.extend(Self::finish(resource, &mut new, Some(&old))?);
         }
-        if !binding && info.subresource != "status" && resource.generation && spec_changed(&old, &new) {
+        if !binding && info.subresource != "status" && (resource.counts)(&old, &new) {
             let generation = old["metadata"]["generation"].as_i64().unwrap_or_default() + 1;
             new["metadata"]["generation"] = generation.into();
         }
@@ -456,46 +459,41 @@ impl Server {
             }
         }
         if !resource.custom
-            && let Some(cause) = validate::mistyped(&body, &resource.node).into_iter().next()
+            && let Some(problem) = decode::problem(&body, &resource.node, &resource.gvk.kind)
         {
             return Err(Failure::bad_request(format!(
-                "{} in version {:?} cannot be handled as a {}: {}: {}",
-                resource.gvk.kind, resource.gvk.version, resource.gvk.kind, cause.field, cause.message
+                "{} in version {:?} cannot be handled as a {}: {problem}",
+                resource.gvk.kind, resource.gvk.version, resource.gvk.kind
             )));
         }
         Ok((body, warnings))
     }
 
-    /// Fills in what is not given.
+    /// Fills in what is not given, and gives built-in kinds their one form.
     fn default(resource: &Resource, object: &mut Value) {
         if resource.custom {
             validate::default(object, &resource.node);
+            return (resource.rules.default)(object);
         }
+        settle(object, &resource.node);
+        crate::builtin::by_type(object, &resource.node, resource.type_name);
         (resource.rules.default)(object);
+        settle(object, &resource.node);
     }
 
-    /// Defaults what is still not given, settles the form, and validates; returns what to warn of.
+    /// Defaults what is still not given, and validates; returns what to warn of.
     fn finish(resource: &Resource, object: &mut Value, old: Option<&Value>) -> Result<Vec<String>, Failure> {
         Self::default(resource, object);
-        if !resource.custom {
-            settle(object, &resource.node);
-        }
-        let mut causes = metadata_rules(resource.name, object, old.is_none());
+        let mut causes = metadata::rules(resource, object, old);
         let mut warnings = Vec::new();
         if resource.custom {
             warnings = custom::check(resource, object, old, &mut causes);
-        } else {
-            causes.extend(
-                validate::check(object, &resource.node)
-                    .into_iter()
-                    .filter(|cause| cause.reason == "FieldValueRequired" && !cause.field.starts_with("status")),
-            );
         }
         (resource.rules.validate)(object, old, &mut causes);
-        let mut seen = std::collections::HashSet::new();
-        causes.retain(|cause| {
-            seen.insert((cause.field.clone(), cause.reason, resource.custom.then(|| cause.message.clone())))
-        });
+        if resource.custom {
+            let mut seen = std::collections::HashSet::new();
+            causes.retain(|cause| seen.insert((cause.field.clone(), cause.reason, cause.message.clone())));
+        }
         if causes.is_empty() {
             return Ok(warnings);
         }

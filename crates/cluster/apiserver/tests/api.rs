@@ -187,7 +187,7 @@ async fn what_is_wrong_is_named_with_its_field() {
     let kube::Error::Api(status) = error else { panic!() };
     assert_eq!((status.code, status.reason.as_str()), (422, "Invalid"));
     let causes: Vec<_> = status.details.unwrap().causes.into_iter().map(|cause| cause.field).collect();
-    assert_eq!(causes, ["spec.type", "spec.ports[0].port"]);
+    assert_eq!(causes, ["spec.ports[0].port", "spec.ports[0].targetPort", "spec.type"]);
     let pods: Api<Pod> = Api::namespaced(client, "nowhere");
     let error = pods
         .create(

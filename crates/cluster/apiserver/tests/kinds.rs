@@ -9,6 +9,7 @@
 
 use apiserver::{Server, User};
 use axum::body::Body;
+use base64::Engine;
 use http::{Method, Request};
 use serde_json::{Value, json};
 
@@ -145,7 +146,11 @@ async fn a_signing_request_is_approved_by_its_own_path_alone() {
     let server = Server::in_memory().await.unwrap();
     let name = random("csr");
     let path = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
-    let body = json!({"metadata": {"name": name}, "spec": {"request": "LS0t", "signerName": "example.com/x", "usages": ["client auth"]}});
+    let key = rcgen::KeyPair::generate().unwrap();
+    let request =
+        rcgen::CertificateParams::new([name.clone()]).unwrap().serialize_request(&key).unwrap().pem().unwrap();
+    let request = base64::engine::general_purpose::STANDARD.encode(request);
+    let body = json!({"metadata": {"name": name}, "spec": {"request": request, "signerName": "example.com/x", "usages": ["client auth"]}});
     let (status, created) = send(&server, Method::POST, path, "application/json", Some(body)).await;
     assert_eq!(status, 201, "{created}");
     let approved = json!({"status": {"certificate": "eA==", "conditions": [{"type": "Approved", "status": "True", "reason": "r"}]}, "spec": {"signerName": "example.com/y"}});

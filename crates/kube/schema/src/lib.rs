@@ -7,6 +7,7 @@
 
 pub mod apply;
 pub mod crd;
+pub mod decode;
 pub mod fields;
 pub mod jsonpath;
 pub mod model;

@@ -150,13 +150,14 @@ fn merge_lists(mut before: Vec<Value>, patch: &[Value], node: Option<&Node>) -> 
             .map(|item| item.as_object().map_or_else(|| item.clone(), |map| Value::Object(without_directives(map))))
             .collect());
     }
+    let server = before.clone();
     let Some(key) = node.and_then(|node| node.merge_key.as_deref()) else {
         for item in patch {
             if !before.contains(item) {
                 before.push(item.clone());
             }
         }
-        return Ok(before);
+        return Ok(in_order(before, &server, patch, Clone::clone));
     };
     let items = node.and_then(Node::items);
     for item in patch {
@@ -179,7 +180,27 @@ fn merge_lists(mut before: Vec<Value>, patch: &[Value], node: Option<&Node>) -> 
             None => before.push(Value::Object(merge_maps(Map::new(), map, items)?)),
         }
     }
-    Ok(before)
+    Ok(in_order(before, &server, patch, |item| item[key].clone()))
+}
+
+/// Orders a merged list as Kubernetes does: what the patch names in the patch's order, the rest in that of the server;
+/// where both knew two items, the server's order holds between them, and what is new to it comes first.
+fn in_order(merged: Vec<Value>, server: &[Value], patch: &[Value], id: impl Fn(&Value) -> Value) -> Vec<Value> {
+    let place = |list: &[Value], wanted: &Value| list.iter().position(|item| id(item) == id(wanted));
+    let (mut named, rest): (Vec<Value>, Vec<Value>) = merged.into_iter().partition(|item| place(patch, item).is_some());
+    named.sort_by_key(|item| place(patch, item));
+    let mut named = named.into_iter().peekable();
+    let mut all = Vec::with_capacity(rest.len() + named.len());
+    for item in rest {
+        let own = place(server, &item);
+        while let Some(next) = named.next_if(|next| place(server, next).is_none_or(|at| own.is_none_or(|own| own > at)))
+        {
+            all.push(next);
+        }
+        all.push(item);
+    }
+    all.extend(named);
+    all
 }
 
 /// Sorts `list` as `order` says; items that it does not name stay behind the one they followed.
@@ -255,7 +276,7 @@ mod tests {
         check(
             json!({"metadata": {"finalizers": ["a", "b"]}}),
             json!({"metadata": {"$deleteFromPrimitiveList/finalizers": ["a"], "finalizers": ["c"]}}),
-            &json!({"metadata": {"finalizers": ["b", "c"]}}),
+            &json!({"metadata": {"finalizers": ["c", "b"]}}),
         );
         check(
             json!({"spec": {"containers": [{"name": "a"}, {"name": "b"}]}}),

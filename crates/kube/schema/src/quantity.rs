@@ -88,9 +88,20 @@ impl Quantity {
         self.nano.div_euclid(unit) + i128::from(self.nano.rem_euclid(unit) > 0)
     }
 
+    /// Returns the value rounded up to thousandths.
+    #[must_use]
+    pub fn in_thousandths(self) -> Quantity {
+        Quantity { nano: self.milli() * (ONE / 1000), ..self }
+    }
+
     /// Returns whether the value is a whole number.
     pub fn is_whole(self) -> bool {
         self.nano % ONE == 0
+    }
+
+    /// Returns the quantity of one.
+    pub fn one() -> Quantity {
+        Quantity { nano: ONE, form: Form::Decimal }
     }
 
     /// Returns -1, 0 or 1.

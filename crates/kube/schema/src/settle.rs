@@ -29,6 +29,9 @@ fn walk(value: &mut Value, node: &Node, depth: usize) {
                     *inner = zero(values);
                 }
                 walk(inner, values, depth + 1);
+                if values.format.as_deref() == Some("quantity") {
+                    in_thousandths(inner);
+                }
             }
         }
         (Kind::Array(items), Value::Array(list)) => {
@@ -41,6 +44,13 @@ fn walk(value: &mut Value, node: &Node, depth: usize) {
         }
         (Kind::String, _) => text(value, place.format.as_deref()),
         _ => {}
+    }
+}
+
+/// A list of resources counts nothing finer than thousandths.
+fn in_thousandths(value: &mut Value) {
+    if let Some(quantity) = value.as_str().and_then(Quantity::parse) {
+        *value = quantity.in_thousandths().to_string().into();
     }
 }
 

@@ -14,7 +14,7 @@ use crate::model::{Kind, Node};
 
 pub use crate::pattern::compile as pattern;
 pub use ratchet::changed;
-pub use walk::{check, check_custom, mistyped};
+pub use walk::{check, check_custom};
 
 /// How deep an object may nest; what lies deeper is an error.
 pub const MAX_DEPTH: usize = 100;

@@ -1,15 +1,50 @@
 //! Kubernetes' defaults of the built-in kinds: what a reader finds where a writer
 //! said nothing. The order and values are those of `k8s.io/kubernetes` 1.36.
+//!
+//! Most belong to a type and hold wherever it stands ([`types`]); here are the walk over
+//! an object beside its types, and what only a whole object of a kind is given.
+
+mod types;
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use schema::{
+    model::{Kind, Node},
+    validate::MAX_DEPTH,
+};
 use serde_json::{Map, Value, json};
 
-fn object<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mut Map<String, Value>> {
-    let mut place = value;
-    for step in path {
-        place = place.get_mut(*step)?;
+/// Fills in what the types of an object say.
+pub(crate) fn by_type(value: &mut Value, node: &Node, type_name: Option<&str>) {
+    if let (Some(name), Value::Object(map)) = (type_name, &mut *value) {
+        types::apply(name, map);
     }
-    place.as_object_mut()
+    walk(value, node.resolve(), 0);
+}
+
+/// Outer types come first, as in Kubernetes.
+fn walk(value: &mut Value, place: &Node, depth: usize) {
+    if depth > MAX_DEPTH {
+        return;
+    }
+    match (&place.kind, value) {
+        (Kind::Object, Value::Object(map)) => {
+            for (name, field) in &place.properties {
+                if let Some(inner) = map.get_mut(name) {
+                    enter(inner, field, depth);
+                }
+            }
+        }
+        (Kind::Array(items), Value::Array(list)) => list.iter_mut().for_each(|inner| enter(inner, items, depth)),
+        (Kind::Map(values), Value::Object(map)) => map.values_mut().for_each(|inner| enter(inner, values, depth)),
+        _ => {}
+    }
+}
+
+fn enter(value: &mut Value, node: &Node, depth: usize) {
+    if let (Kind::Ref(name), Value::Object(map)) = (&node.kind, &mut *value) {
+        types::apply(name, map);
+    }
+    walk(value, node.resolve(), depth + 1);
 }
 
 fn set(map: &mut Map<String, Value>, name: &str, default: impl Into<Value>) {
@@ -23,16 +58,24 @@ fn each<'a>(map: &'a mut Map<String, Value>, name: &str) -> impl Iterator<Item =
     map.get_mut(name).and_then(Value::as_array_mut).into_iter().flatten().filter_map(Value::as_object_mut)
 }
 
-pub(super) fn namespace(value: &mut Value) {
-    let name = value["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-    if let Some(metadata) = object(value, &["metadata"]) {
-        let labels = metadata.entry("labels").or_insert_with(|| json!({}));
-        if let (Some(labels), false) = (labels.as_object_mut(), name.is_empty()) {
-            labels.insert("kubernetes.io/metadata.name".into(), name.into());
-        }
+/// Returns the structure at `name`, made if it is not there.
+fn part<'a>(map: &'a mut Map<String, Value>, name: &str) -> &'a mut Map<String, Value> {
+    let place = map.entry(name.to_owned()).or_insert(Value::Null);
+    if !place.is_object() {
+        *place = Value::Object(Map::new());
     }
+    place.as_object_mut().expect("it was just made one")
 }
 
+fn object<'a>(value: &'a mut Value, path: &[&str]) -> Option<&'a mut Map<String, Value>> {
+    let mut place = value;
+    for step in path {
+        place = place.get_mut(*step)?;
+    }
+    place.as_object_mut()
+}
+
+/// A new namespace is held by what will empty it.
 pub(super) fn new_namespace(value: &mut Value) {
     value["spec"] = json!({"finalizers": ["kubernetes"]});
     value["status"] = json!({"phase": "Active"});
@@ -63,127 +106,28 @@ fn qos(spec: &Value) -> &'static str {
 
 pub(super) fn pod(value: &mut Value) {
     if let Some(spec) = object(value, &["spec"]) {
-        pod_spec(spec);
         // The ServiceAccount admission: a pod runs as somebody.
         set(spec, "serviceAccountName", "default");
         let name = spec["serviceAccountName"].clone();
         spec.insert("serviceAccount".into(), name);
         spec.entry("priority").or_insert_with(|| 0.into());
         set(spec, "preemptionPolicy", "PreemptLowerPriority");
-        for list in ["containers", "initContainers"] {
-            for container in each(spec, list) {
-                limits_are_requests(container);
-            }
-        }
-    }
-}
-
-fn limits_are_requests(container: &mut Map<String, Value>) {
-    let Some(resources) = container.get_mut("resources").and_then(Value::as_object_mut) else { return };
-    let Some(limits) = resources.get("limits").and_then(Value::as_object).cloned() else { return };
-    let requests = resources.entry("requests").or_insert_with(|| json!({}));
-    if let Some(requests) = requests.as_object_mut() {
-        for (name, limit) in limits {
-            requests.entry(name).or_insert(limit);
-        }
-    }
-}
-
-fn pod_spec(spec: &mut Map<String, Value>) {
-    set(spec, "dnsPolicy", "ClusterFirst");
-    set(spec, "restartPolicy", "Always");
-    set(spec, "schedulerName", "default-scheduler");
-    set(spec, "terminationGracePeriodSeconds", 30);
-    set(spec, "enableServiceLinks", true);
-    spec.entry("securityContext").or_insert_with(|| json!({}));
-    if let Some(account) = spec.get("serviceAccount").cloned() {
-        set(spec, "serviceAccountName", account);
-    }
-    if let Some(account) = spec.get("serviceAccountName").cloned() {
-        set(spec, "serviceAccount", account);
-    }
-    for list in ["containers", "initContainers"] {
-        for container in each(spec, list) {
-            self::container(container);
-        }
-    }
-    for volume in each(spec, "volumes") {
-        if volume.len() == 1 {
-            volume.insert("emptyDir".into(), json!({}));
-        }
-        for kind in ["configMap", "secret", "downwardAPI", "projected"] {
-            if let Some(source) = volume.get_mut(kind).and_then(Value::as_object_mut) {
-                set(source, "defaultMode", 420);
-            }
-        }
-        if let Some(host) = volume.get_mut("hostPath").and_then(Value::as_object_mut) {
-            host.entry("type").or_insert_with(|| "".into());
-        }
-    }
-}
-
-fn container(container: &mut Map<String, Value>) {
-    let image = container.get("image").and_then(Value::as_str).unwrap_or_default();
-    let last = image.rsplit('/').next().unwrap_or_default();
-    let latest = !image.contains('@') && (last.ends_with(":latest") || !last.contains(':'));
-    set(container, "imagePullPolicy", if latest { "Always" } else { "IfNotPresent" });
-    set(container, "terminationMessagePath", "/dev/termination-log");
-    set(container, "terminationMessagePolicy", "File");
-    container.entry("resources").or_insert_with(|| json!({}));
-    for port in each(container, "ports") {
-        set(port, "protocol", "TCP");
-    }
-    for variable in each(container, "env") {
-        if let Some(field) =
-            variable.get_mut("valueFrom").and_then(|from| from.get_mut("fieldRef")).and_then(Value::as_object_mut)
-        {
-            set(field, "apiVersion", "v1");
-        }
-        if let Some(field) = variable
-            .get_mut("valueFrom")
-            .and_then(|from| from.get_mut("resourceFieldRef"))
-            .and_then(Value::as_object_mut)
-        {
-            set(field, "divisor", "0");
-        }
-    }
-    for name in ["livenessProbe", "readinessProbe", "startupProbe"] {
-        if let Some(probe) = container.get_mut(name).and_then(Value::as_object_mut) {
-            set(probe, "timeoutSeconds", 1);
-            set(probe, "periodSeconds", 10);
-            set(probe, "successThreshold", 1);
-            set(probe, "failureThreshold", 3);
-            if let Some(get) = probe.get_mut("httpGet").and_then(Value::as_object_mut) {
-                set(get, "path", "/");
-                set(get, "scheme", "HTTP");
-            }
-        }
     }
 }
 
 pub(super) fn service(value: &mut Value) {
     let Some(spec) = object(value, &["spec"]) else { return };
-    set(spec, "type", "ClusterIP");
-    set(spec, "sessionAffinity", "None");
-    if spec["type"] != "ExternalName" {
-        set(spec, "internalTrafficPolicy", "Cluster");
+    if spec.get("type").is_some_and(|kind| kind != "ExternalName") {
         spec.entry("ipFamilies").or_insert_with(|| json!(["IPv4"]));
         set(spec, "ipFamilyPolicy", "SingleStack");
     }
-    for port in each(spec, "ports") {
-        set(port, "protocol", "TCP");
-        let number = port.get("port").cloned().unwrap_or_default();
-        let absent =
-            port.get("targetPort").is_none_or(|target| target.is_null() || target == &json!(0) || target == "");
-        if absent {
-            port.insert("targetPort".into(), number);
-        }
+    if spec.get("clusterIP").is_some_and(|address| address == "None") {
+        spec.entry("clusterIPs").or_insert_with(|| json!(["None"]));
     }
 }
 
 pub(super) fn secret(value: &mut Value) {
     let Some(map) = value.as_object_mut() else { return };
-    set(map, "type", "Opaque");
     if let Some(Value::Object(texts)) = map.remove("stringData") {
         let data = map.entry("data").or_insert_with(|| json!({}));
         if let Some(data) = data.as_object_mut() {
@@ -194,64 +138,90 @@ pub(super) fn secret(value: &mut Value) {
     }
 }
 
-pub(super) fn deployment(value: &mut Value) {
+/// A new volume says since when it is in its phase.
+pub(super) fn new_volume(value: &mut Value) {
+    let now = value["metadata"]["creationTimestamp"].clone();
+    value["status"] = json!({"phase": "Pending", "lastPhaseTransitionTime": now});
+}
+
+/// The older and the newer field for where a claim's data comes from say the same.
+pub(super) fn new_claim(value: &mut Value) {
     let Some(spec) = object(value, &["spec"]) else { return };
-    set(spec, "replicas", 1);
-    set(spec, "revisionHistoryLimit", 10);
-    set(spec, "progressDeadlineSeconds", 600);
-    let strategy = spec.entry("strategy").or_insert_with(|| json!({}));
-    if let Some(strategy) = strategy.as_object_mut() {
-        set(strategy, "type", "RollingUpdate");
-        if strategy["type"] == "RollingUpdate" {
-            let rolling = strategy.entry("rollingUpdate").or_insert_with(|| json!({}));
-            if let Some(rolling) = rolling.as_object_mut() {
-                set(rolling, "maxSurge", "25%");
-                set(rolling, "maxUnavailable", "25%");
-            }
+    for (from, to) in [("dataSource", "dataSourceRef"), ("dataSourceRef", "dataSource")] {
+        let source = spec.get(from).filter(|source| source["namespace"].is_null()).cloned();
+        if let (Some(source), false) = (source, spec.contains_key(to)) {
+            spec.insert(to.to_owned(), source);
         }
     }
-    template(value);
 }
 
-pub(super) fn replica_set(value: &mut Value) {
-    if let Some(spec) = object(value, &["spec"]) {
-        set(spec, "replicas", 1);
-    }
-    template(value);
-}
+const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
-fn template(value: &mut Value) {
-    if let Some(spec) = object(value, &["spec", "template", "spec"]) {
-        pod_spec(spec);
+/// A daemon set counts the changes of its template in an annotation.
+pub(super) fn new_daemon_set(value: &mut Value) {
+    if let Some(metadata) = object(value, &["metadata"]) {
+        part(metadata, "annotations").insert(TEMPLATE_GENERATION.into(), "1".into());
     }
 }
 
-pub(super) fn binding(value: &mut Value) {
-    if let Some(role) = object(value, &["roleRef"]) {
-        set(role, "apiGroup", "rbac.authorization.k8s.io");
+/// See [`new_daemon_set`].
+pub(super) fn changed_daemon_set(old: &Value, new: &mut Value) {
+    let before = &old["metadata"]["annotations"][TEMPLATE_GENERATION];
+    let mut count: i64 = before.as_str().and_then(|count| count.parse().ok()).unwrap_or_default();
+    if old["spec"]["template"] != new["spec"]["template"] {
+        count += 1;
     }
-    let Some(map) = value.as_object_mut() else { return };
-    for subject in each(map, "subjects") {
-        let group = if subject.get("kind").is_some_and(|kind| kind == "ServiceAccount") {
-            ""
-        } else {
-            "rbac.authorization.k8s.io"
-        };
-        if !group.is_empty() {
-            set(subject, "apiGroup", group);
-        }
+    if let Some(metadata) = object(new, &["metadata"]) {
+        part(metadata, "annotations").insert(TEMPLATE_GENERATION.into(), count.to_string().into());
     }
+}
+
+/// A class that never counts its changes begins to count all the same.
+pub(super) fn new_priority_class(value: &mut Value) {
+    value["metadata"]["generation"] = 1.into();
+}
+
+/// The two fields for a service's address say the same.
+pub(super) fn changed_service(old: &Value, new: &mut Value) {
+    let address = new["spec"]["clusterIP"].clone();
+    let moved = address.is_string() && address != old["spec"]["clusterIP"];
+    if moved && new["spec"]["clusterIPs"] == old["spec"]["clusterIPs"] {
+        new["spec"]["clusterIPs"] = json!([address]);
+    }
+}
+
+/// A job that is not told whom to select selects what carries its own identity.
+pub(super) fn new_job(value: &mut Value) {
+    if value["spec"]["manualSelector"] == true {
+        return;
+    }
+    let (name, uid) = (value["metadata"]["name"].clone(), value["metadata"]["uid"].clone());
+    let Some(spec) = object(value, &["spec"]) else { return };
+    let labels = part(part(part(spec, "template"), "metadata"), "labels");
+    for (label, given) in [
+        ("job-name", &name),
+        ("batch.kubernetes.io/job-name", &name),
+        ("controller-uid", &uid),
+        ("batch.kubernetes.io/controller-uid", &uid),
+    ] {
+        labels.entry(label).or_insert_with(|| given.clone());
+    }
+    part(part(spec, "selector"), "matchLabels").entry("batch.kubernetes.io/controller-uid").or_insert(uid);
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn filled(value: &mut Value, type_name: &str) {
+        by_type(value, schema::model::builtin(type_name).unwrap(), Some(type_name));
+    }
+
     #[test]
     fn a_bare_deployment_reads_as_kubernetes_shows_it() {
-        let mut value = json!({"metadata": {"name": "a"}, "spec": {"template": {"spec": {"containers": [
+        let mut value = json!({"metadata": {"name": "a"}, "spec": {"strategy": {}, "template": {"spec": {"containers": [
             {"name": "c", "image": "nginx", "ports": [{"containerPort": 80}], "readinessProbe": {"httpGet": {"port": 80}}}]}}}});
-        deployment(&mut value);
+        filled(&mut value, "io.k8s.api.apps.v1.Deployment");
         let spec = &value["spec"];
         assert_eq!(
             spec["strategy"],
@@ -268,11 +238,31 @@ mod tests {
     fn string_data_becomes_data_and_limits_become_requests() {
         let mut value = json!({"stringData": {"a": "b"}});
         secret(&mut value);
-        assert_eq!(value, json!({"type": "Opaque", "data": {"a": "Yg=="}}));
+        assert_eq!(value, json!({"data": {"a": "Yg=="}}));
         let mut value =
             json!({"spec": {"containers": [{"name": "a", "resources": {"limits": {"cpu": "1", "memory": "1Gi"}}}]}});
-        pod(&mut value);
+        filled(&mut value, "io.k8s.api.core.v1.Pod");
         assert_eq!(value["spec"]["containers"][0]["resources"]["requests"]["memory"], "1Gi");
         assert_eq!(qos(&value["spec"]), "Guaranteed");
+    }
+
+    #[test]
+    fn what_a_type_is_given_it_is_given_wherever_it_stands() {
+        let mut value = json!({"spec": {"jobTemplate": {"spec": {"template": {"spec": {"containers": [{"name": "c", "image": "x:1"}]}}}}}});
+        filled(&mut value, "io.k8s.api.batch.v1.CronJob");
+        let container = &value["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"][0];
+        assert_eq!(container["imagePullPolicy"], "IfNotPresent");
+    }
+
+    proptest::proptest! {
+        #[test]
+        fn what_is_filled_in_stays(replicas in proptest::option::of(0..9i32), kind in "(Recreate|RollingUpdate)?", image in "[a-z]{1,5}(:[a-z]{1,6})?") {
+            let mut value = json!({"metadata": {"name": "a"}, "spec": {"replicas": replicas, "strategy": {"type": kind},
+                "template": {"spec": {"containers": [{"name": "c", "image": image}]}}}});
+            filled(&mut value, "io.k8s.api.apps.v1.Deployment");
+            let once = value.clone();
+            filled(&mut value, "io.k8s.api.apps.v1.Deployment");
+            proptest::prop_assert_eq!(once, value);
+        }
     }
 }

@@ -207,7 +207,10 @@ fn mark(resource: &Resource, object: &mut Value, keep: Vec<String>, grace: Optio
     if let Some(grace) = grace {
         let at = base::clock::now() + jiff::SignedDuration::from_secs(grace);
         metadata.insert("deletionTimestamp".into(), at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into());
-        metadata.insert("deletionGracePeriodSeconds".into(), grace.into());
+        // What is emptied first has no time to wait for.
+        if resource.plural != "namespaces" {
+            metadata.insert("deletionGracePeriodSeconds".into(), grace.into());
+        }
     }
     if keep.is_empty() {
         metadata.remove("finalizers");
@@ -236,7 +239,15 @@ fn grace_of(pod: &Value, given: Option<i64>) -> i64 {
 /// Returns what a deletion answers with.
 fn deleted(resource: &Resource, last: &Value) -> Value {
     if resource.returns_deleted {
-        return last.clone();
+        let mut object = last.clone();
+        // What could have taken its time says that it was given none.
+        if resource.graceful && object["metadata"]["deletionTimestamp"].is_null() {
+            object["metadata"]["deletionTimestamp"] = base::clock::now_rfc3339().into();
+            object["metadata"]["deletionGracePeriodSeconds"] = 0.into();
+            let generation = object["metadata"]["generation"].as_i64().unwrap_or_default() + 1;
+            object["metadata"]["generation"] = generation.into();
+        }
+        return object;
     }
     let metadata = &last["metadata"];
     let mut details = json!({"name": metadata["name"], "kind": resource.plural, "uid": metadata["uid"]});

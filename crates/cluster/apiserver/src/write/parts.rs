@@ -6,11 +6,7 @@ use http::StatusCode;
 use schema::{apply, patch, validate};
 use serde_json::{Map, Value, json};
 
-use crate::{
-    registry::{NameRule, Resource},
-    request::Info,
-    status::Failure,
-};
+use crate::{registry::Resource, request::Info, status::Failure};
 
 pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
@@ -40,14 +36,10 @@ pub(super) fn patch_failure(resource: &Resource, name: &str, error: patch::Error
         patch::Error::Operation { source } => source.to_string(),
         error @ patch::Error::CopiesTooMuch { .. } => error.to_string(),
     };
-    Failure::new(
-        StatusCode::UNPROCESSABLE_ENTITY,
-        "Invalid",
-        format!(
-            "the server rejected our request due to an error in our request: {} {name:?}: {reason}",
-            resource.qualified()
-        ),
-    )
+    // Kubernetes' own sentence does not say which operation; the log does.
+    tracing::debug!(kind = resource.qualified(), name, reason, "a patch could not be applied");
+    let sentence = "the server rejected our request due to an error in our request";
+    Failure { details: json!({}), ..Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", sentence) }
 }
 
 pub(super) fn apply_conflict(resource: &Resource, name: &str, conflicts: &[apply::Conflict]) -> Failure {
@@ -112,65 +104,6 @@ pub(super) fn prepare_new(resource: &Resource, object: &mut Value, now: &str) {
         }
         metadata.retain(|_, value| !value.is_null());
     }
-}
-
-/// What is wrong with an object's name.
-fn name_rules(rule: NameRule, name: &str) -> Option<&'static str> {
-    let starts_with_letter = || name.starts_with(|c: char| c.is_ascii_lowercase());
-    match rule {
-        NameRule::Subdomain => (!base::names::is_dns_subdomain(name)).then_some(SUBDOMAIN),
-        NameRule::Label => (!base::names::is_dns_label(name)).then_some(LABEL),
-        NameRule::Label1035 => (!base::names::is_dns_label(name) || !starts_with_letter()).then_some(LABEL_1035),
-        NameRule::Segment => match name {
-            "." => Some("may not be '.'"),
-            ".." => Some("may not be '..'"),
-            _ if name.contains('/') => Some("may not contain '/'"),
-            _ if name.contains('%') => Some("may not contain '%'"),
-            _ => None,
-        },
-    }
-}
-
-const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-const LABEL_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
-
-pub(super) fn metadata_rules(rule: NameRule, object: &Value, new: bool) -> Vec<validate::Cause> {
-    let metadata = &object["metadata"];
-    let mut causes = Vec::new();
-    let name = text(metadata, "name");
-    if let Some(why) = name_rules(rule, name).filter(|_| new) {
-        causes.push(validate::Cause::invalid("metadata.name", &metadata["name"], why));
-    }
-    for (key, value) in metadata["labels"].as_object().into_iter().flatten() {
-        if !schema::selector::is_label_key(key) {
-            causes.push(validate::Cause::invalid("metadata.labels", &key.clone().into(), "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"));
-        }
-        if !value.as_str().is_some_and(schema::selector::is_label_value) {
-            causes.push(validate::Cause::invalid("metadata.labels", value, "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character"));
-        }
-    }
-    let total: usize = metadata["annotations"]
-        .as_object()
-        .into_iter()
-        .flatten()
-        .map(|(key, value)| key.len() + value.as_str().map_or(0, str::len))
-        .sum();
-    if total > 256 * 1024 {
-        causes.push(validate::Cause {
-            reason: "FieldValueTooLong",
-            message: "Too long: may not be more than 262144 bytes".into(),
-            field: "metadata.annotations".into(),
-        });
-    }
-    for (index, owner) in metadata["ownerReferences"].as_array().into_iter().flatten().enumerate() {
-        for field in ["apiVersion", "kind", "name", "uid"] {
-            if text(owner, field).is_empty() {
-                causes.push(validate::Cause::required(format!("metadata.ownerReferences[{index}].{field}"), ""));
-            }
-        }
-    }
-    causes
 }
 
 /// Of an apply configuration, the part that the addressed resource takes.
@@ -260,7 +193,8 @@ pub(super) fn keep_identity(old: &Value, new: &mut Value) -> Result<(), Failure>
     Ok(())
 }
 
-pub(super) fn spec_changed(old: &Value, new: &Value) -> bool {
+/// Returns whether anything but metadata and status changed.
+pub(crate) fn spec_changed(old: &Value, new: &Value) -> bool {
     let without = |value: &Value| -> Map<String, Value> {
         value
             .as_object()

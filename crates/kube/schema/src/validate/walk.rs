@@ -21,15 +21,6 @@ pub fn check_custom(value: &Value, node: &Node) -> Vec<Cause> {
     walk.causes
 }
 
-/// Returns every value whose JSON type is not the type's: what cannot be decoded at all.
-///
-/// For built-in kinds these are refused as 400, before any validation.
-pub fn mistyped(value: &Value, node: &Node) -> Vec<Cause> {
-    let mut causes = check(value, node);
-    causes.retain(|cause| cause.reason == "FieldValueTypeInvalid");
-    causes
-}
-
 /// Whose type a value is checked by.
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Whose {

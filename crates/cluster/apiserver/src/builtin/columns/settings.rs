@@ -89,13 +89,6 @@ pub(in crate::builtin) fn csi_driver() -> Vec<Column> {
     ]
 }
 
-pub(in crate::builtin) fn csi_storage_capacity() -> Vec<Column> {
-    vec![
-        of("StorageClassName", |value| text(value, "storageClassName").into()),
-        of("Capacity", |value| or(text(value, "capacity"), "<unset>")),
-    ]
-}
-
 pub(in crate::builtin) fn priority_class() -> Vec<Column> {
     vec![
         number("Value", |value| int(&value["value"])),
@@ -198,36 +191,4 @@ pub(in crate::builtin) fn signing_request() -> Vec<Column> {
             format!("{first}{failed}{issued}").into()
         }),
     ]
-}
-
-pub(in crate::builtin) fn flow_schema() -> Vec<Column> {
-    vec![
-        of("PriorityLevel", |value| text(&value["spec"]["priorityLevelConfiguration"], "name").into()),
-        of("MatchingPrecedence", |value| int(&value["spec"]["matchingPrecedence"])),
-        of("DistinguisherMethod", |value| or_none(text(&value["spec"]["distinguisherMethod"], "type"))),
-        age(),
-        of("MissingPL", |value| {
-            let found = list(&value["status"], "conditions").iter().find(|held| held["type"] == "Dangling");
-            found.map_or("?", |held| text(held, "status")).into()
-        }),
-    ]
-}
-
-pub(in crate::builtin) fn priority_level() -> Vec<Column> {
-    vec![
-        of("Type", |value| text(&value["spec"], "type").into()),
-        of("NominalConcurrencyShares", |value| or_absent(&value["spec"]["limited"]["nominalConcurrencyShares"])),
-        of("Queues", |value| queuing(value, "queues")),
-        of("HandSize", |value| queuing(value, "handSize")),
-        of("QueueLengthLimit", |value| queuing(value, "queueLengthLimit")),
-        age(),
-    ]
-}
-
-fn queuing(value: &Value, name: &str) -> Value {
-    or_absent(&value["spec"]["limited"]["limitResponse"]["queuing"][name])
-}
-
-fn or_absent(value: &Value) -> Value {
-    if value.is_null() { "<none>".into() } else { value.clone() }
 }

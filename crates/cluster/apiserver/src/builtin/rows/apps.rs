@@ -27,7 +27,7 @@ pub(super) fn rows() -> Vec<Row> {
             short: &["deploy"],
             type_name: "io.k8s.api.apps.v1.Deployment",
             columns: columns::deployment,
-            rules: Rules { default: defaults::deployment, validate: rules::deployment, ..Rules::NONE },
+            rules: Rules { validate: rules::apps::deployment, ..Rules::NONE },
             subresources: scaled,
             ..APPS
         },
@@ -38,7 +38,7 @@ pub(super) fn rows() -> Vec<Row> {
             type_name: "io.k8s.api.apps.v1.ReplicaSet",
             columns: columns::replica_set,
             selectable: &["status.replicas"],
-            rules: Rules { default: defaults::replica_set, validate: rules::replica_set, ..Rules::NONE },
+            rules: Rules { validate: rules::apps::replica_set, ..Rules::NONE },
             subresources: scaled,
             ..APPS
         },
@@ -49,6 +49,7 @@ pub(super) fn rows() -> Vec<Row> {
             type_name: "io.k8s.api.apps.v1.StatefulSet",
             columns: columns::stateful_set,
             subresources: scaled,
+            rules: Rules { validate: rules::apps::stateful_set, ..Rules::NONE },
             ..APPS
         },
         Row {
@@ -58,6 +59,12 @@ pub(super) fn rows() -> Vec<Row> {
             type_name: "io.k8s.api.apps.v1.DaemonSet",
             columns: columns::daemon_set,
             subresources: status,
+            rules: Rules {
+                validate: rules::apps::daemon_set,
+                create: defaults::new_daemon_set,
+                keep: defaults::changed_daemon_set,
+                ..Rules::NONE
+            },
             ..APPS
         },
         Row {
@@ -67,6 +74,7 @@ pub(super) fn rows() -> Vec<Row> {
             type_name: "io.k8s.api.apps.v1.ControllerRevision",
             columns: columns::controller_revision,
             generation: false,
+            rules: Rules { validate: rules::apps::controller_revision, ..Rules::NONE },
             ..APPS
         },
         Row {
@@ -74,6 +82,7 @@ pub(super) fn rows() -> Vec<Row> {
             plural: "jobs",
             type_name: "io.k8s.api.batch.v1.Job",
             columns: columns::job,
+            rules: Rules { validate: rules::batch::job, create: defaults::new_job, ..Rules::NONE },
             selectable: &["status.successful"],
             ..BATCH
         },
@@ -83,12 +92,19 @@ pub(super) fn rows() -> Vec<Row> {
             short: &["cj"],
             type_name: "io.k8s.api.batch.v1.CronJob",
             columns: columns::cron_job,
+            rules: Rules { validate: rules::batch::cron_job, ..Rules::NONE },
             ..BATCH
         },
-        Row { version: "v2", type_name: "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler", ..AUTOSCALER },
+        Row {
+            version: "v2",
+            type_name: "io.k8s.api.autoscaling.v2.HorizontalPodAutoscaler",
+            rules: Rules { validate: rules::scaling::autoscaler, ..Rules::NONE },
+            ..AUTOSCALER
+        },
         Row {
             version: "v1",
             type_name: "io.k8s.api.autoscaling.v1.HorizontalPodAutoscaler",
+            rules: Rules { validate: rules::scaling::old_autoscaler, ..Rules::NONE },
             stored: Some(Stored { group: "autoscaling", version: "v2", conversion: conversion::AUTOSCALER }),
             ..AUTOSCALER
         },
@@ -101,6 +117,7 @@ pub(super) fn rows() -> Vec<Row> {
             columns: columns::disruption_budget,
             subresources: status,
             generation: true,
+            rules: Rules { validate: rules::scaling::disruption_budget, ..Rules::NONE },
             ..PLAIN
         },
     ]

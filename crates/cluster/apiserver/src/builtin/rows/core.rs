@@ -32,12 +32,7 @@ pub(super) fn rows() -> Vec<Row> {
             type_name: "io.k8s.api.core.v1.Namespace",
             columns: columns::namespace,
             selectable: &["status.phase"],
-            rules: Rules {
-                default: defaults::namespace,
-                create: defaults::new_namespace,
-                keep: rules::keep_spec,
-                ..Rules::NONE
-            },
+            rules: Rules { create: defaults::new_namespace, keep: rules::keep_spec, ..Rules::NONE },
             subresources: || BTreeMap::from([("status", Subresource::Status), ("finalize", Subresource::Finalize)]),
             ..PLAIN
         },
@@ -59,7 +54,12 @@ pub(super) fn rows() -> Vec<Row> {
                 "status.podIP",
                 "status.nominatedNodeName",
             ],
-            rules: Rules { default: defaults::pod, validate: rules::pod, create: defaults::new_pod, ..Rules::NONE },
+            rules: Rules {
+                validate: rules::pods::pod,
+                default: defaults::pod,
+                create: defaults::new_pod,
+                ..Rules::NONE
+            },
             subresources: of_pods,
             generation: true,
             graceful: true,
@@ -72,6 +72,7 @@ pub(super) fn rows() -> Vec<Row> {
             type_name: "io.k8s.api.core.v1.PodTemplate",
             columns: columns::pod_template,
             generation: true,
+            rules: Rules { validate: rules::pods::pod_template, ..Rules::NONE },
             ..PLAIN
         },
         Row {
@@ -84,6 +85,7 @@ pub(super) fn rows() -> Vec<Row> {
             selectable: &["status.replicas"],
             subresources: scaled,
             generation: true,
+            rules: Rules { validate: rules::apps::replication_controller, ..Rules::NONE },
             ..PLAIN
         },
         Row {
@@ -92,11 +94,16 @@ pub(super) fn rows() -> Vec<Row> {
             plural: "services",
             short: &["svc"],
             categories: &["all"],
-            name: NameRule::Label1035,
+            name: NameRule::Label,
             type_name: "io.k8s.api.core.v1.Service",
             columns: columns::service,
             selectable: &["spec.clusterIP", "spec.type"],
-            rules: Rules { default: defaults::service, validate: rules::service, ..Rules::NONE },
+            rules: Rules {
+                validate: rules::services::service,
+                default: defaults::service,
+                keep: defaults::changed_service,
+                ..Rules::NONE
+            },
             subresources: status,
             addressed: true,
             ..PLAIN
@@ -107,6 +114,8 @@ pub(super) fn rows() -> Vec<Row> {
             short: &["ep"],
             type_name: "io.k8s.api.core.v1.Endpoints",
             columns: columns::endpoints,
+            deprecated: Some("v1 Endpoints is deprecated in v1.33+; use discovery.k8s.io/v1 EndpointSlice"),
+            rules: Rules { validate: rules::core::endpoints, ..Rules::NONE },
             ..PLAIN
         },
         Row {
@@ -115,7 +124,7 @@ pub(super) fn rows() -> Vec<Row> {
             short: &["cm"],
             type_name: "io.k8s.api.core.v1.ConfigMap",
             columns: columns::config_map,
-            rules: Rules { validate: rules::config_map, ..Rules::NONE },
+            rules: Rules { validate: rules::core::config_map, ..Rules::NONE },
             ..PLAIN
         },
         Row {
@@ -125,7 +134,7 @@ pub(super) fn rows() -> Vec<Row> {
             confidential: true,
             columns: columns::secret,
             selectable: &["type"],
-            rules: Rules { default: defaults::secret, validate: rules::secret, ..Rules::NONE },
+            rules: Rules { validate: rules::core::secret, default: defaults::secret, ..Rules::NONE },
             ..PLAIN
         },
         Row {
@@ -146,6 +155,7 @@ pub(super) fn rows() -> Vec<Row> {
             columns: columns::node,
             selectable: &["spec.unschedulable"],
             subresources: status,
+            rules: Rules { validate: rules::core::node, ..Rules::NONE },
             ..PLAIN
         },
         Row {
@@ -157,6 +167,7 @@ pub(super) fn rows() -> Vec<Row> {
             type_name: "io.k8s.api.core.v1.PersistentVolume",
             columns: columns::persistent_volume,
             subresources: status,
+            rules: Rules { validate: rules::storage::persistent_volume, create: defaults::new_volume, ..Rules::NONE },
             ..PLAIN
         },
         Row {
@@ -167,6 +178,7 @@ pub(super) fn rows() -> Vec<Row> {
             type_name: "io.k8s.api.core.v1.PersistentVolumeClaim",
             columns: columns::persistent_volume_claim,
             subresources: status,
+            rules: Rules { validate: rules::storage::claim, create: defaults::new_claim, ..Rules::NONE },
             ..PLAIN
         },
         Row {
@@ -177,6 +189,7 @@ pub(super) fn rows() -> Vec<Row> {
             type_name: "io.k8s.api.core.v1.ResourceQuota",
             columns: columns::resource_quota,
             subresources: status,
+            rules: Rules { validate: rules::core::resource_quota, ..Rules::NONE },
             ..PLAIN
         },
         Row {
@@ -185,6 +198,7 @@ pub(super) fn rows() -> Vec<Row> {
             short: &["limits"],
             type_name: "io.k8s.api.core.v1.LimitRange",
             columns: super::super::columns::created_at,
+            rules: Rules { validate: rules::core::limit_range, ..Rules::NONE },
             ..PLAIN
         },
         Row {
@@ -202,6 +216,7 @@ pub(super) fn rows() -> Vec<Row> {
                 "type",
             ],
             type_name: "io.k8s.api.core.v1.Event",
+            rules: Rules { validate: rules::core::event, ..Rules::NONE },
             ..EVENT
         },
         Row {
@@ -219,6 +234,7 @@ pub(super) fn rows() -> Vec<Row> {
                 "type",
             ],
             type_name: "io.k8s.api.events.v1.Event",
+            rules: Rules { validate: rules::core::new_event, ..Rules::NONE },
             stored: Some(Stored { group: "", version: "v1", conversion: conversion::EVENT }),
             ..EVENT
         },

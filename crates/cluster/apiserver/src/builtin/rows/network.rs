@@ -1,9 +1,20 @@
 //! Rows of `networking.k8s.io`, `discovery.k8s.io` and `coordination.k8s.io`.
 
 use super::{
-    super::{PLAIN, Row, columns::network as columns},
+    super::{PLAIN, Row, columns::network as columns, rules},
     status,
 };
+use serde_json::Value;
+
+use crate::{
+    registry::{NameRule, Rules},
+    write::spec_changed,
+};
+
+/// What a writer says of an object beside its content.
+fn labels_of(value: &Value) -> [&Value; 4] {
+    ["labels", "annotations", "ownerReferences", "finalizers"].map(|name| &value["metadata"][name])
+}
 
 const NETWORKING: Row = Row { group: "networking.k8s.io", ..PLAIN };
 
@@ -17,6 +28,7 @@ pub(super) fn rows() -> Vec<Row> {
             columns: columns::ingress,
             subresources: status,
             generation: true,
+            rules: Rules { validate: rules::network::ingress, ..Rules::NONE },
             ..NETWORKING
         },
         Row {
@@ -26,6 +38,7 @@ pub(super) fn rows() -> Vec<Row> {
             type_name: "io.k8s.api.networking.v1.IngressClass",
             columns: columns::ingress_class,
             generation: true,
+            rules: Rules { validate: rules::network::ingress_class, ..Rules::NONE },
             ..NETWORKING
         },
         Row {
@@ -35,6 +48,7 @@ pub(super) fn rows() -> Vec<Row> {
             type_name: "io.k8s.api.networking.v1.NetworkPolicy",
             columns: columns::network_policy,
             generation: true,
+            rules: Rules { validate: rules::network::network_policy, ..Rules::NONE },
             ..NETWORKING
         },
         Row {
@@ -44,6 +58,7 @@ pub(super) fn rows() -> Vec<Row> {
             type_name: "io.k8s.api.networking.v1.ServiceCIDR",
             columns: columns::service_cidr,
             subresources: status,
+            rules: Rules { validate: rules::network::service_cidr, ..Rules::NONE },
             ..NETWORKING
         },
         Row {
@@ -53,7 +68,8 @@ pub(super) fn rows() -> Vec<Row> {
             namespaced: false,
             type_name: "io.k8s.api.networking.v1.IPAddress",
             columns: columns::ip_address,
-            selectable: &[],
+            name: NameRule::Segment,
+            rules: Rules { validate: rules::network::ip_address, ..Rules::NONE },
             ..NETWORKING
         },
         Row {
@@ -62,7 +78,13 @@ pub(super) fn rows() -> Vec<Row> {
             plural: "endpointslices",
             type_name: "io.k8s.api.discovery.v1.EndpointSlice",
             columns: columns::endpoint_slice,
+            counts: Some(|old, new| spec_changed(old, new) || labels_of(old) != labels_of(new)),
             generation: true,
+            rules: Rules {
+                validate: rules::network::endpoint_slice,
+                warn: rules::network::slice_warnings,
+                ..Rules::NONE
+            },
             ..PLAIN
         },
         Row {
@@ -71,6 +93,7 @@ pub(super) fn rows() -> Vec<Row> {
             plural: "leases",
             type_name: "io.k8s.api.coordination.v1.Lease",
             columns: columns::lease,
+            rules: Rules { validate: rules::network::lease, ..Rules::NONE },
             ..PLAIN
         },
     ]

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 
 use super::{
-    super::{PLAIN, Row, columns, columns::settings, defaults, rules},
+    super::{PLAIN, Row, columns, columns::settings, rules},
     status,
 };
 use crate::registry::{Grants, NameRule, Rules, Subresource};
@@ -23,8 +23,6 @@ const ADMISSION: Row = Row {
     generation: true,
     ..PLAIN
 };
-const FLOW: Row =
-    Row { group: "flowcontrol.apiserver.k8s.io", namespaced: false, generation: true, subresources: status, ..PLAIN };
 
 pub(super) fn rows() -> Vec<Row> {
     let mut all = roles();
@@ -40,23 +38,9 @@ pub(super) fn rows() -> Vec<Row> {
             type_name: "io.k8s.api.certificates.v1.CertificateSigningRequest",
             columns: settings::signing_request,
             selectable: &["spec.signerName"],
-            rules: Rules { keep: rules::keep_spec, ..Rules::NONE },
+            rules: Rules { validate: rules::policy::signing_request, keep: rules::keep_spec, ..Rules::NONE },
             subresources: || BTreeMap::from([("status", Subresource::Status), ("approval", Subresource::Approval)]),
             ..PLAIN
-        },
-        Row {
-            kind: "FlowSchema",
-            plural: "flowschemas",
-            type_name: "io.k8s.api.flowcontrol.v1.FlowSchema",
-            columns: settings::flow_schema,
-            ..FLOW
-        },
-        Row {
-            kind: "PriorityLevelConfiguration",
-            plural: "prioritylevelconfigurations",
-            type_name: "io.k8s.api.flowcontrol.v1.PriorityLevelConfiguration",
-            columns: settings::priority_level,
-            ..FLOW
         },
         Row {
             group: "apiextensions.k8s.io",
@@ -78,14 +62,20 @@ pub(super) fn rows() -> Vec<Row> {
 }
 
 fn roles() -> Vec<Row> {
-    let binding = Rules { default: defaults::binding, validate: rules::binding, ..Rules::NONE };
     vec![
-        Row { kind: "Role", plural: "roles", type_name: "io.k8s.api.rbac.v1.Role", ..RBAC },
+        Row {
+            kind: "Role",
+            plural: "roles",
+            type_name: "io.k8s.api.rbac.v1.Role",
+            rules: Rules { validate: rules::policy::role, ..Rules::NONE },
+            ..RBAC
+        },
         Row {
             kind: "ClusterRole",
             plural: "clusterroles",
             namespaced: false,
             type_name: "io.k8s.api.rbac.v1.ClusterRole",
+            rules: Rules { validate: rules::policy::cluster_role, ..Rules::NONE },
             ..RBAC
         },
         Row {
@@ -93,7 +83,7 @@ fn roles() -> Vec<Row> {
             plural: "rolebindings",
             type_name: "io.k8s.api.rbac.v1.RoleBinding",
             columns: settings::binding,
-            rules: binding,
+            rules: Rules { validate: rules::policy::role_binding, ..Rules::NONE },
             grants: Some(Grants::Binding),
             ..RBAC
         },
@@ -103,7 +93,7 @@ fn roles() -> Vec<Row> {
             namespaced: false,
             type_name: "io.k8s.api.rbac.v1.ClusterRoleBinding",
             columns: settings::binding,
-            rules: binding,
+            rules: Rules { validate: rules::policy::cluster_role_binding, ..Rules::NONE },
             grants: Some(Grants::Binding),
             ..RBAC
         },
@@ -117,6 +107,7 @@ fn admission() -> Vec<Row> {
             plural: "validatingwebhookconfigurations",
             type_name: "io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration",
             columns: settings::webhooks,
+            rules: Rules { validate: rules::admission::webhooks, ..Rules::NONE },
             ..ADMISSION
         },
         Row {
@@ -124,6 +115,7 @@ fn admission() -> Vec<Row> {
             plural: "mutatingwebhookconfigurations",
             type_name: "io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration",
             columns: settings::webhooks,
+            rules: Rules { validate: rules::admission::webhooks, ..Rules::NONE },
             ..ADMISSION
         },
         Row {
@@ -132,6 +124,7 @@ fn admission() -> Vec<Row> {
             type_name: "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicy",
             columns: settings::validating_policy,
             subresources: status,
+            rules: Rules { validate: rules::admission::validating_policy, ..Rules::NONE },
             ..ADMISSION
         },
         Row {
@@ -139,6 +132,7 @@ fn admission() -> Vec<Row> {
             plural: "validatingadmissionpolicybindings",
             type_name: "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBinding",
             columns: settings::policy_binding,
+            rules: Rules { validate: rules::admission::validating_binding, ..Rules::NONE },
             ..ADMISSION
         },
         Row {
@@ -146,6 +140,7 @@ fn admission() -> Vec<Row> {
             plural: "mutatingadmissionpolicies",
             type_name: "io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicy",
             columns: settings::mutating_policy,
+            rules: Rules { validate: rules::admission::mutating_policy, ..Rules::NONE },
             ..ADMISSION
         },
         Row {
@@ -153,6 +148,7 @@ fn admission() -> Vec<Row> {
             plural: "mutatingadmissionpolicybindings",
             type_name: "io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicyBinding",
             columns: settings::policy_binding,
+            rules: Rules { validate: rules::admission::policy_binding, ..Rules::NONE },
             ..ADMISSION
         },
     ]

@@ -1,9 +1,10 @@
 //! Rows of `storage.k8s.io`, `scheduling.k8s.io` and `node.k8s.io`.
 
 use super::{
-    super::{PLAIN, Row, columns::settings as columns},
+    super::{PLAIN, Row, columns::settings as columns, defaults, rules},
     status,
 };
+use crate::registry::Rules;
 
 const STORAGE: Row = Row { group: "storage.k8s.io", namespaced: false, ..PLAIN };
 
@@ -16,6 +17,7 @@ pub(super) fn rows() -> Vec<Row> {
             short: &["sc"],
             type_name: "io.k8s.api.storage.v1.StorageClass",
             columns: columns::storage_class,
+            rules: Rules { validate: rules::storage::storage_class, ..Rules::NONE },
             ..STORAGE
         },
         Row {
@@ -25,6 +27,7 @@ pub(super) fn rows() -> Vec<Row> {
             short: &["vac"],
             type_name: "io.k8s.api.storage.v1.VolumeAttributesClass",
             columns: columns::volume_attributes_class,
+            rules: Rules { validate: rules::storage::attributes_class, ..Rules::NONE },
             ..STORAGE
         },
         Row {
@@ -34,6 +37,7 @@ pub(super) fn rows() -> Vec<Row> {
             type_name: "io.k8s.api.storage.v1.VolumeAttachment",
             columns: columns::volume_attachment,
             subresources: status,
+            rules: Rules { validate: rules::storage::attachment, ..Rules::NONE },
             ..STORAGE
         },
         Row {
@@ -42,6 +46,8 @@ pub(super) fn rows() -> Vec<Row> {
             plural: "csidrivers",
             type_name: "io.k8s.api.storage.v1.CSIDriver",
             columns: columns::csi_driver,
+            counts: Some(rules::storage::driver_counts),
+            rules: Rules { validate: rules::storage::csi_driver, warn: rules::storage::driver_warnings, ..Rules::NONE },
             ..STORAGE
         },
         Row {
@@ -50,6 +56,7 @@ pub(super) fn rows() -> Vec<Row> {
             plural: "csinodes",
             type_name: "io.k8s.api.storage.v1.CSINode",
             columns: columns::csi_node,
+            rules: Rules { validate: rules::storage::csi_node, ..Rules::NONE },
             ..STORAGE
         },
         Row {
@@ -57,7 +64,9 @@ pub(super) fn rows() -> Vec<Row> {
             plural: "csistoragecapacities",
             namespaced: true,
             type_name: "io.k8s.api.storage.v1.CSIStorageCapacity",
-            columns: columns::csi_storage_capacity,
+            // Kubernetes prints no columns of its own here.
+            columns: super::super::columns::created_at,
+            rules: Rules { validate: rules::storage::capacity, ..Rules::NONE },
             ..STORAGE
         },
         Row {
@@ -68,7 +77,11 @@ pub(super) fn rows() -> Vec<Row> {
             namespaced: false,
             type_name: "io.k8s.api.scheduling.v1.PriorityClass",
             columns: columns::priority_class,
-            generation: true,
+            rules: Rules {
+                create: defaults::new_priority_class,
+                validate: rules::storage::priority_class,
+                ..Rules::NONE
+            },
             ..PLAIN
         },
         Row {
@@ -78,6 +91,7 @@ pub(super) fn rows() -> Vec<Row> {
             namespaced: false,
             type_name: "io.k8s.api.node.v1.RuntimeClass",
             columns: columns::runtime_class,
+            rules: Rules { validate: rules::storage::runtime_class, ..Rules::NONE },
             ..PLAIN
         },
     ]

@@ -1,0 +1,170 @@
+//! Says why a value cannot be one of a built-in type, in the words of the reader that
+//! Kubernetes uses: the first thing that is wrong, as one sentence.
+
+use serde_json::Value;
+
+use crate::{
+    model::{Kind, Node},
+    quantity::Quantity,
+    validate::MAX_DEPTH,
+};
+
+const QUANTITY: &str = "quantities must match the regular expression '^([+-]?[0-9.]+)([eEinumkKMGTP]*[-+]?[0-9]*)$'";
+
+/// Returns why `value` is none of the type of `node`, whose kind is `kind`; `None` if it is one.
+pub fn problem(value: &Value, node: &Node, kind: &str) -> Option<String> {
+    walk(value, node, &mut Place { owner: kind, path: Vec::new() })
+}
+
+/// Where the walk is: the structure that holds the field, and the fields that lead to it.
+struct Place<'a> {
+    owner: &'a str,
+    path: Vec<&'a str>,
+}
+
+fn walk<'a>(value: &'a Value, node: &'a Node, place: &mut Place<'a>) -> Option<String> {
+    let resolved = node.resolve();
+    if value.is_null() || place.path.len() > MAX_DEPTH {
+        return None;
+    }
+    match (&resolved.kind, value) {
+        (Kind::Object, Value::Object(map)) => {
+            let before = place.owner;
+            if let Kind::Ref(name) = &node.kind {
+                place.owner = name.rsplit('.').next().unwrap_or(name);
+            }
+            for (name, inner) in map {
+                let Some((name, field)) = resolved.properties.get_key_value(name) else { continue };
+                place.path.push(name);
+                if let Some(problem) = walk(inner, field, place) {
+                    return Some(problem);
+                }
+                place.path.pop();
+            }
+            place.owner = before;
+            None
+        }
+        (Kind::Map(values), Value::Object(map)) => map.values().find_map(|inner| walk(inner, values, place)),
+        (Kind::Array(items), Value::Array(list)) => list.iter().find_map(|inner| walk(inner, items, place)),
+        (Kind::String, _) if resolved.format.as_deref() == Some("quantity") => quantity(value),
+        (Kind::String, Value::String(text)) => time(text, resolved.format.as_deref()),
+        (Kind::Boolean, Value::Bool(_))
+        | (Kind::Number, Value::Number(_))
+        | (Kind::Any | Kind::Ref(_), _)
+        | (Kind::IntOrString, Value::String(_)) => None,
+        (Kind::Integer | Kind::IntOrString, Value::Number(number)) if number.is_i64() || number.is_u64() => None,
+        (Kind::Integer | Kind::IntOrString, Value::Number(number))
+            if number.as_f64().is_some_and(|n| n.fract() == 0.0) =>
+        {
+            None
+        }
+        _ => Some(mismatch(value, node, place)),
+    }
+}
+
+fn quantity(value: &Value) -> Option<String> {
+    let fits = match value {
+        Value::String(text) => text.is_empty() || Quantity::parse(text.trim()).is_some(),
+        Value::Number(number) => Quantity::parse(&number.to_string()).is_some(),
+        _ => false,
+    };
+    (!fits).then(|| QUANTITY.to_owned())
+}
+
+fn time(text: &str, format: Option<&str>) -> Option<String> {
+    let layout = match format {
+        Some("date-time") => "2006-01-02T15:04:05Z07:00",
+        Some("micro-time") => "2006-01-02T15:04:05.000000Z07:00",
+        _ => return None,
+    };
+    let fails = |rest: &str, wanted: &str| {
+        Some(format!("parsing time {text:?} as {layout:?}: cannot parse {rest:?} as {wanted:?}"))
+    };
+    if text.parse::<jiff::Timestamp>().is_err() {
+        // The year stands first, and is what is mostly wrong.
+        let digits = text.bytes().take_while(u8::is_ascii_digit).count();
+        let steps = [(4, "2006"), (5, "-"), (7, "01"), (8, "-"), (10, "02"), (11, "T"), (13, "15"), (14, ":")];
+        let step = steps.iter().find(|(end, _)| *end > digits).map_or("2006", |(_, step)| *step);
+        return fails(text.get(digits.min(4)..).filter(|_| digits >= 4).unwrap_or(text), step);
+    }
+    if format == Some("micro-time") {
+        let rest = text.get(19..).unwrap_or_default();
+        let exact = rest.strip_prefix('.').is_some_and(|rest| rest.bytes().take_while(u8::is_ascii_digit).count() == 6);
+        if !exact {
+            return fails(rest, ".000000");
+        }
+    }
+    None
+}
+
+fn mismatch(value: &Value, node: &Node, place: &Place<'_>) -> String {
+    let found = match value {
+        Value::Bool(_) => "bool".to_owned(),
+        Value::Number(number) if number.is_f64() => format!("number {number}"),
+        Value::Number(_) => "number".to_owned(),
+        Value::String(_) => "string".to_owned(),
+        Value::Array(_) => "array".to_owned(),
+        _ => "object".to_owned(),
+    };
+    format!(
+        "json: cannot unmarshal {found} into Go struct field {}.{} of type {}",
+        place.owner,
+        place.path.join("."),
+        go_type(node)
+    )
+}
+
+fn go_type(node: &Node) -> String {
+    match &node.kind {
+        Kind::String if node.format.as_deref() == Some("byte") => "[]uint8".to_owned(),
+        Kind::String | Kind::IntOrString => "string".to_owned(),
+        Kind::Integer => node.format.clone().unwrap_or_else(|| "int64".to_owned()),
+        Kind::Number => "float64".to_owned(),
+        Kind::Boolean => "bool".to_owned(),
+        Kind::Array(items) => format!("[]{}", go_type(items)),
+        Kind::Map(values) => format!("map[string]{}", go_type(values)),
+        Kind::Ref(name) => {
+            let mut parts = name.rsplit('.');
+            let (kind, version) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+            format!("{version}.{kind}")
+        }
+        Kind::Object | Kind::Any => "map[string]interface {}".to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+    use crate::model::builtin;
+
+    #[test]
+    fn what_cannot_be_read_is_said_as_kubernetes_says_it() {
+        let check = |name: &str, value: Value| {
+            let kind = name.rsplit('.').next().unwrap();
+            problem(&value, builtin(name).unwrap(), kind).unwrap_or_default()
+        };
+        let map = "io.k8s.api.core.v1.ConfigMap";
+        assert_eq!(
+            check(map, json!({"data": [1]})),
+            "json: cannot unmarshal array into Go struct field ConfigMap.data of type map[string]string"
+        );
+        assert_eq!(
+            check("io.k8s.api.apps.v1.Deployment", json!({"spec": {"replicas": "x"}})),
+            "json: cannot unmarshal string into Go struct field DeploymentSpec.spec.replicas of type int32"
+        );
+        assert_eq!(
+            check("io.k8s.api.coordination.v1.Lease", json!({"spec": {"renewTime": "2026-01-01T00:00:00Z"}})),
+            "parsing time \"2026-01-01T00:00:00Z\" as \"2006-01-02T15:04:05.000000Z07:00\": cannot parse \"Z\" as \".000000\""
+        );
+        assert_eq!(
+            check(
+                "io.k8s.api.core.v1.Pod",
+                json!({"spec": {"containers": [{"resources": {"limits": {"cpu": "lots"}}}]}})
+            ),
+            QUANTITY
+        );
+        assert_eq!(check(map, json!({"data": {"a": "b"}, "metadata": {"creationTimestamp": null}})), "");
+    }
+}

@@ -1,0 +1,140 @@
+//! A real kube-apiserver with its etcd, started on free ports and ended with the value.
+
+use std::{
+    fs::File,
+    net::TcpListener,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    time::Duration,
+};
+
+use anyhow::{Context, bail};
+
+use crate::cluster::{Call, Cluster};
+
+/// A running peer. Dropped, it ends its processes, by their ids.
+pub struct Peer {
+    children: Vec<Child>,
+    folder: tempfile::TempDir,
+    cluster: Cluster,
+}
+
+impl Peer {
+    /// Starts `etcd` and `kube-apiserver` from `binaries` and waits until the API is ready.
+    ///
+    /// # Errors
+    ///
+    /// A program is missing or does not become ready within a minute; its log is part of the error.
+    pub async fn start(binaries: &Path) -> anyhow::Result<Peer> {
+        let folder = tempfile::tempdir()?;
+        let key = folder.path().join("signer.pem");
+        let signer = rcgen::KeyPair::generate()?;
+        std::fs::write(&key, signer.serialize_pem())?;
+        let public = folder.path().join("public.pem");
+        std::fs::write(&public, signer.public_key_pem())?;
+        let token = uuid::Uuid::new_v4().simple().to_string();
+        std::fs::write(folder.path().join("tokens.csv"), format!("{token},admin,admin,\"system:masters\"\n"))?;
+        let [client, peers, api] = free_ports()?;
+        let cluster = Cluster::at(&format!("https://127.0.0.1:{api}"), &token)?;
+        let mut peer = Peer { children: Vec::new(), folder, cluster };
+        let at = |name: &str| peer.folder.path().join(name).display().to_string();
+        let etcd = [
+            format!("--data-dir={}", at("etcd")),
+            format!("--listen-client-urls=http://127.0.0.1:{client}"),
+            format!("--advertise-client-urls=http://127.0.0.1:{client}"),
+            format!("--listen-peer-urls=http://127.0.0.1:{peers}"),
+            format!("--initial-advertise-peer-urls=http://127.0.0.1:{peers}"),
+            format!("--initial-cluster=default=http://127.0.0.1:{peers}"),
+            "--unsafe-no-fsync".to_owned(),
+        ];
+        let server = [
+            format!("--etcd-servers=http://127.0.0.1:{client}"),
+            format!("--secure-port={api}"),
+            "--bind-address=127.0.0.1".to_owned(),
+            format!("--cert-dir={}", at("certs")),
+            format!("--token-auth-file={}", at("tokens.csv")),
+            format!("--service-account-key-file={}", public.display()),
+            format!("--service-account-signing-key-file={}", key.display()),
+            "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
+            "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
+            "--authorization-mode=RBAC".to_owned(),
+            "--allow-privileged=true".to_owned(),
+            "--endpoint-reconciler-type=none".to_owned(),
+            // What these plugins add is taken away again by controllers that do not run here.
+            "--disable-admission-plugins=StorageObjectInUseProtection,TaintNodesByCondition,DefaultTolerationSeconds"
+                .to_owned(),
+        ];
+        peer.spawn(&binaries.join("etcd"), &etcd)?;
+        peer.spawn(&binaries.join("kube-apiserver"), &server)?;
+        peer.wait().await?;
+        Ok(peer)
+    }
+
+    /// Returns how to ask it.
+    pub fn cluster(&self) -> &Cluster {
+        &self.cluster
+    }
+
+    fn log(&self, name: &str) -> PathBuf {
+        self.folder.path().join(format!("{name}.log"))
+    }
+
+    fn spawn(&mut self, program: &Path, arguments: &[String]) -> anyhow::Result<()> {
+        let name = program.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let log = File::create(self.log(&name))?;
+        let child = Command::new(program)
+            .args(arguments)
+            .current_dir(self.folder.path())
+            .stdin(Stdio::null())
+            .stdout(log.try_clone()?)
+            .stderr(log)
+            .spawn()
+            .with_context(|| format!("failed to start {}: run `cargo xtask peers`", program.display()))?;
+        self.children.push(child);
+        Ok(())
+    }
+
+    async fn wait(&mut self) -> anyhow::Result<()> {
+        for _ in 0..600 {
+            for child in &mut self.children {
+                if let Some(status) = child.try_wait()? {
+                    bail!("a peer ended with {status}:\n{}", self.tail());
+                }
+            }
+            let ready = self.cluster.send(&Call::get("/api/v1/namespaces/default")).await;
+            if ready.is_ok_and(|answer| answer.code == 200) {
+                return Ok(());
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+        bail!("the peer was not ready within a minute:\n{}", self.tail())
+    }
+
+    fn tail(&self) -> String {
+        let text = std::fs::read_to_string(self.log("kube-apiserver")).unwrap_or_default();
+        let lines: Vec<&str> = text.lines().collect();
+        lines[lines.len().saturating_sub(20)..].join("\n")
+    }
+}
+
+impl Drop for Peer {
+    fn drop(&mut self) {
+        for child in self.children.iter_mut().rev() {
+            // It may have ended by itself.
+            _ = child.kill();
+            _ = child.wait();
+        }
+    }
+}
+
+/// Returns ports that were free a moment ago.
+fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
+    let mut ports = [0; N];
+    let mut held = Vec::new();
+    for port in &mut ports {
+        let listener = TcpListener::bind(("127.0.0.1", 0)).context("no port is free")?;
+        *port = listener.local_addr()?.port();
+        held.push(listener);
+    }
+    Ok(ports)
+}
