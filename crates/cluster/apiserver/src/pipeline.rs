@@ -157,7 +157,8 @@ impl Server {
         let response = answered.unwrap_or_else(|failure| refuse(&failure));
         let code = response.status();
         self.metrics().answered(&labels, code.as_u16(), begun.elapsed());
-        let open = labels.verb == "WATCH" && code.is_success();
+        // Watches and logs that go on have no size yet.
+        let open = code.is_success() && response.body().size_hint().exact().is_none();
         let stage = if open { Stage::ResponseStarted } else { Stage::ResponseComplete };
         let response = match self.audit() {
             Some(log) => trail.answered(log, stage, response).await,

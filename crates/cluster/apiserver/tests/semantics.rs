@@ -251,3 +251,32 @@ async fn a_deletion_answers_as_its_kind_does() {
     let (_, answer) = ask(&server, "DELETE", &format!("{accounts}/bot"), Value::Null).await;
     assert_eq!((&answer["kind"], &answer["metadata"]["name"]), (&json!("ServiceAccount"), &json!("bot")));
 }
+
+#[tokio::test]
+async fn metadata_alone_is_listed_and_open_requests_are_counted() {
+    let server = Server::in_memory().await.unwrap();
+    let name = random("map");
+    make(&server, &name).await;
+    let send_as = |path: String, accept: &'static str| {
+        let mut request = Request::get(path).header("accept", accept).body(axum::body::Body::empty()).unwrap();
+        request.extensions_mut().insert(User::new("admin", &["system:masters"]));
+        server.handle(request)
+    };
+    let accept = "application/json;as=PartialObjectMetadataList;g=meta.k8s.io;v=v1";
+    let answer = send_as(format!("{MAPS}?fieldSelector=metadata.name={name}"), accept).await;
+    let bytes = axum::body::to_bytes(answer.into_body(), 1 << 20).await.unwrap();
+    let list: Value = serde_json::from_slice(&bytes).unwrap();
+    assert_eq!((&list["kind"], &list["apiVersion"]), (&json!("PartialObjectMetadataList"), &json!("meta.k8s.io/v1")));
+    assert_eq!((names(&list), &list["items"][0]["data"]), (vec![name.as_str()], &Value::Null));
+    let running = async || {
+        let answer = send_as("/metrics".to_owned(), "*/*").await;
+        let bytes = axum::body::to_bytes(answer.into_body(), 1 << 24).await.unwrap();
+        let text = String::from_utf8(bytes.to_vec()).unwrap();
+        let line = text.lines().find(|line| line.starts_with("apiserver_longrunning_requests{"));
+        line.map(|line| line.rsplit_once(' ').unwrap().1.to_owned())
+    };
+    let watch = send_as(format!("{MAPS}?watch=1"), "*/*").await;
+    assert_eq!(running().await.as_deref(), Some("1"));
+    drop(watch);
+    assert_eq!(running().await.as_deref(), Some("0"));
+}
