@@ -1,7 +1,105 @@
-//! Admission's dealings with the outside: webhooks, and the objects that decisions are made from.
+//! Admission's dealings with the outside: the objects that decisions are made from, and
+//! webhooks. What is decided is in the crate `admission`.
 
+mod hooks;
+mod plugins;
+mod policy;
+mod quota;
+mod webhook;
+
+use std::{collections::HashMap, sync::Arc};
+
+use parking_lot::Mutex;
 use schema::validate::Cause;
 use serde_json::Value;
+
+use crate::{
+    server::Server,
+    status::Failure,
+    write::{Admission, Admitted, Call, Operation},
+};
+
+/// Who and what `PodSecurity` does not look at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Exemptions {
+    /// Users by their names.
+    pub usernames: Vec<String>,
+    /// Namespaces.
+    pub namespaces: Vec<String>,
+    /// Runtime classes.
+    pub runtime_classes: Vec<String>,
+}
+
+/// What admission keeps between requests.
+#[derive(Default)]
+pub(crate) struct Kept {
+    exemptions: Mutex<Arc<Exemptions>>,
+    /// Held while what is let into a namespace is counted, by namespace.
+    quotas: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
+    /// Compiled policies by name, with the revision that they were compiled from.
+    policies: Mutex<HashMap<String, (u64, Arc<admission::policies::Policy>)>>,
+}
+
+impl Server {
+    /// Lets the Pod Security Standards not hold for these.
+    pub fn exempt(&self, exemptions: Exemptions) {
+        *self.kept_admission().exemptions.lock() = Arc::new(exemptions);
+    }
+
+    fn exemptions(&self) -> Arc<Exemptions> {
+        self.kept_admission().exemptions.lock().clone()
+    }
+
+    fn quota_lock(&self, namespace: &str) -> Arc<tokio::sync::Mutex<()>> {
+        self.kept_admission().quotas.lock().entry(namespace.to_owned()).or_default().clone()
+    }
+
+    /// Lets mutating admission change `new`; returns what to warn the client of.
+    pub(crate) async fn mutate(
+        &self,
+        call: Call<'_>,
+        operation: Operation,
+        new: &mut Value,
+        old: Option<&Value>,
+    ) -> Result<Vec<String>, Failure> {
+        let name = new["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        self.namespace_lives(call, operation, &name)?;
+        let fresh = operation == Operation::Create && call.info.subresource.is_empty();
+        if fresh {
+            self.plugins_mutate(call, new)?;
+        }
+        let before = new.clone();
+        let warnings = self.webhooks_mutate(call, operation, new, old).await?;
+        // What a webhook added is looked at like what the client sent.
+        if fresh && before != *new {
+            Self::default(call.resource, new);
+            self.plugins_mutate(call, new)?;
+        }
+        Ok(warnings)
+    }
+
+    /// Refuses what validating admission does not let through.
+    pub(crate) async fn admit(&self, admission: Admission<'_>) -> Result<Admitted, Failure> {
+        self.within_rights(admission)?;
+        self.node_restricted(admission)?;
+        self.namespace_lives(admission.call, admission.operation, subject(admission))?;
+        let mut warnings = self.plugins_validate(admission)?;
+        warnings.extend(self.policies_validate(admission)?);
+        warnings.extend(self.webhooks_validate(admission).await?);
+        let held = self.within_quota(admission).await?;
+        Ok(Admitted { warnings, held: held.into_iter().collect() })
+    }
+}
+
+/// Returns the name of the object that a request is about.
+fn subject(admission: Admission<'_>) -> &str {
+    admission
+        .new
+        .or(admission.old)
+        .and_then(|object| object["metadata"]["name"].as_str())
+        .filter(|name| !name.is_empty())
+        .unwrap_or(&admission.call.info.name)
+}
 
 /// Checks where a webhook is: a URL, or a Service's name.
 pub(crate) fn client_config(config: &Value, at: &str, causes: &mut Vec<Cause>) {

@@ -48,6 +48,11 @@ pub(crate) fn of_platform(service_range: &str) -> Vec<Seed> {
     ]
 }
 
+/// Returns the account that pods of a namespace have if they name none.
+pub(crate) fn account(namespace: &str) -> Seed {
+    ("", "v1", "serviceaccounts", json!({"metadata": {"name": "default", "namespace": namespace}}))
+}
+
 /// Returns the roles and bindings that have to exist.
 pub(crate) fn roles() -> Vec<Seed> {
     let mut seeds = parse(ROLES);

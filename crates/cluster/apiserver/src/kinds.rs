@@ -9,7 +9,7 @@ use std::{
 use serde_json::Value;
 
 use crate::{
-    builtin, custom,
+    bootstrap, builtin, custom,
     discovery::Documents,
     registry::{Registry, Resource},
     server::Server,
@@ -82,6 +82,21 @@ impl Server {
     /// a role changes those that are made of it.
     pub(crate) async fn noticed(&self, resource: &Resource, old: Option<&Value>, entry: &Entry) {
         self.aggregate_after(resource, old, entry).await;
+        // A pod may come right after its namespace: its account is there by then.
+        if old.is_none() && resource.ring() == "core/namespaces" {
+            let namespace = entry.value()["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+            if let Err(failure) = Box::pin(self.make(bootstrap::account(&namespace))).await {
+                tracing::error!(
+                    namespace,
+                    reason = failure.message,
+                    "the default account could not be made; the controllers make it later"
+                );
+            }
+        }
+        if resource.namespaced {
+            let namespace = entry.value()["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
+            self.settle_quotas(resource, &namespace).await;
+        }
         let name = if resource.defines_kinds {
             entry.value()["metadata"]["name"].as_str().unwrap_or_default().to_owned()
         } else if resource.terminating {

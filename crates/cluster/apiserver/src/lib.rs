@@ -39,6 +39,7 @@ mod table;
 mod tokens;
 mod write;
 
+pub use admission::Exemptions;
 pub use discovery::VERSION;
 pub use listen::{Handler, Tls, TlsError, listen};
 pub use rbac::User;

@@ -25,7 +25,7 @@ use crate::{
     snapshot,
     status::Failure,
     table::{self, Form},
-    write::{Call, Deletion, Options, Written, subresource},
+    write::{Call, Deletion, Notes, Options, Written, subresource},
 };
 
 /// The size from which on an answer is compressed (kube-apiserver's).
@@ -124,8 +124,13 @@ impl Server {
         } else {
             body
         };
-        let asked = Asked { user: &user, resource, info: &info, query, headers: &parts.headers };
-        let mut response = match self.objects(asked, body).await {
+        let notes = Notes::default();
+        let asked = Asked { user: &user, resource, info: &info, query, headers: &parts.headers, notes: &notes };
+        let answered = self.objects(asked, body).await;
+        for (key, value) in notes.take() {
+            trail.annotate(&key, &value);
+        }
+        let mut response = match answered {
             Err(failure) if resource.deprecation.is_none() => return Err(failure),
             answer => answer.unwrap_or_else(|failure| refuse(&failure)),
         };
@@ -179,7 +184,7 @@ impl Server {
 
     /// Answers a request for a kind's objects: hands it to the verb, and encodes what that returns.
     async fn objects(&self, asked: Asked<'_>, body: Body) -> Result<Response<Body>, Failure> {
-        let Asked { user, resource, info, query, headers } = asked;
+        let Asked { user, resource, info, query, headers, .. } = asked;
         let part = subresource(resource, info)?;
         if let Some(review) = resource.review {
             if info.verb != "create" {
@@ -208,7 +213,7 @@ impl Server {
 
     /// Hands a write to its verb.
     async fn write(&self, asked: Asked<'_>, part: Option<&Subresource>, body: Body) -> Result<Written, Failure> {
-        let Asked { user, resource, info, query, headers } = asked;
+        let Asked { user, resource, info, query, headers, .. } = asked;
         let kind = match info.verb {
             "create" => "CreateOptions",
             "patch" => "PatchOptions",
@@ -220,6 +225,7 @@ impl Server {
         let mut options = Options::parse(query, headers, kind)?;
         let told = body::read_told(headers, body).await?;
         options.twice = told.twice();
+        options.notes = asked.notes.clone();
         let body = told.value;
         let call = Call { user, resource, info, options: &options };
         match (info.verb, part) {
@@ -248,10 +254,14 @@ impl Server {
     }
 
     async fn delete_collection(&self, asked: Asked<'_>, body: Body) -> Result<Response<Body>, Failure> {
-        let Asked { user, resource, info, query, headers } = asked;
+        let Asked { user, resource, info, query, headers, .. } = asked;
         let body = body::read(headers, body).await?;
         let deletion = Deletion::parse(query, &body)?;
-        let options = Options { dry_run: deletion.dry_run, ..Options::parse(query, headers, "DeleteOptions")? };
+        let options = Options {
+            dry_run: deletion.dry_run,
+            notes: asked.notes.clone(),
+            ..Options::parse(query, headers, "DeleteOptions")?
+        };
         let list = self.list(resource, info, query, Form::Whole)?;
         let bytes = axum::body::to_bytes(list.into_body(), usize::MAX)
             .await
@@ -299,6 +309,7 @@ struct Asked<'a> {
     info: &'a Info,
     query: &'a Query,
     headers: &'a HeaderMap,
+    notes: &'a Notes,
 }
 
 impl Asked<'_> {

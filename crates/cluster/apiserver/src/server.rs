@@ -53,6 +53,7 @@ pub enum Error {
 }
 
 struct Inner {
+    admission: crate::admission::Kept,
     store: Store,
     tokens: Tokens,
     served: RwLock<Arc<Served>>,
@@ -92,6 +93,7 @@ impl Server {
             audit::Log::open(config, metrics.clone()).map_err(|source| Error::Audit { file, source })
         });
         let server = Server(Arc::new(Inner {
+            admission: crate::admission::Kept::default(),
             store: config.store,
             tokens: config.tokens,
             served: RwLock::new(Arc::new(Served::builtin())),
@@ -206,6 +208,10 @@ impl Server {
     /// Returns whether the objects that exist from the start are there.
     pub(crate) fn has_started(&self) -> bool {
         self.0.started.load(Ordering::Acquire)
+    }
+
+    pub(crate) fn kept_admission(&self) -> &crate::admission::Kept {
+        &self.0.admission
     }
 
     pub(crate) fn kept_policy(&self) -> &parking_lot::Mutex<KeptPolicy> {

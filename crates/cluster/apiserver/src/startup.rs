@@ -39,21 +39,17 @@ impl Server {
 
     /// Makes an object, or gives one that is there what `difference` says it lacks.
     async fn ensure(&self, seed: Seed, difference: Difference) -> Result<(), Error> {
-        let (group, version, plural, object) = seed;
-        let what = format!("{plural} {}", object["metadata"]["name"].as_str().unwrap_or_default());
-        self.try_ensure(group, version, plural, object, difference)
-            .await
-            .map_err(|failure| Error::Bootstrap { what, reason: failure.message })
+        let what = format!("{} {}", seed.2, seed.3["metadata"]["name"].as_str().unwrap_or_default());
+        self.try_ensure(seed, difference).await.map_err(|failure| Error::Bootstrap { what, reason: failure.message })
     }
 
-    async fn try_ensure(
-        &self,
-        group: &str,
-        version: &str,
-        plural: &str,
-        object: Value,
-        difference: Difference,
-    ) -> Result<(), Failure> {
+    /// Makes one object, or leaves it as it is.
+    pub(crate) async fn make(&self, seed: Seed) -> Result<(), Failure> {
+        self.try_ensure(seed, |_, _| None).await
+    }
+
+    async fn try_ensure(&self, seed: Seed, difference: Difference) -> Result<(), Failure> {
+        let (group, version, plural, object) = seed;
         let served = self.served();
         let Some(resource) = served.registry.get(group, version, plural) else { return Ok(()) };
         let of = |name: &str| object["metadata"][name].as_str().unwrap_or_default().to_owned();

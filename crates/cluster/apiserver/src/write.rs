@@ -6,7 +6,10 @@ mod delete;
 mod metadata;
 mod parts;
 
+use std::sync::Arc;
+
 use http::{HeaderMap, StatusCode, header};
+use parking_lot::Mutex;
 use schema::{apply, decode, patch, settle::settle, validate};
 use serde_json::{Value, json};
 
@@ -20,13 +23,13 @@ use crate::{
     store::{Entry, Expect, Outcome, Write},
 };
 
-pub(crate) use admit::{Admission, Operation};
+pub(crate) use admit::{Admission, Admitted, Operation};
 pub(crate) use delete::Deletion;
 use parts::{
     apply_conflict, is_finished, keep_identity, merge_parts, name_it, part_of, patch_failure, prepare_new, same, text,
     to_storage,
 };
-pub(crate) use parts::{at_version, changed_meanwhile, spec_changed};
+pub(crate) use parts::{at_version, changed_meanwhile, random_suffix, spec_changed};
 
 /// How often a write is tried anew when another writer came first and the caller named no revision.
 pub(crate) const ATTEMPTS: usize = 16;
@@ -51,6 +54,19 @@ pub(crate) struct Options {
     pub(crate) force: bool,
     /// Paths of what the body says twice.
     pub(crate) twice: Vec<String>,
+    /// What admission has to say in the audit log.
+    pub(crate) notes: Notes,
+}
+
+/// What is to stand in the audit log beside a request.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Notes(Arc<Mutex<Vec<(String, String)>>>);
+
+impl Notes {
+    /// Returns what was noted.
+    pub(crate) fn take(&self) -> Vec<(String, String)> {
+        std::mem::take(&mut self.0.lock())
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -93,6 +109,11 @@ pub(crate) enum PatchKind {
 }
 
 impl Options {
+    /// Notes something for the audit log.
+    pub(crate) fn note(&self, key: &str, value: &str) {
+        self.notes.0.lock().push((key.to_owned(), value.to_owned()));
+    }
+
     /// Reads the options of a write; `kind` is `CreateOptions`, `UpdateOptions` or `PatchOptions`.
     pub(crate) fn parse(query: &Query, headers: &HeaderMap, kind: &str) -> Result<Options, Failure> {
         let mut wrong = Vec::new();
@@ -143,6 +164,7 @@ impl Options {
             strictness,
             force: query.flag("force"),
             twice: Vec::new(),
+            notes: Notes::default(),
         })
     }
 }
@@ -176,8 +198,8 @@ impl Server {
         let Call { resource, info, options, .. } = call;
         let name = text(&object["metadata"], "name").to_owned();
         let admission = Admission { call, operation: Operation::Create, new: Some(&object), old: None };
-        let admitted = self.admit(admission).await?;
-        warnings.extend(admitted.warnings);
+        let Admitted { warnings: more, held } = self.admit(admission).await?;
+        warnings.extend(more);
         let _order = self.allocate(resource, &mut object).await?;
         if options.dry_run {
             return match self.store().snapshot().get(&resource.key(&info.namespace, &name)) {
@@ -186,7 +208,9 @@ impl Server {
             };
         }
         let key = resource.key(&info.namespace, &name);
-        match self.store().write(&key, Expect::Absent, Write::Put(to_storage(resource, object))).await? {
+        let outcome = self.store().write(&key, Expect::Absent, Write::Put(to_storage(resource, object))).await?;
+        drop(held);
+        match outcome {
             Outcome::Done(entry) => {
                 self.noticed(resource, None, &entry).await;
                 Ok(Written { code: StatusCode::CREATED, object: at_version(resource, entry.value()), warnings })
@@ -470,7 +494,7 @@ impl Server {
     }
 
     /// Fills in what is not given, and gives built-in kinds their one form.
-    fn default(resource: &Resource, object: &mut Value) {
+    pub(crate) fn default(resource: &Resource, object: &mut Value) {
         if resource.custom {
             validate::default(object, &resource.node);
             return (resource.rules.default)(object);

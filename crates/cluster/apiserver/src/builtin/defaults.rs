@@ -104,17 +104,6 @@ fn qos(spec: &Value) -> &'static str {
     }
 }
 
-pub(super) fn pod(value: &mut Value) {
-    if let Some(spec) = object(value, &["spec"]) {
-        // The ServiceAccount admission: a pod runs as somebody.
-        set(spec, "serviceAccountName", "default");
-        let name = spec["serviceAccountName"].clone();
-        spec.insert("serviceAccount".into(), name);
-        spec.entry("priority").or_insert_with(|| 0.into());
-        set(spec, "preemptionPolicy", "PreemptLowerPriority");
-    }
-}
-
 pub(super) fn service(value: &mut Value) {
     let Some(spec) = object(value, &["spec"]) else { return };
     if spec.get("type").is_some_and(|kind| kind != "ExternalName") {

@@ -75,7 +75,7 @@ pub(super) fn name_it(resource: &Resource, object: &mut Value) -> Result<bool, F
 }
 
 /// Five characters that neither form words nor are mistaken for each other.
-pub(super) fn random_suffix() -> String {
+pub(crate) fn random_suffix() -> String {
     const ALPHABET: &[u8] = b"bcdfghjklmnpqrstvwxz2456789";
     uuid::Uuid::new_v4().as_bytes()[..5].iter().map(|byte| ALPHABET[*byte as usize % ALPHABET.len()] as char).collect()
 }

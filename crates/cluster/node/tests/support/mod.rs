@@ -35,6 +35,13 @@ impl World {
     pub async fn new(isolation: Isolation) -> Self {
         let server = apiserver::Server::in_memory().await.expect("the API server starts");
         let client = server.client(apiserver::User::new("system:admin", &["system:masters"]));
+        // Every pod's token comes with the authority; the controllers that hand it out do not run here.
+        let authority: k8s_openapi::api::core::v1::ConfigMap = serde_json::from_value(
+            serde_json::json!({"metadata": {"name": "kube-root-ca.crt"}, "data": {"ca.crt": "none"}}),
+        )
+        .unwrap();
+        let maps = Api::namespaced(client.clone(), "default");
+        maps.create(&kube::api::PostParams::default(), &authority).await.expect("the authority is stored");
         let dir = tempfile::tempdir().unwrap();
         // Content that no other run has: nothing can come from a cache.
         let source = dir.path().join("tool.c");

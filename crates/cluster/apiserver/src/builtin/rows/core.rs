@@ -54,12 +54,7 @@ pub(super) fn rows() -> Vec<Row> {
                 "status.podIP",
                 "status.nominatedNodeName",
             ],
-            rules: Rules {
-                validate: rules::pods::pod,
-                default: defaults::pod,
-                create: defaults::new_pod,
-                ..Rules::NONE
-            },
+            rules: Rules { validate: rules::pods::pod, create: defaults::new_pod, ..Rules::NONE },
             subresources: of_pods,
             generation: true,
             graceful: true,
