@@ -178,7 +178,8 @@ pub fn apply(
     let others =
         owners.iter().filter(|owner| !is_mine(owner)).fold(Set::default(), |set, owner| set.union(&owner.fields));
     let given_up = before.difference(&wanted).difference(&others);
-    remove(&mut merged, &given_up, &others, Some(node));
+    // What was given up may hold what is wanted now: `spec: {}` before, `spec: {size: 5}` after.
+    remove(&mut merged, &given_up, &others.union(&wanted), Some(node));
 
     let changes = fields::compare(&stripped(live), &stripped(&merged), node);
     let changed = changes.modified.clone().union(&changes.removed);
@@ -234,6 +235,10 @@ fn stripped(object: &Value) -> Value {
             map.remove(*last);
         }
     }
+    // Nobody owns the metadata as a whole.
+    if object.get("metadata").is_some_and(|metadata| metadata.as_object().is_some_and(Map::is_empty)) {
+        object.as_object_mut().map(|map| map.remove("metadata"));
+    }
     object
 }
 
@@ -281,7 +286,7 @@ fn merge(live: &Value, config: &Value, node: Option<&Node>) -> Value {
 }
 
 /// Takes out what `gone` names, keeping items that hold something of `others`.
-fn remove(value: &mut Value, gone: &Set, others: &Set, node: Option<&Node>) {
+fn remove(value: &mut Value, gone: &Set, kept: &Set, node: Option<&Node>) {
     let nobody = Set::default();
     match value {
         Value::Object(map) => {
@@ -290,14 +295,14 @@ fn remove(value: &mut Value, gone: &Set, others: &Set, node: Option<&Node>) {
                 let Some(inner) = map.get_mut(name) else { continue };
                 let had = !is_hollow(inner);
                 let field = node.and_then(|node| node.field(name));
-                remove(inner, child, others.children.get(step).unwrap_or(&nobody), field);
-                if had && is_hollow(inner) && !others.members.contains(step) {
+                remove(inner, child, kept.children.get(step).unwrap_or(&nobody), field);
+                if had && is_hollow(inner) && !kept.members.contains(step) {
                     map.remove(name);
                 }
             }
             for step in &gone.members {
                 if let Step::Field(name) = step
-                    && others.children.get(step).is_none_or(Set::is_empty)
+                    && kept.children.get(step).is_none_or(Set::is_empty)
                 {
                     map.remove(name);
                 }
@@ -311,11 +316,11 @@ fn remove(value: &mut Value, gone: &Set, others: &Set, node: Option<&Node>) {
             let items = node.and_then(Node::items);
             list.retain_mut(|item| {
                 let step = if keys.is_empty() { Step::Value(item.to_string()) } else { Step::Key(key_of(item, keys)) };
-                if gone.members.contains(&step) && others.children.get(&step).is_none_or(Set::is_empty) {
+                if gone.members.contains(&step) && kept.children.get(&step).is_none_or(Set::is_empty) {
                     return false;
                 }
                 if let Some(child) = gone.children.get(&step) {
-                    remove(item, child, others.children.get(&step).unwrap_or(&nobody), items);
+                    remove(item, child, kept.children.get(&step).unwrap_or(&nobody), items);
                 }
                 true
             });
@@ -350,6 +355,20 @@ mod tests {
 
     fn with_image(image: &str) -> Value {
         json!({"metadata": {"name": "a"}, "spec": {"replicas": 1, "template": {"spec": {"containers": [{"name": "c", "image": image}]}}}})
+    }
+
+    #[test]
+    fn what_was_empty_before_keeps_what_is_in_it_now() {
+        let config = |spec: Value| json!({"metadata": {"name": "a"}, "spec": {"template": {"spec": spec}}});
+        let live = apply(&json!({"metadata": {}}), &config(json!({})), deployment(), by("one"), false).unwrap();
+        let paths = managers(&live)[0].fields.paths();
+        assert_eq!(paths, [".spec.template.spec"], "the name is the object's, and nobody owns its metadata");
+        let filled = config(json!({"hostname": "h"}));
+        let live = apply(&live, &filled, deployment(), by("one"), false).unwrap();
+        assert_eq!(live["spec"]["template"]["spec"]["hostname"], "h");
+        assert!(apply(&live, &config(json!({"hostname": "g"})), deployment(), by("two"), false).is_err());
+        let emptied = apply(&live, &config(json!({})), deployment(), by("one"), false).unwrap();
+        assert_eq!(emptied["spec"]["template"]["spec"], json!({}));
     }
 
     #[test]
