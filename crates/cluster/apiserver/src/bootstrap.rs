@@ -34,14 +34,18 @@ pub(crate) fn namespaces() -> Vec<Seed> {
         .collect()
 }
 
-/// Returns what has to exist beside namespaces and roles, for a cluster with these service addresses.
-pub(crate) fn of_platform(service_range: &str) -> Vec<Seed> {
+/// Returns what has to exist beside namespaces and roles, for a cluster with these service addresses that is made
+/// today: stock controllers ask since when no account has a token in a Secret of its own.
+pub(crate) fn of_platform(service_range: &str, today: &str) -> Vec<Seed> {
     let class = |name: &str, value: i64, what: &str| {
         let object = json!({"metadata": {"name": name}, "value": value, "description": what});
         ("scheduling.k8s.io", "v1", "priorityclasses", object)
     };
     let range = json!({"metadata": {"name": "kubernetes"}, "spec": {"cidrs": [service_range]}});
+    let tracking = json!({"metadata": {"name": "kube-apiserver-legacy-service-account-token-tracking", "namespace": "kube-system"},
+        "data": {"since": today}});
     vec![
+        ("", "v1", "configmaps", tracking),
         class("system-cluster-critical", 2_000_000_000, "Pods that the cluster needs, on whichever node."),
         class("system-node-critical", 2_000_001_000, "Pods that a node needs, and that cannot be elsewhere."),
         ("networking.k8s.io", "v1", "servicecidrs", range),

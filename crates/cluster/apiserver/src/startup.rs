@@ -25,7 +25,8 @@ impl Server {
     /// Makes what is missing of the objects that exist from the start.
     pub(crate) async fn seed(&self) -> Result<(), Error> {
         let (base, bits) = self.service_range();
-        let of_platform = bootstrap::of_platform(&format!("{base}/{bits}"));
+        let today: String = base::clock::now_rfc3339().chars().take("2026-01-01".len()).collect();
+        let of_platform = bootstrap::of_platform(&format!("{base}/{bits}"), &today);
         let seeds: [(Vec<Seed>, Difference); 3] =
             [(bootstrap::namespaces(), |_, _| None), (of_platform, |_, _| None), (bootstrap::roles(), missing)];
         for (seeds, difference) in seeds {
@@ -79,7 +80,7 @@ impl Server {
         }
     }
 
-    /// Makes the `kubernetes` Service lead to this server.
+    /// Makes the `kubernetes` Service lead to this server, if it listens where pods can reach it.
     pub(crate) async fn advertise(&self, address: IpAddr, port: u16) -> Result<(), Error> {
         let first = Ipv4Addr::from(u32::from(self.service_range().0) + 1).to_string();
         let service = json!({"metadata": {"name": "kubernetes", "namespace": "default", "labels": {"component": "apiserver", "provider": "kubernetes"}},
@@ -87,6 +88,10 @@ impl Server {
         // An address or port of an earlier start leads nowhere; what is the same makes no new revision.
         let renewed: Difference = |_, wanted| Some(wanted.clone());
         self.ensure(("", "v1", "services", service), renewed).await?;
+        // Loopback is another place in each pod: no endpoint may name it, and the Service then leads nowhere.
+        if address.is_loopback() {
+            return Ok(());
+        }
         let mirrored = json!({"metadata": {"name": "kubernetes", "namespace": "default", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
             "subsets": [{"addresses": [{"ip": address.to_string()}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}]});
         self.ensure(("", "v1", "endpoints", mirrored), renewed).await?;
