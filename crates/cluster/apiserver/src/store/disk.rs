@@ -20,6 +20,9 @@ use super::{
 
 /// How many changes are forgotten in one transaction beyond those that it adds.
 const FORGET: usize = 64;
+/// Bytes of the file that are kept in memory. All objects are there already, so this is for the tree's inner pages.
+const CACHE: usize = 8 << 20;
+
 /// A file that holds this many times what it needs is made smaller when it is opened.
 const SLACK: u64 = 4;
 const SLACK_FROM: u64 = 64 << 20;
@@ -280,7 +283,7 @@ impl Disk {
 }
 
 fn create(path: &Path) -> Result<Database, String> {
-    Database::create(path).map_err(|error| match error {
+    Database::builder().set_cache_size(CACHE).create(path).map_err(|error| match error {
         redb::DatabaseError::DatabaseAlreadyOpen => "another process has it open; stop that one first".into(),
         other => other.to_string(),
     })
