@@ -17,7 +17,7 @@ use conformance::{
     case,
     cluster::{Call, Cluster},
     difference,
-    peer::Peer,
+    peer::{Disk, Peer},
 };
 use serde_json::{Value, json};
 
@@ -75,7 +75,7 @@ async fn every_kind_is_created_read_patched_and_deleted_and_what_is_wrong_is_ref
 #[tokio::test]
 async fn every_answer_is_that_of_the_real_server() {
     let Ok(binaries) = std::env::var("CONFORMANCE_PEERS") else { return };
-    let peer = Peer::start(Path::new(&binaries)).await.unwrap();
+    let peer = Peer::start(Path::new(&binaries), Disk::Fast).await.unwrap();
     let ours = Cluster::ours().await.unwrap();
     let space = random();
     for cluster in [&ours, peer.cluster()] {
@@ -114,7 +114,7 @@ async fn every_answer_is_that_of_the_real_server() {
 #[tokio::test]
 async fn discovery_names_the_same_resources_as_the_real_server() {
     let Ok(binaries) = std::env::var("CONFORMANCE_PEERS") else { return };
-    let peer = Peer::start(Path::new(&binaries)).await.unwrap();
+    let peer = Peer::start(Path::new(&binaries), Disk::Fast).await.unwrap();
     let ours = Cluster::ours().await.unwrap();
     let (mut lines, mut roots) = (Vec::new(), vec!["/api/v1".to_owned()]);
     let groups = ours.send(&Call::get("/apis")).await.unwrap().body;

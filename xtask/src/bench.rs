@@ -1,4 +1,4 @@
-//! `cargo xtask bench up`: start, memory and push, each beside its target.
+//! `cargo xtask bench`: start, memory and push, each beside its target; the API server beside the real one.
 
 use std::{process::Command, time::Instant};
 
@@ -39,6 +39,13 @@ pub(crate) fn up() -> anyhow::Result<()> {
     );
     row("binary, stripped", format!("{:.1} MB", size as f64 / 1e6), "≤ 60 MB");
     Ok(())
+}
+
+/// Builds both API servers and compares them.
+pub(crate) fn api() -> anyhow::Result<()> {
+    crate::peers::servers()?;
+    step("build for figures", "cargo", &["build", "--profile", "dist", "--package", "bench-api"])?;
+    step("API", "target/dist/bench-api", &["target/peers"])
 }
 
 fn seconds(steps: &str, what: &str) -> anyhow::Result<f64> {

@@ -21,6 +21,7 @@ const USAGE: &str = "usage: cargo xtask <chore>
   robustness [--kills N] [--seed N]
                       random traffic while the API server is killed 100 times and its disk fills up
   bench up            measure start, memory and push against the targets
+  bench api           measure the API server beside a real kube-apiserver with etcd (needs Go)
   seeds               feed every seed document to a running platform and write docs/coverage.md
   fuzz [TARGET] [--seconds N]
                       feed the parsers inputs that nobody wrote, 60 s each (needs g++)
@@ -38,6 +39,7 @@ fn main() -> anyhow::Result<()> {
         ["conformance", "--kubeconfig", file] => peers::against(file),
         ["bench", "up"] => bench::up(),
         ["robustness", rest @ ..] => robustness(rest),
+        ["bench", "api"] => bench::api(),
         ["seeds"] => seeds::run(),
         ["codegen"] => codegen::run(codegen::Mode::Write),
         ["codegen", "--check"] => codegen::run(codegen::Mode::Check),

@@ -18,12 +18,21 @@ pub(crate) fn run() -> anyhow::Result<()> {
 
 /// Compares the embedded API server with a real kube-apiserver and its etcd, answer by answer.
 pub(crate) fn api() -> anyhow::Result<()> {
-    std::fs::create_dir_all("target/peers")?;
-    build("etcd", "etcd", "go.etcd.io/etcd/server/v3", "-s -w")?;
-    build("kubernetes", "kube-apiserver", "k8s.io/kubernetes/cmd/kube-apiserver", API)?;
+    servers()?;
+    python()?;
     let folder = std::env::current_dir()?.join("target/peers");
     let folder = folder.to_str().context("the path of this checkout is no text")?;
     conformance("comparison", &[("CONFORMANCE_PEERS", folder)])
+}
+
+/// Builds the real API server, its store and its controllers, if they are missing.
+pub(crate) fn servers() -> anyhow::Result<()> {
+    std::fs::create_dir_all("target/peers")?;
+    build("etcd", "etcd", "go.etcd.io/etcd/server/v3", "-s -w")?;
+    for name in ["kube-apiserver", "kube-controller-manager"] {
+        build("kubernetes", name, &format!("k8s.io/kubernetes/cmd/{name}"), API)?;
+    }
+    Ok(())
 }
 
 /// Runs the black-box half against the cluster that a kubeconfig names.
@@ -43,6 +52,17 @@ pub(crate) fn tools() -> anyhow::Result<()> {
     let version = "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.6 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36";
     build("kubectl", "kubectl", ".", version)?;
     build("helm", "helm", "helm.sh/helm/v3/cmd/helm", "-s -w -X helm.sh/helm/v3/internal/version.version=v3.22.0")
+}
+
+/// Puts the stock Python client, with the versions that are pinned, into an environment of its own.
+fn python() -> anyhow::Result<()> {
+    if Path::new("target/peers/python/ready").exists() {
+        return Ok(());
+    }
+    step_with("an environment for Python", "python3", &["-m", "venv", "target/peers/python"], &[])?;
+    let install = ["install", "--quiet", "--requirement", "tests/peers/python/requirements.txt"];
+    step_with("stock Python client", "target/peers/python/bin/pip", &install, &[])?;
+    std::fs::write("target/peers/python/ready", b"").context("failed to mark the environment as whole")
 }
 
 fn build(folder: &str, name: &str, package: &str, ldflags: &str) -> anyhow::Result<()> {

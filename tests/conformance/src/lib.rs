@@ -7,3 +7,4 @@ pub mod case;
 pub mod cluster;
 pub mod difference;
 pub mod peer;
+pub mod served;

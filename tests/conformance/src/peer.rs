@@ -12,11 +12,22 @@ use anyhow::{Context, bail};
 
 use crate::cluster::{Call, Cluster};
 
+/// Where a peer keeps its objects, and how surely.
+pub enum Disk {
+    /// In a temporary folder, without waiting for the disk: comparisons of answers need no more.
+    Fast,
+    /// In this folder, each acknowledged write on disk.
+    Synced(PathBuf),
+}
+
 /// A running peer. Dropped, it ends its processes, by their ids.
 pub struct Peer {
     children: Vec<Child>,
+    commands: Vec<(PathBuf, Vec<String>)>,
     folder: tempfile::TempDir,
     cluster: Cluster,
+    port: u16,
+    token: String,
 }
 
 impl Peer {
@@ -25,7 +36,7 @@ impl Peer {
     /// # Errors
     ///
     /// A program is missing or does not become ready within a minute; its log is part of the error.
-    pub async fn start(binaries: &Path) -> anyhow::Result<Peer> {
+    pub async fn start(binaries: &Path, disk: Disk) -> anyhow::Result<Peer> {
         let folder = tempfile::tempdir()?;
         let key = folder.path().join("signer.pem");
         let signer = rcgen::KeyPair::generate()?;
@@ -36,18 +47,24 @@ impl Peer {
         std::fs::write(folder.path().join("tokens.csv"), format!("{token},admin,admin,\"system:masters\"\n"))?;
         let [client, peers, api] = free_ports()?;
         let cluster = Cluster::at(&format!("https://127.0.0.1:{api}"), &token)?;
-        let mut peer = Peer { children: Vec::new(), folder, cluster };
+        let mut peer = Peer { children: Vec::new(), commands: Vec::new(), folder, cluster, port: api, token };
         let at = |name: &str| peer.folder.path().join(name).display().to_string();
-        let etcd = [
-            format!("--data-dir={}", at("etcd")),
+        let (data, synced) = match disk {
+            Disk::Fast => (at("etcd"), false),
+            Disk::Synced(folder) => (folder.display().to_string(), true),
+        };
+        let mut etcd = vec![
+            format!("--data-dir={data}"),
             format!("--listen-client-urls=http://127.0.0.1:{client}"),
             format!("--advertise-client-urls=http://127.0.0.1:{client}"),
             format!("--listen-peer-urls=http://127.0.0.1:{peers}"),
             format!("--initial-advertise-peer-urls=http://127.0.0.1:{peers}"),
             format!("--initial-cluster=default=http://127.0.0.1:{peers}"),
-            "--unsafe-no-fsync".to_owned(),
         ];
-        let server = [
+        if !synced {
+            etcd.push("--unsafe-no-fsync".to_owned());
+        }
+        let server = vec![
             format!("--etcd-servers=http://127.0.0.1:{client}"),
             format!("--secure-port={api}"),
             "--bind-address=127.0.0.1".to_owned(),
@@ -64,15 +81,53 @@ impl Peer {
             "--disable-admission-plugins=StorageObjectInUseProtection,TaintNodesByCondition,DefaultTolerationSeconds"
                 .to_owned(),
         ];
-        peer.spawn(&binaries.join("etcd"), &etcd)?;
-        peer.spawn(&binaries.join("kube-apiserver"), &server)?;
-        peer.wait().await?;
+        peer.commands = vec![(binaries.join("etcd"), etcd), (binaries.join("kube-apiserver"), server)];
+        peer.restart().await?;
         Ok(peer)
+    }
+
+    /// Ends its processes, if they run, and starts them again on the same objects.
+    ///
+    /// # Errors
+    ///
+    /// As [`Peer::start`].
+    pub async fn restart(&mut self) -> anyhow::Result<()> {
+        self.end();
+        for (program, arguments) in self.commands.clone() {
+            self.spawn(&program, &arguments)?;
+        }
+        self.wait().await
+    }
+
+    /// Returns the ids of its processes.
+    #[must_use]
+    pub fn pids(&self) -> Vec<u32> {
+        self.children.iter().map(Child::id).collect()
+    }
+
+    /// Returns the port of its API.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// Returns the token of its administrator.
+    #[must_use]
+    pub fn token(&self) -> &str {
+        &self.token
     }
 
     /// Returns how to ask it.
     pub fn cluster(&self) -> &Cluster {
         &self.cluster
+    }
+
+    fn end(&mut self) {
+        for mut child in self.children.drain(..).rev() {
+            // It may have ended by itself.
+            _ = child.kill();
+            _ = child.wait();
+        }
     }
 
     fn log(&self, name: &str) -> PathBuf {
@@ -95,7 +150,7 @@ impl Peer {
     }
 
     async fn wait(&mut self) -> anyhow::Result<()> {
-        for _ in 0..600 {
+        for _ in 0..3000 {
             for child in &mut self.children {
                 if let Some(status) = child.try_wait()? {
                     bail!("a peer ended with {status}:\n{}", self.tail());
@@ -105,7 +160,7 @@ impl Peer {
             if ready.is_ok_and(|answer| answer.code == 200) {
                 return Ok(());
             }
-            tokio::time::sleep(Duration::from_millis(100)).await;
+            tokio::time::sleep(Duration::from_millis(20)).await;
         }
         bail!("the peer was not ready within a minute:\n{}", self.tail())
     }
@@ -119,11 +174,7 @@ impl Peer {
 
 impl Drop for Peer {
     fn drop(&mut self) {
-        for child in self.children.iter_mut().rev() {
-            // It may have ended by itself.
-            _ = child.kill();
-            _ = child.wait();
-        }
+        self.end();
     }
 }
 

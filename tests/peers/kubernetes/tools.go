@@ -1,6 +1,9 @@
 //go:build tools
 
-// Package tools keeps the real API server, which is built by its package path, in go.mod.
+// Package tools keeps the real programs, which are built by their package paths, in go.mod.
 package tools
 
-import _ "k8s.io/kubernetes/cmd/kube-apiserver"
+import (
+	_ "k8s.io/kubernetes/cmd/kube-apiserver"
+	_ "k8s.io/kubernetes/cmd/kube-controller-manager"
+)
