@@ -183,7 +183,12 @@ impl Server {
         (resource.rules.create)(&mut object);
         warnings.extend(Self::finish(resource, &mut object, None)?);
         warnings.extend((resource.rules.warn)(&object));
+        // The status that the server begins with is nobody's.
+        let status = object.as_object_mut().filter(|_| resource.has_status()).and_then(|map| map.remove("status"));
         apply::track_update(None, &mut object, &resource.node, Self::writer(resource, options, "", &now));
+        if let Some(status) = status {
+            object["status"] = status;
+        }
         self.add(call, object, warnings, generated).await
     }
 

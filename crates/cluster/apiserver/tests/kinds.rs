@@ -163,3 +163,15 @@ async fn a_signing_request_is_approved_by_its_own_path_alone() {
     assert_eq!(after["status"]["conditions"][0]["type"], "Approved");
     assert!(after["status"].get("certificate").is_none(), "the certificate is written by status");
 }
+
+#[tokio::test]
+async fn the_status_that_an_object_begins_with_is_owned_by_nobody() {
+    let server = Server::in_memory().await.unwrap();
+    let body = json!({"metadata": {"name": random("claim")}, "spec": {"accessModes": ["ReadWriteOnce"],
+        "resources": {"requests": {"storage": "1Gi"}}}});
+    let path = "/api/v1/namespaces/default/persistentvolumeclaims";
+    let (status, created) = send(&server, Method::POST, path, "application/json", Some(body)).await;
+    assert_eq!((status, created["status"]["phase"].clone()), (201, json!("Pending")), "{created}");
+    let owned = &created["metadata"]["managedFields"][0]["fieldsV1"];
+    assert!(owned["f:spec"].is_object() && owned.get("f:status").is_none(), "{owned}");
+}
