@@ -123,6 +123,23 @@ async fn a_definition_with_a_rule_that_makes_no_sense_is_refused() {
 }
 
 #[tokio::test]
+async fn a_conversion_that_would_have_to_happen_is_refused() {
+    let (_server, client) = admin().await;
+    let mut value = definition("sea.example", &json!({"type": "object"}));
+    value["spec"]["conversion"] = json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"],
+        "clientConfig": {"service": {"name": "a", "namespace": "default"}}}});
+    let mut second = value["spec"]["versions"][0].clone();
+    (second["name"], second["storage"]) = (json!("v2"), json!(false));
+    let mut both = value.clone();
+    both["spec"]["versions"].as_array_mut().unwrap().push(second);
+    assert_eq!(
+        causes(define(&client, both).await.unwrap_err()),
+        ["spec.conversion.strategy: Unsupported value: \"Webhook\": supported values: \"None\""]
+    );
+    define(&client, value).await.unwrap();
+}
+
+#[tokio::test]
 async fn an_update_is_not_refused_for_what_it_leaves_as_it_was() {
     let (_server, client) = admin().await;
     let group = "sea.example";
