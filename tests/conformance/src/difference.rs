@@ -21,14 +21,20 @@ const MASKED: &[&str] = &[
     "description",
 ];
 
-/// Columns of tables that show ages and addresses.
-const AGES: &[&str] = &["Age", "Created At", "Last Seen", "First Seen", "Cluster-IP", "Duration"];
+/// Columns of tables that show ages, addresses, and what a quota's controller counted.
+const AGES: &[&str] = &["Age", "Created At", "Last Seen", "First Seen", "Cluster-IP", "Duration", "Request", "Limit"];
 
 /// Returns a value with what differs by its nature masked.
 pub fn masked(value: &Value) -> Value {
     match value {
         Value::Object(map) if map.get("kind").is_some_and(|kind| kind == "Table") => table(map),
         Value::Object(map) if map.get("kind").is_some_and(|kind| kind == "Status") => status(map),
+        // A controller writes it, and none runs beside the real server.
+        Value::Object(map) if map.get("kind").is_some_and(|kind| kind == "ResourceQuota") => {
+            let mut quota = object(map);
+            quota["status"] = "(masked)".into();
+            quota
+        }
         Value::Object(map) => object(map),
         Value::Array(list) => list.iter().map(masked).collect(),
         other => other.clone(),

@@ -78,8 +78,7 @@ impl Peer {
             "--allow-privileged=true".to_owned(),
             "--endpoint-reconciler-type=none".to_owned(),
             // What these plugins add is taken away again by controllers that do not run here.
-            "--disable-admission-plugins=StorageObjectInUseProtection,TaintNodesByCondition,DefaultTolerationSeconds"
-                .to_owned(),
+            "--disable-admission-plugins=StorageObjectInUseProtection,TaintNodesByCondition".to_owned(),
         ];
         peer.commands = vec![(binaries.join("etcd"), etcd), (binaries.join("kube-apiserver"), server)];
         peer.restart().await?;
