@@ -123,6 +123,7 @@ fn resource(row: &Row) -> Resource {
         defines_kinds: row.defines_kinds,
         custom: false,
         validator: None,
+        converts: None,
         deprecation: row.deprecated.map(str::to_owned),
         terminating: false,
         grants: row.grants,

@@ -1,6 +1,7 @@
 //! Custom resources: what a `CustomResourceDefinition` makes of itself (defaults,
 //! checks, accepted names) and the [`Resource`]s that it adds to the table.
 
+mod conversion;
 mod definition;
 mod names;
 mod objects;
@@ -10,7 +11,9 @@ use std::{collections::BTreeMap, sync::Arc};
 use schema::crd;
 use serde_json::{Map, Value, json};
 
-use crate::registry::{Column, Gvk, NameRule, Resource, Rules, Storage, Subresource, VERBS, path_column, version_rank};
+use crate::registry::{
+    Column, Converts, Gvk, NameRule, Resource, Rules, Storage, Subresource, VERBS, path_column, version_rank,
+};
 use crate::write::spec_changed;
 
 pub(crate) use definition::validate;
@@ -65,8 +68,20 @@ pub(crate) fn resources(definition: &Value) -> Vec<Arc<Resource>> {
     served.sort_by_key(|version| version_rank(text(version, "name")));
     served
         .into_iter()
-        .map(|version| Arc::new(Resource { terminating, ..resource(spec, version, text(stored, "name")) }))
+        .map(|version| {
+            let converts = converts(spec, stored).filter(|_| version["storage"] != true);
+            Arc::new(Resource { converts, terminating, ..resource(spec, version, text(stored, "name")) })
+        })
         .collect()
+}
+
+/// Returns what converts the other versions of a definition, if a webhook does.
+fn converts(spec: &Value, stored: &Value) -> Option<Converts> {
+    let conversion = &spec["conversion"];
+    (conversion["strategy"] == "Webhook").then(|| Converts {
+        config: conversion["webhook"]["clientConfig"].clone(),
+        stored: Arc::new(resource(spec, stored, text(stored, "name"))),
+    })
 }
 
 fn resource(spec: &Value, version: &Value, stored: &str) -> Resource {
@@ -106,6 +121,7 @@ fn resource(spec: &Value, version: &Value, stored: &str) -> Resource {
         namespaced: text(spec, "scope") == "Namespaced",
         storage: Storage { group: text(spec, "group").to_owned(), version: stored.to_owned() },
         conversion: None,
+        converts: None,
         verbs: VERBS,
         name: NameRule::Subdomain,
         node: Arc::new(node),

@@ -126,7 +126,10 @@ impl Server {
         };
         let notes = Notes::default();
         let asked = Asked { user: &user, resource, info: &info, query, headers: &parts.headers, notes: &notes };
-        let answered = self.objects(asked, body).await;
+        let answered = match &resource.converts {
+            Some(converts) => self.objects_converted(asked, converts, body).await,
+            None => self.objects(asked, body).await,
+        };
         for (key, value) in notes.take() {
             trail.annotate(&key, &value);
         }
@@ -183,7 +186,7 @@ impl Server {
     }
 
     /// Answers a request for a kind's objects: hands it to the verb, and encodes what that returns.
-    async fn objects(&self, asked: Asked<'_>, body: Body) -> Result<Response<Body>, Failure> {
+    pub(crate) async fn objects(&self, asked: Asked<'_>, body: Body) -> Result<Response<Body>, Failure> {
         let Asked { user, resource, info, query, headers, .. } = asked;
         let part = subresource(resource, info)?;
         if let Some(review) = resource.review {
@@ -303,13 +306,13 @@ impl Drop for Ending {
 
 /// A request for a kind's objects, after its path was read.
 #[derive(Clone, Copy)]
-struct Asked<'a> {
-    user: &'a User,
-    resource: &'a Arc<Resource>,
-    info: &'a Info,
-    query: &'a Query,
-    headers: &'a HeaderMap,
-    notes: &'a Notes,
+pub(crate) struct Asked<'a> {
+    pub(crate) user: &'a User,
+    pub(crate) resource: &'a Arc<Resource>,
+    pub(crate) info: &'a Info,
+    pub(crate) query: &'a Query,
+    pub(crate) headers: &'a HeaderMap,
+    pub(crate) notes: &'a Notes,
 }
 
 impl Asked<'_> {

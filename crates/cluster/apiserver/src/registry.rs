@@ -163,6 +163,15 @@ impl Default for Rules {
     }
 }
 
+/// A webhook between a version and the stored one.
+#[derive(Clone)]
+pub(crate) struct Converts {
+    /// Where it is.
+    pub config: Value,
+    /// The stored version.
+    pub stored: Arc<Resource>,
+}
+
 /// One kind in one version.
 #[derive(Clone)]
 #[expect(clippy::struct_excessive_bools, reason = "each is a fact of a kind, as in the specification")]
@@ -225,6 +234,8 @@ pub(crate) struct Resource {
     pub validator: Option<Arc<expressions::rules::Validator>>,
     /// What to warn of whoever uses this version.
     pub deprecation: Option<String>,
+    /// What converts this version to the stored one and back.
+    pub converts: Option<Converts>,
     /// Its definition is being deleted: nothing new is taken.
     pub terminating: bool,
     /// A review: `create` alone, nothing is stored.

@@ -6,6 +6,8 @@
     reason = "a test stops at what it did not expect, and runs beside the product"
 )]
 
+mod hook;
+
 use apiserver::{Server, User};
 use k8s_openapi::apiextensions_apiserver::pkg::apis::apiextensions::v1::CustomResourceDefinition;
 use kube::{
@@ -123,20 +125,39 @@ async fn a_definition_with_a_rule_that_makes_no_sense_is_refused() {
 }
 
 #[tokio::test]
-async fn a_conversion_that_would_have_to_happen_is_refused() {
+async fn a_webhook_converts_what_goes_in_and_comes_out() {
     let (_server, client) = admin().await;
-    let mut value = definition("sea.example", &json!({"type": "object"}));
-    value["spec"]["conversion"] = json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"],
-        "clientConfig": {"service": {"name": "a", "namespace": "default"}}}});
+    let hook = hook::start().await;
+    let group = format!("{}.example", random("g"));
+    let free = json!({"type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}});
+    let mut value = definition(&group, &free);
+    value["spec"]["conversion"] = json!({"strategy": "Webhook",
+        "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": hook.config("/convert")}});
     let mut second = value["spec"]["versions"][0].clone();
     (second["name"], second["storage"]) = (json!("v2"), json!(false));
-    let mut both = value.clone();
-    both["spec"]["versions"].as_array_mut().unwrap().push(second);
-    assert_eq!(
-        causes(define(&client, both).await.unwrap_err()),
-        ["spec.conversion.strategy: Unsupported value: \"Webhook\": supported values: \"None\""]
-    );
+    value["spec"]["versions"].as_array_mut().unwrap().push(second);
     define(&client, value).await.unwrap();
+    let old = boats(&client, &group);
+    let kind = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(&group, "v2", "Boat"), "boats");
+    let new: Api<DynamicObject> = Api::namespaced_with(client.clone(), "default", &kind);
+    old.create(&PostParams::default(), &boat(&group, "a", json!({"size": 2}))).await.unwrap();
+    let found = new.get("a").await.unwrap();
+    assert_eq!((found.types.unwrap().api_version, &found.data["spec"]), (format!("{group}/v2"), &json!({"length": 2})));
+    let mut made = boat(&group, "b", json!({"length": 7}));
+    made.types.as_mut().unwrap().api_version = format!("{group}/v2");
+    assert_eq!(new.create(&PostParams::default(), &made).await.unwrap().data["spec"], json!({"length": 7}));
+    assert_eq!(old.get("b").await.unwrap().data["spec"], json!({"size": 7}));
+    let patched = new.patch("b", &PatchParams::default(), &Patch::Merge(json!({"spec": {"length": 8}}))).await.unwrap();
+    assert_eq!(patched.data["spec"], json!({"length": 8}));
+    assert_eq!(old.get("b").await.unwrap().data["spec"], json!({"size": 8}));
+    let list = new.list(&kube::api::ListParams::default()).await.unwrap();
+    let lengths: Vec<&Value> = list.items.iter().map(|item| &item.data["spec"]["length"]).collect();
+    assert_eq!(lengths, [&json!(2), &json!(8)]);
+    let mut events = std::pin::pin!(new.watch(&kube::api::WatchParams::default(), "0").await.unwrap());
+    match futures::StreamExt::next(&mut events).await.unwrap().unwrap() {
+        kube::api::WatchEvent::Added(object) => assert_eq!(object.data["spec"], json!({"length": 2})),
+        other => panic!("{other:?}"),
+    }
 }
 
 #[tokio::test]

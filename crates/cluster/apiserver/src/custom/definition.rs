@@ -39,7 +39,7 @@ pub(crate) fn validate(value: &Value, old: Option<&Value>, causes: &mut Vec<Caus
         causes.push(Cause::invalid("spec.preserveUnknownFields", &json!(true), detail));
     }
     naming(names, causes);
-    conversion(spec, causes);
+    conversion(&spec["conversion"], causes);
     versions(spec, causes);
     if let Some(old) = old {
         immutable(old, spec, causes);
@@ -107,16 +107,11 @@ fn naming(names: &Value, causes: &mut Vec<Cause>) {
     }
 }
 
-fn conversion(spec: &Value, causes: &mut Vec<Cause>) {
-    let (at, conversion) = ("spec.conversion", &spec["conversion"]);
+fn conversion(conversion: &Value, causes: &mut Vec<Cause>) {
+    let at = "spec.conversion";
     let webhook = &conversion["webhook"];
     match text(conversion, "strategy") {
         "Webhook" => {
-            // Objects are stored and served as they are: a version that others convert to is refused.
-            let converts = |version: &&Value| version["served"] == true && version["storage"] != true;
-            if spec["versions"].as_array().into_iter().flatten().any(|version| converts(&version)) {
-                causes.push(Cause::not_supported(format!("{at}.strategy"), &conversion["strategy"], &["None"]));
-            }
             let config = &webhook["clientConfig"];
             if config.is_null() {
                 let detail = "required when strategy is set to Webhook";

@@ -64,6 +64,9 @@ async fn answer(request: Request<hyper::body::Incoming>) -> Response<Body> {
     let path = request.uri().path().to_owned();
     let review: Value = serde_json::from_slice(&request.into_body().collect().await.unwrap().to_bytes()).unwrap();
     let asked = &review["request"];
+    if path == "/convert" {
+        return convert(asked);
+    }
     let allowed = json!({"uid": asked["uid"], "allowed": true});
     let response = match path.as_str() {
         "/mutate" => {
@@ -85,5 +88,27 @@ async fn answer(request: Request<hyper::body::Incoming>) -> Response<Body> {
         _ => allowed,
     };
     let answer = json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview", "response": response});
+    Response::new(Body::from(answer.to_string()))
+}
+
+/// A boat's `size` of v1 is its `length` in v2.
+fn convert(asked: &Value) -> Response<Body> {
+    let wanted = asked["desiredAPIVersion"].as_str().unwrap();
+    let (from, to) = if wanted.ends_with("/v2") { ("size", "length") } else { ("length", "size") };
+    let converted: Vec<Value> = asked["objects"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|object| {
+            let mut object = object.clone();
+            object["apiVersion"] = wanted.into();
+            if let Some(value) = object["spec"].as_object_mut().and_then(|spec| spec.remove(from)) {
+                object["spec"][to] = value;
+            }
+            object
+        })
+        .collect();
+    let response = json!({"uid": asked["uid"], "convertedObjects": converted, "result": {"status": "Success"}});
+    let answer = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "ConversionReview", "response": response});
     Response::new(Body::from(answer.to_string()))
 }
