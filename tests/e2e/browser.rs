@@ -163,6 +163,7 @@ fn people_see_services_live_and_work_on_them() {
     let other = Browser::start(&world, 390, 844);
     other.open(&link);
     assert!(!other.text().contains(&name), "a used link opens nothing");
+    assert!(other.complaints().iter().all(|complaint| complaint.contains("401")), "and that alone is complained of");
     let fresh = world.ok(&["login-link"]);
     other.open(fresh.trim());
     world.until("a fresh one does", || other.text().contains(&name));
@@ -179,7 +180,7 @@ fn people_see_services_live_and_work_on_them() {
 
     // Scale it, keep it, delete it.
     other.script("const form = document.querySelector('form[action$=\"/scale\"]'); form.querySelector('input[name=replicas]').value = 2; form.requestSubmit();");
-    world.until("two pods are ready on the page", || other.text().contains("2/2"));
+    world.until("two pods are ready on the page", || other.text().contains("2 of 2 ready"));
     let asks = "return document.querySelector('#delete').matches(':popover-open')";
     other.script("document.querySelector('button[popovertarget=delete]').click()");
     assert_eq!(other.script(asks), true, "it asks first");
@@ -189,7 +190,8 @@ fn people_see_services_live_and_work_on_them() {
     assert!(world.ok(&["get"]).contains(&name), "who keeps it keeps it");
     other.script("document.querySelector('#delete button.danger').click()");
     world.until("it is gone", || !world.ok(&["get"]).contains(&name));
-    world.until("the list says so", || !other.text().contains(&format!("/{name}")));
+    other.open(&base);
+    world.until("the list says so", || other.text().contains("shop") && !other.text().contains(&name));
     assert_eq!(other.complaints(), Vec::<String>::new());
 }
 

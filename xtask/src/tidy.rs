@@ -86,8 +86,9 @@ fn edges(breaches: &mut Vec<String>) -> anyhow::Result<()> {
                 breaches.push(format!("{name}: a pure crate uses {target}"));
             }
             let Some(other) = wings.get(target) else { continue };
-            let free =
-                matches!(wing.as_str(), "bin" | "xtask" | "tests") || other == wing || SHARED.contains(&other.as_str());
+            let free = matches!(wing.as_str(), "bin" | "xtask" | "tests" | "benches")
+                || other == wing
+                || SHARED.contains(&other.as_str());
             // Controllers of any wing are tested against the API server.
             let tested = dev && matches!(target, "apiserver" | "controllers");
             if wing == "base" || (!free && !tested) {

@@ -64,16 +64,17 @@ impl Server {
     ) -> Result<Vec<String>, Failure> {
         let name = new["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         self.namespace_lives(call, operation, &name)?;
-        let fresh = operation == Operation::Create && call.info.subresource.is_empty();
-        if fresh {
-            self.plugins_mutate(call, new)?;
+        let whole = call.info.subresource.is_empty() && matches!(operation, Operation::Create | Operation::Update);
+        let fresh = whole && operation == Operation::Create;
+        if whole {
+            self.plugins_mutate(call, operation, new)?;
         }
         let before = new.clone();
         let warnings = self.webhooks_mutate(call, operation, new, old).await?;
         // What a webhook added is looked at like what the client sent.
         if fresh && before != *new {
             Self::default(call.resource, new);
-            self.plugins_mutate(call, new)?;
+            self.plugins_mutate(call, operation, new)?;
         }
         Ok(warnings)
     }

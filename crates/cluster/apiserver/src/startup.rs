@@ -80,7 +80,7 @@ impl Server {
         }
     }
 
-    /// Makes the `kubernetes` Service lead to this server, if it listens where pods can reach it.
+    /// Makes the `kubernetes` Service lead to this server.
     pub(crate) async fn advertise(&self, address: IpAddr, port: u16) -> Result<(), Error> {
         let first = Ipv4Addr::from(u32::from(self.service_range().0) + 1).to_string();
         let service = json!({"metadata": {"name": "kubernetes", "namespace": "default", "labels": {"component": "apiserver", "provider": "kubernetes"}},
@@ -88,10 +88,6 @@ impl Server {
         // An address or port of an earlier start leads nowhere; what is the same makes no new revision.
         let renewed: Difference = |_, wanted| Some(wanted.clone());
         self.ensure(("", "v1", "services", service), renewed).await?;
-        // Loopback is another place in each pod: no endpoint may name it, and the Service then leads nowhere.
-        if address.is_loopback() {
-            return Ok(());
-        }
         let mirrored = json!({"metadata": {"name": "kubernetes", "namespace": "default", "labels": {"endpointslice.kubernetes.io/skip-mirror": "true"}},
             "subsets": [{"addresses": [{"ip": address.to_string()}], "ports": [{"name": "https", "port": port, "protocol": "TCP"}]}]});
         self.ensure(("", "v1", "endpoints", mirrored), renewed).await?;

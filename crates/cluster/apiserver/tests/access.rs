@@ -296,7 +296,7 @@ async fn the_audit_log_says_who_did_what_and_keeps_secrets_out() {
     assert!(!text.contains("/healthz"));
     let (_, metrics) = ask("GET", "/metrics").raw(&server).await;
     assert!(metrics.contains("apiserver_audit_level_total{level=\"RequestResponse\"}"), "{metrics}");
-    assert!(metrics.contains("apiserver_storage_objects{resource=\"configmaps\"} 1\n"), "{metrics}");
+    assert!(metrics.contains("apiserver_storage_objects{resource=\"configmaps\"} 2\n"), "{metrics}");
 }
 
 #[tokio::test]

@@ -71,6 +71,12 @@ const MUTATING: &[(&str, &str, Mutate)] = &[
     }),
 ];
 
+/// What changes an object that is replaced: of the plugins above, the ones that Kubernetes asks then too.
+const MUTATING_UPDATES: &[(&str, &str, Mutate)] = &[("", "pods", |_, pod| {
+    tolerations::default(pod);
+    Ok(())
+})];
+
 /// What may refuse: by group, plural (all for `*`) and plugin, in the order of Kubernetes.
 const VALIDATING: &[(&str, &str, Validate)] = &[
     ("", "namespaces", |_, admission| {
@@ -211,11 +217,12 @@ impl Exemptions {
 }
 
 impl Server {
-    /// Lets Kubernetes' own plugins change a new object.
-    pub(super) fn plugins_mutate(&self, call: Call<'_>, new: &mut Value) -> Result<(), Failure> {
+    /// Lets Kubernetes' own plugins change an object that is created or replaced.
+    pub(super) fn plugins_mutate(&self, call: Call<'_>, operation: Operation, new: &mut Value) -> Result<(), Failure> {
         let scene = Scene { server: self, call };
         let name = new["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        for (group, plural, plugin) in MUTATING {
+        let plugins = if operation == Operation::Create { MUTATING } else { MUTATING_UPDATES };
+        for (group, plural, plugin) in plugins {
             if *group == call.resource.gvk.group && *plural == call.resource.plural {
                 plugin(&scene, new).map_err(|why| Failure::forbidden(call.resource, &name, &why))?;
             }
