@@ -17,4 +17,5 @@ mod kills;
 mod kubectl;
 mod registry;
 mod session;
+mod store;
 mod world;
