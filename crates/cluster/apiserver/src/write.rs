@@ -176,18 +176,19 @@ impl Server {
         refuse_terminating(resource)?;
         let (mut object, mut warnings) = Self::decode(call, body)?;
         Self::default(resource, &mut object);
+        let now = base::clock::now_rfc3339();
+        // What admission and the kind itself put in from here on is nobody's, and so is the status.
+        let mut sent = object.clone();
+        prepare_new(resource, &mut sent, &now);
+        apply::track_update(None, &mut sent, &resource.node, Self::writer(resource, options, "", &now));
         warnings.extend(self.mutate(call, Operation::Create, &mut object, None).await?);
         let generated = name_it(resource, &mut object)?;
-        let now = base::clock::now_rfc3339();
         prepare_new(resource, &mut object, &now);
         (resource.rules.create)(&mut object);
         warnings.extend(Self::finish(resource, &mut object, None)?);
         warnings.extend((resource.rules.warn)(&object));
-        // The status that the server begins with is nobody's.
-        let status = object.as_object_mut().filter(|_| resource.has_status()).and_then(|map| map.remove("status"));
-        apply::track_update(None, &mut object, &resource.node, Self::writer(resource, options, "", &now));
-        if let Some(status) = status {
-            object["status"] = status;
+        if let Some(owners) = sent["metadata"].as_object_mut().and_then(|metadata| metadata.remove("managedFields")) {
+            object["metadata"]["managedFields"] = owners;
         }
         self.add(call, object, warnings, generated).await
     }

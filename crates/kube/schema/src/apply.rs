@@ -6,6 +6,7 @@ use serde_json::{Map, Value};
 use crate::{
     fields::{self, Set, Shape, Step, key_of, shape},
     model::Node,
+    settle::settle,
 };
 
 /// Paths that belong to nobody.
@@ -81,11 +82,15 @@ pub fn managers(object: &Value) -> Vec<Manager> {
         .collect()
 }
 
-/// Writes `metadata.managedFields`, leaving out managers that own nothing.
+/// Writes `metadata.managedFields`, leaving out managers that own nothing: those that applied first, then by time and
+/// name, as Kubernetes orders them.
 pub fn set_managers(object: &mut Value, managers: &[Manager]) {
-    let list: Vec<Value> = managers
-        .iter()
-        .filter(|manager| !manager.fields.is_empty())
+    let mut shown: Vec<&Manager> = managers.iter().filter(|manager| !manager.fields.is_empty()).collect();
+    shown.sort_by_key(|manager| {
+        (&manager.operation, &manager.time, &manager.name, &manager.api_version, &manager.subresource)
+    });
+    let list: Vec<Value> = shown
+        .into_iter()
         .map(|manager| {
             let mut entry = Map::new();
             entry.insert("manager".into(), manager.name.clone().into());
@@ -115,9 +120,13 @@ pub fn set_managers(object: &mut Value, managers: &[Manager]) {
 ///
 /// `new` keeps the owners that stand in `old`, less what the change took from them.
 pub fn track_update(old: Option<&Value>, new: &mut Value, node: &Node, writer: Writer<'_>) {
-    let empty = Value::Object(Map::new());
     let mut owners = old.map(managers).unwrap_or_default();
-    let changes = fields::compare(&stripped(old.unwrap_or(&empty)), &stripped(new), node);
+    let before = old.cloned().unwrap_or_else(|| unwritten(node));
+    let mut changes = fields::compare(&stripped(&before), &stripped(new), node);
+    for set in [&mut changes.added, &mut changes.modified, &mut changes.removed] {
+        // Nobody owns the metadata as a whole.
+        set.members.remove(&Step::Field("metadata".to_owned()));
+    }
     let touched = changes.added.clone().union(&changes.modified);
     if touched.is_empty() && changes.removed.is_empty() {
         set_managers(new, &owners);
@@ -221,6 +230,13 @@ pub fn apply(
     }
     set_managers(&mut merged, &owners);
     Ok(merged)
+}
+
+/// Returns what an object is before anybody writes it: the structures and lists that Kubernetes' type always has.
+fn unwritten(node: &Node) -> Value {
+    let mut object = Value::Object(Map::new());
+    settle(&mut object, node);
+    object
 }
 
 fn stripped(object: &Value) -> Value {

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::{Map, Value};
 
-use crate::model::{Kind, ListType, Node};
+use crate::model::{ListType, Node};
 
 /// One step of a path.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -203,39 +203,57 @@ pub fn of(value: &Value, node: &Node) -> Set {
     let mut set = Set::default();
     if let Value::Object(map) = value {
         for (name, inner) in map {
-            add(Step::Field(name.clone()), inner, node.field(name), &mut set);
+            add(Step::Field(name.clone()), inner, node.field(name), Inner::Leaves, &mut set);
         }
     }
     set
 }
 
-fn add(step: Step, value: &Value, node: Option<&Node>, set: &mut Set) {
-    match (value, shape(value, node)) {
-        (Value::Object(map), Shape::Granular) if !map.is_empty() => {
-            let child = set.children.entry(step).or_default();
-            for (name, inner) in map {
-                add(Step::Field(name.clone()), inner, node.and_then(|node| node.field(name)), child);
+/// Which paths of a value are taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Inner {
+    /// Those of its leaves and of the items of its lists: what a configuration says.
+    Leaves,
+    /// Those of the maps and lists that hold them too: what came into being or went.
+    All,
+}
+
+fn add(step: Step, value: &Value, node: Option<&Node>, inner: Inner, set: &mut Set) {
+    let shape = shape(value, node);
+    let leaf = match (value, &shape) {
+        (Value::Object(map), Shape::Granular) => map.is_empty(),
+        (Value::Array(list), Shape::Keyed(_) | Shape::Set) => list.is_empty(),
+        _ => true,
+    };
+    if leaf || inner == Inner::All {
+        set.members.insert(step.clone());
+    }
+    if leaf {
+        return;
+    }
+    let child = set.children.entry(step).or_default();
+    match (value, shape) {
+        (Value::Object(map), _) => {
+            for (name, value) in map {
+                add(Step::Field(name.clone()), value, node.and_then(|node| node.field(name)), inner, child);
             }
         }
-        (Value::Array(list), Shape::Keyed(keys)) if !list.is_empty() => {
-            let items = node.and_then(Node::items);
-            let child = set.children.entry(step).or_default();
+        (Value::Array(list), Shape::Keyed(keys)) => {
             for item in list {
-                let key = Step::Key(key_of(item, keys));
-                child.members.insert(key.clone());
-                let inner = child.children.entry(key).or_default();
-                for (name, value) in item.as_object().into_iter().flatten() {
-                    add(Step::Field(name.clone()), value, items.and_then(|node| node.field(name)), inner);
-                }
+                add_item(item, keys, node.and_then(Node::items), inner, child);
             }
         }
-        (Value::Array(list), Shape::Set) if !list.is_empty() => {
-            let child = set.children.entry(step).or_default();
-            child.members.extend(list.iter().map(|item| Step::Value(item.to_string())));
-        }
-        _ => {
-            set.members.insert(step);
-        }
+        (Value::Array(list), _) => child.members.extend(list.iter().map(|item| Step::Value(item.to_string()))),
+        _ => {}
+    }
+}
+
+fn add_item(item: &Value, keys: &[String], items: Option<&Node>, inner: Inner, set: &mut Set) {
+    let key = Step::Key(key_of(item, keys));
+    set.members.insert(key.clone());
+    let child = set.children.entry(key).or_default();
+    for (name, value) in item.as_object().into_iter().flatten() {
+        add(Step::Field(name.clone()), value, items.and_then(|node| node.field(name)), inner, child);
     }
 }
 
@@ -304,21 +322,20 @@ fn compare_maps(old: &Map<String, Value>, new: &Map<String, Value>, node: Option
         let field = node.and_then(|node| node.field(name));
         let step = Step::Field(name.clone());
         match old.get(name) {
-            None => {
-                // A free map that comes into being is owned itself, beside its entries.
-                if value.as_object().is_some_and(|map| !map.is_empty())
-                    && field.is_some_and(|field| matches!(field.resolve().kind, Kind::Map(_)) && !field.atomic)
-                {
-                    changes.added.members.insert(step.clone());
-                }
-                add(step, value, field, &mut changes.added);
-            }
+            // What comes into being is owned itself, beside what it holds.
+            None => add(step, value, field, Inner::All, &mut changes.added),
             Some(before) => compare_values(step, before, value, field, changes),
         }
     }
     for (name, value) in old {
         if !new.contains_key(name) {
-            add(Step::Field(name.clone()), value, node.and_then(|node| node.field(name)), &mut changes.removed);
+            add(
+                Step::Field(name.clone()),
+                value,
+                node.and_then(|node| node.field(name)),
+                Inner::All,
+                &mut changes.removed,
+            );
         }
     }
 }
@@ -327,6 +344,13 @@ fn compare_values(step: Step, old: &Value, new: &Value, node: Option<&Node>, cha
     if old == new {
         return;
     }
+    // What is null holds nothing, and stands there all the same.
+    let (no_map, no_list) = (Value::Object(Map::new()), Value::Array(Vec::new()));
+    let old = match (old, new) {
+        (Value::Null, Value::Object(_)) => &no_map,
+        (Value::Null, Value::Array(_)) => &no_list,
+        _ => old,
+    };
     match (old, new, shape(new, node)) {
         (Value::Object(before), Value::Object(after), Shape::Granular) => {
             nested(&step, changes, |inner| compare_maps(before, after, node, inner));
@@ -338,23 +362,13 @@ fn compare_values(step: Step, old: &Value, new: &Value, node: Option<&Node>, cha
                     let key = key_of(item, keys);
                     match before.iter().find(|other| key_of(other, keys) == key) {
                         Some(other) => compare_values(Step::Key(key), other, item, items, inner),
-                        None => {
-                            inner.added.members.insert(Step::Key(key.clone()));
-                            let child = inner.added.children.entry(Step::Key(key)).or_default();
-                            for (name, value) in item.as_object().into_iter().flatten() {
-                                add(Step::Field(name.clone()), value, items.and_then(|node| node.field(name)), child);
-                            }
-                        }
+                        None => add_item(item, keys, items, Inner::All, &mut inner.added),
                     }
                 }
                 for item in before {
                     let key = key_of(item, keys);
                     if !after.iter().any(|other| key_of(other, keys) == key) {
-                        inner.removed.members.insert(Step::Key(key.clone()));
-                        let child = inner.removed.children.entry(Step::Key(key)).or_default();
-                        for (name, value) in item.as_object().into_iter().flatten() {
-                            add(Step::Field(name.clone()), value, items.and_then(|node| node.field(name)), child);
-                        }
+                        add_item(item, keys, items, Inner::All, &mut inner.removed);
                     }
                 }
             });
@@ -368,7 +382,7 @@ fn compare_values(step: Step, old: &Value, new: &Value, node: Option<&Node>, cha
             }
         }),
         _ => {
-            add(step, new, node, &mut changes.modified);
+            add(step, new, node, Inner::Leaves, &mut changes.modified);
         }
     }
 }
