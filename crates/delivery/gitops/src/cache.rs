@@ -87,8 +87,10 @@ impl Cache {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use apiserver::{Server, User};
-    use futures::future::join_all;
+    use futures::stream::FuturesUnordered;
     use kube::{api::PostParams, core::GroupVersionKind};
     use parking_lot::Mutex;
     use serde_json::json;
@@ -107,7 +109,10 @@ mod tests {
         let (tasks, heard) = (Tasks::new(), Arc::new(Mutex::new(Vec::new())));
         let hears = heard.clone();
         let cache = Cache::watch(&tasks, &client, resource, move |object| hears.lock().push(Key::of(object)));
-        join_all((0..5).map(|_| cache.ready())).await;
+        // Each is woken by itself, as tasks are.
+        let waiting: FuturesUnordered<_> = (0..5).map(|_| cache.ready()).collect();
+        let all = tokio::time::timeout(Duration::from_secs(10), waiting.collect::<Vec<_>>());
+        assert!(all.await.is_ok(), "some who wait were not woken");
         let key = Key::new("default", &name);
         assert!(cache.get(&key).is_some());
         assert!(heard.lock().contains(&key));
