@@ -373,6 +373,23 @@ mod tests {
         json!({"metadata": {"name": "a"}, "spec": {"replicas": 1, "template": {"spec": {"containers": [{"name": "c", "image": image}]}}}})
     }
 
+    /// As kube-apiserver writes it down: what a type always has is nobody's, what a writer brings about is its own.
+    #[test]
+    fn a_creator_owns_what_it_brings_about_and_not_what_the_type_always_has() {
+        let mut new = json!({"metadata": {"name": "a", "labels": {"l": "v"}}, "spec": {
+            "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}, "template": {"spec": {"containers": [
+                {"name": "c", "resources": {"limits": {"cpu": "1"}}, "env": [{"name": "E", "value": "1"}]}]}}}});
+        track_update(None, &mut new, deployment(), by("one"));
+        let owned = &new["metadata"]["managedFields"][0]["fieldsV1"];
+        assert_eq!(owned["f:metadata"], json!({"f:labels": {".": {}, "f:l": {}}}));
+        let spec = &owned["f:spec"];
+        assert_eq!(spec["f:strategy"], json!({"f:type": {}, "f:rollingUpdate": {".": {}, "f:maxSurge": {}}}));
+        let containers = json!({"k:{\"name\":\"c\"}": {".": {}, "f:name": {},
+            "f:resources": {".": {}, "f:limits": {".": {}, "f:cpu": {}}},
+            "f:env": {".": {}, "k:{\"name\":\"E\"}": {".": {}, "f:name": {}, "f:value": {}}}}});
+        assert_eq!(spec["f:template"]["f:spec"]["f:containers"], containers);
+    }
+
     #[test]
     fn what_was_empty_before_keeps_what_is_in_it_now() {
         let config = |spec: Value| json!({"metadata": {"name": "a"}, "spec": {"template": {"spec": spec}}});
