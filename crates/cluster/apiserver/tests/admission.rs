@@ -102,13 +102,18 @@ async fn a_limit_range_fills_in_and_refuses() {
     );
 }
 
-#[tokio::test]
+#[tokio::test(flavor = "multi_thread", worker_threads = 8)]
 async fn a_quota_is_exact_however_many_create_at_once() {
     let (_server, client) = admin().await;
     let quota = json!({"apiVersion": "v1", "kind": "ResourceQuota", "metadata": {"name": "q"}, "spec": {"hard": {"requests.cpu": "1", "count/configmaps": "3"}}});
     create(&client, "/api/v1/namespaces/default/resourcequotas", &quota).await;
     let wanted: Vec<Value> = (0..40).map(|_| pod(&random("p"), "100m")).collect();
-    let answers = join_all(wanted.iter().map(|pod| post(&client, PODS, pod))).await;
+    // Tasks of their own, on several threads: in one task they would hardly meet.
+    let creator = |pod: Value| {
+        let client = client.clone();
+        tokio::spawn(async move { post(&client, PODS, &pod).await })
+    };
+    let answers: Vec<_> = join_all(wanted.into_iter().map(creator)).await.into_iter().map(Result::unwrap).collect();
     let made: Vec<&Value> = answers.iter().filter(|answer| answer.0 == 201).map(|answer| &answer.1).collect();
     assert_eq!(made.len(), 10);
     let refused = answers.iter().find(|answer| answer.0 == 403).unwrap();
