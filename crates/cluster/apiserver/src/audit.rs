@@ -142,7 +142,10 @@ impl Trail {
         }
         let code = response.status().as_u16();
         self.event["responseStatus"] = json!({"metadata": {}, "code": code});
-        let wants_body = stage == Stage::ResponseComplete && (code >= 400 || self.level >= Level::RequestResponse);
+        // The path of a creation does not name what is created.
+        let unnamed = self.event["verb"] == "create" && self.event["objectRef"]["name"].is_null();
+        let wants_body =
+            stage == Stage::ResponseComplete && (unnamed || code >= 400 || self.level >= Level::RequestResponse);
         // A stream has no size, and is passed on as it comes.
         if !wants_body || response.body().size_hint().exact().is_none() {
             self.log(log, stage);
@@ -151,7 +154,12 @@ impl Trail {
         let (parts, body) = response.into_parts();
         // Answers that are no streams lie in memory already.
         let bytes = axum::body::to_bytes(body, usize::MAX).await.unwrap_or_default();
-        self.note_answer(code, &bytes);
+        if unnamed && let Ok(Named { metadata: Some(Name { name: Some(name) }) }) = serde_json::from_slice(&bytes) {
+            self.event["objectRef"]["name"] = name.into();
+        }
+        if code >= 400 || self.level >= Level::RequestResponse {
+            self.note_answer(code, &bytes);
+        }
         self.log(log, stage);
         Response::from_parts(parts, Body::from(bytes))
     }
@@ -184,6 +192,17 @@ impl Trail {
         }
         object
     }
+}
+
+/// Of an object, its name alone.
+#[derive(serde::Deserialize)]
+struct Named {
+    metadata: Option<Name>,
+}
+
+#[derive(serde::Deserialize)]
+struct Name {
+    name: Option<String>,
 }
 
 fn strip(object: &mut Value) {

@@ -278,6 +278,7 @@ async fn the_audit_log_says_who_did_what_and_keeps_secrets_out() {
         events.iter().find(fits).unwrap_or_else(|| panic!("{verb} {resource}: {text}"))
     };
     let map = find("create", "configmaps");
+    assert_eq!(map["objectRef"]["name"], "m", "also what the path does not name");
     assert_eq!(
         (&map["level"], &map["stage"], &map["user"]["username"]),
         (&json!("RequestResponse"), &json!("ResponseComplete"), &json!("admin"))
