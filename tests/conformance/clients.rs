@@ -184,6 +184,9 @@ async fn the_stock_controllers_run_workloads_collect_garbage_and_empty_namespace
         "manifest file is empty",
         "because it is being terminated",
         "is not as new as written version",
+        // Two writers met, or an object went while it was looked at: the controller tries again.
+        "Operation cannot be fulfilled on",
+        "failed with replicasets.apps",
         "failed to list *v1.ResourceClaim: the server could not find the requested resource",
         "failed to list *v1.DeviceClass: the server could not find the requested resource",
     ];

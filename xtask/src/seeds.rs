@@ -65,7 +65,7 @@ const ENDPOINTS: &[(&str, &str, &str)] = &[
 
 /// Writes the scoreboard anew.
 pub(crate) fn run() -> anyhow::Result<()> {
-    peers::run()?;
+    peers::tools()?;
     step("release build", "cargo", &["build", "--release", "--package", "roadstead"])?;
     let binary = std::env::current_dir()?.join("target/release/roadstead");
     let platform = Fed(Platform::start(&binary, "seeds")?);
