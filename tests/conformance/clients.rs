@@ -12,12 +12,13 @@
 
 use std::{
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     time::{Duration, Instant},
 };
 
 use conformance::{
     cluster::{Call, Cluster},
+    peer::Running,
     served::Served,
 };
 use serde_json::{Value, json};
@@ -35,17 +36,6 @@ async fn the_python_client_works_through_its_typed_models() {
     let run = move || Command::new(python).arg(script).env("KUBECONFIG", kubeconfig).output().unwrap();
     let output = tokio::task::spawn_blocking(run).await.unwrap();
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-}
-
-/// A program that is ended with the value, by its id.
-struct Running(Child);
-
-impl Drop for Running {
-    fn drop(&mut self) {
-        // It may have ended by itself.
-        _ = self.0.kill();
-        _ = self.0.wait();
-    }
 }
 
 async fn until(what: &str, mut check: impl AsyncFnMut() -> bool) {

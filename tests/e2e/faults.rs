@@ -40,7 +40,7 @@ fn a_killed_platform_goes_on_where_it_was() {
         world.kubectl(&["get", "pods", "-A", "-o", "jsonpath={range .items[*]}{.metadata.uid} {.status.containerStatuses[0].containerID} {.status.containerStatuses[0].restartCount}{\"\\n\"}{end}"])
     };
     let containers = ids();
-    let pid = world.status()["pid"].as_u64().unwrap().to_string();
+    let pid = world.pid();
     world.program("kill", &["-9", &pid], &world.home);
     for _ in 0..20 {
         assert_eq!(world.gateway(&host, "/health/ready").0, 200, "the service answers without its control plane");
@@ -73,7 +73,7 @@ fn another_build_takes_over_and_no_request_fails() {
             }
             answers
         });
-        let pid = world.status()["pid"].as_u64().unwrap().to_string();
+        let pid = world.pid();
         world.program("kill", &["-9", &pid], &world.home);
         let ran = world.run(&next, &world.up_detached().iter().map(String::as_str).collect::<Vec<_>>(), &world.home);
         assert_eq!(ran.code, 0, "{}", ran.err);

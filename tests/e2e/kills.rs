@@ -3,13 +3,9 @@
 //! What was acknowledged is there after the next start, what was begun is ended, and nothing is started twice.
 //! `ROADSTEAD_KILLS` says how many rounds are run (6); `ROADSTEAD_SEED` repeats the moments of a run that failed.
 
-use std::{
-    path::Path,
-    process::{Child, Stdio},
-    time::Duration,
-};
+use std::{path::Path, process::Child, time::Duration};
 
-use crate::world::{World, random, random_name, traces};
+use crate::world::{World, random, random_name, spawn, traces};
 
 /// The longest that a verb is left alone before the platform is killed, in milliseconds.
 const LONGEST: u64 = 600;
@@ -35,15 +31,9 @@ fn rounds() -> u64 {
     std::env::var("ROADSTEAD_KILLS").map_or(6, |rounds| rounds.parse().expect("ROADSTEAD_KILLS is a number"))
 }
 
-fn roadstead(world: &World, arguments: &[&str]) -> Child {
-    let program = Path::new(env!("CARGO_BIN_EXE_roadstead"));
-    let mut command = world.command(program, arguments, &world.home);
-    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
-}
-
 /// Kills the platform while `begun` runs, `moment` milliseconds from now, and starts it again.
 fn kill_and_start(world: &World, mut begun: Child, moment: u64) {
-    let pid = world.status()["pid"].as_u64().unwrap().to_string();
+    let pid = world.pid();
     std::thread::park_timeout(Duration::from_millis(moment));
     world.program("kill", &["-9", &pid], &world.home);
     begun.wait().unwrap();
@@ -75,7 +65,7 @@ fn killed_at_any_moment_of_a_session_the_next_start_ends_what_was_begun() {
         let name = random_name();
         let moment = moments.below(LONGEST);
         eprintln!("round {round}: new, killed after {moment} ms");
-        kill_and_start(&world, roadstead(&world, &["new", &name]), moment);
+        kill_and_start(&world, world.begin(&["new", &name]), moment);
         if !listed(&world, &name) {
             // It was killed before it had acknowledged anything.
             world.ok(&["new", &name]);
@@ -90,8 +80,7 @@ fn killed_at_any_moment_of_a_session_the_next_start_ends_what_was_begun() {
         assert_eq!(world.shell(&commit, &clone).code, 0);
         eprintln!("round {round}: push of {replicas} replicas, killed after {moment} ms");
         let mut push = world.command(Path::new("git"), &["push", "-q"], &clone);
-        push.env("PATH", World::path());
-        kill_and_start(&world, push.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap(), moment);
+        kill_and_start(&world, spawn(push.env("PATH", World::path())), moment);
         // A push that was acknowledged says that all is up to date.
         let again = world.shell("git push -q", &clone);
         assert_eq!(again.code, 0, "{}", again.err);
@@ -103,13 +92,13 @@ fn killed_at_any_moment_of_a_session_the_next_start_ends_what_was_begun() {
 
         let moment = moments.below(LONGEST);
         eprintln!("round {round}: scale, killed after {moment} ms");
-        kill_and_start(&world, roadstead(&world, &["scale", &name, "1"]), moment);
+        kill_and_start(&world, world.begin(&["scale", &name, "1"]), moment);
         world.ok(&["scale", &name, "1"]);
         settled(&world, &name, 1);
 
         let moment = moments.below(LONGEST);
         eprintln!("round {round}: delete, killed after {moment} ms");
-        kill_and_start(&world, roadstead(&world, &["delete", &name, "--yes"]), moment);
+        kill_and_start(&world, world.begin(&["delete", &name, "--yes"]), moment);
         if world.roadstead(&["delete", &name, "--yes"]).code != 0 {
             world.until("the service that was being deleted is gone", || !listed(&world, &name));
         }

@@ -72,9 +72,17 @@ impl World {
     /// Starts the platform in the foreground and does not wait.
     pub(crate) fn foreground(&self) -> Child {
         let arguments = self.up_arguments(&[]);
-        let arguments: Vec<&str> = arguments.iter().map(String::as_str).collect();
-        let mut command = self.command(Path::new(env!("CARGO_BIN_EXE_roadstead")), &arguments, &self.home);
-        command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
+        self.begin(&arguments.iter().map(String::as_str).collect::<Vec<_>>())
+    }
+
+    /// Begins `roadstead` on this world's data and does not wait for it.
+    pub(crate) fn begin(&self, arguments: &[&str]) -> Child {
+        spawn(&mut self.command(Path::new(env!("CARGO_BIN_EXE_roadstead")), arguments, &self.home))
+    }
+
+    /// Returns the platform's process.
+    pub(crate) fn pid(&self) -> String {
+        self.status()["pid"].as_u64().unwrap().to_string()
     }
 
     fn up_arguments(&self, more: &[&str]) -> Vec<String> {
@@ -224,6 +232,11 @@ impl Drop for World {
             std::fs::remove_dir_all(root).ok();
         }
     }
+}
+
+/// Starts a command whose output nobody reads.
+pub(crate) fn spawn(command: &mut Command) -> Child {
+    command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap()
 }
 
 pub(crate) fn ran(output: &Output) -> Ran {

@@ -3,11 +3,12 @@
 use std::{
     net::Ipv4Addr,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
 
 use anyhow::{Context, bail};
-use apiserver::{Config, Server, Tls, Tokens, User, store::Store};
+use apiserver::{Config, Server, Tokens, User, store::Store};
+use conformance::peer::Running;
 use tokio_util::sync::CancellationToken;
 
 use crate::wire::Endpoint;
@@ -17,7 +18,7 @@ pub(crate) const SERVE: &str = "serve";
 
 /// A running server. Dropped, it is ended, by its id.
 pub(crate) struct Ours {
-    child: Child,
+    running: Running,
     folder: PathBuf,
     pub(crate) endpoint: Endpoint,
 }
@@ -26,44 +27,33 @@ impl Ours {
     /// Starts a server on the store in `folder`; it listens when this returns.
     pub(crate) fn start(folder: &Path) -> anyhow::Result<Ours> {
         let token = uuid::Uuid::new_v4().simple().to_string();
-        let mut child = Command::new(std::env::current_exe()?)
+        let mut running = Running(
+            Command::new(std::env::current_exe()?)
             .arg(SERVE)
             .arg(folder)
             .env("BENCH_TOKEN", &token)
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
-            .spawn()?;
+            .spawn()?,
+        );
         let mut line = String::new();
-        let out = child.stdout.take().context("the child's output is piped")?;
+        let out = running.0.stdout.take().context("the child's output is piped")?;
         std::io::BufRead::read_line(&mut std::io::BufReader::new(out), &mut line)?;
-        let Ok(port) = line.trim().parse() else {
-            child.kill()?;
-            bail!("the server did not start");
-        };
-        Ok(Ours { child, folder: folder.to_owned(), endpoint: Endpoint { port, token } })
+        let Ok(port) = line.trim().parse() else { bail!("the server did not start") };
+        Ok(Ours { running, folder: folder.to_owned(), endpoint: Endpoint { port, token } })
     }
 
     pub(crate) fn pids(&self) -> Vec<u32> {
-        vec![self.child.id()]
+        vec![self.running.0.id()]
     }
 
     /// Kills the server and starts another on the same store.
     pub(crate) fn restart(&mut self) -> anyhow::Result<()> {
-        self.end();
+        // It may have ended by itself.
+        _ = self.running.0.kill();
+        _ = self.running.0.wait();
         *self = Ours::start(&self.folder.clone())?;
         Ok(())
-    }
-
-    fn end(&mut self) {
-        // It may have ended by itself.
-        _ = self.child.kill();
-        _ = self.child.wait();
-    }
-}
-
-impl Drop for Ours {
-    fn drop(&mut self) {
-        self.end();
     }
 }
 
@@ -80,9 +70,7 @@ pub(crate) async fn serve(folder: &Path) -> anyhow::Result<()> {
         advertise: None,
     })
     .await?;
-    let key = rcgen::KeyPair::generate()?;
-    let certificate = rcgen::CertificateParams::new(vec!["localhost".to_owned()])?.self_signed(&key)?;
-    let tls = Tls { chain: vec![certificate.der().to_vec()], key: key.serialize_der(), client_authorities: Vec::new() };
+    let (tls, _) = conformance::served::certificate()?;
     println!("{port}");
     apiserver::listen(server, listener, tls, CancellationToken::new(), std::time::Duration::from_secs(1)).await?;
     Ok(())

@@ -1,6 +1,6 @@
 //! One connection of one client: HTTP/1.1 over TLS, kept alive, nothing of a client library between.
 
-use std::sync::Arc;
+use std::{io::Write, sync::Arc};
 
 use anyhow::{Context, bail};
 use bytes::Bytes;
@@ -13,7 +13,11 @@ use rustls::{
     client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier},
     pki_types::{CertificateDer, ServerName, UnixTime},
 };
-use tokio::net::TcpStream;
+use tokio::{
+    io::{AsyncReadExt, AsyncWriteExt},
+    net::TcpStream,
+};
+use tokio_rustls::client::TlsStream;
 
 /// Where a server listens, and as whom to speak to it.
 #[derive(Clone)]
@@ -70,17 +74,7 @@ impl ServerCertVerifier for Trusting {
 impl Connection {
     /// Opens a connection.
     pub(crate) async fn open(endpoint: &Endpoint) -> anyhow::Result<Connection> {
-        let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
-            .with_safe_default_protocol_versions()?
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Trusting))
-            .with_no_client_auth();
-        config.alpn_protocols = vec![b"http/1.1".to_vec()];
-        let stream = TcpStream::connect(("127.0.0.1", endpoint.port)).await.context("nobody listens")?;
-        stream.set_nodelay(true)?;
-        let name = ServerName::try_from("localhost")?;
-        let stream = tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await?;
-        let (send, connection) = hyper::client::conn::http1::handshake(TokioIo::new(stream)).await?;
+        let (send, connection) = hyper::client::conn::http1::handshake(TokioIo::new(connect(endpoint).await?)).await?;
         tokio::spawn(async move {
             // It ends with whoever sends on it; what went wrong is seen there.
             drop(connection.await);
@@ -121,5 +115,70 @@ impl Connection {
             length += frame?.data_ref().map_or(0, Bytes::len);
         }
         Ok(length)
+    }
+}
+
+async fn connect(endpoint: &Endpoint) -> anyhow::Result<TlsStream<TcpStream>> {
+    let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()?
+        .dangerous()
+        .with_custom_certificate_verifier(Arc::new(Trusting))
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"http/1.1".to_vec()];
+    let stream = TcpStream::connect(("127.0.0.1", endpoint.port)).await.context("nobody listens")?;
+    stream.set_nodelay(true)?;
+    let name = ServerName::try_from("localhost")?;
+    Ok(tokio_rustls::TlsConnector::from(Arc::new(config)).connect(name, stream).await?)
+}
+
+/// A connection that posts bodies and looks at no more of the answers than it must: what the clients of a load cost is
+/// taken from the same two cores as what is measured.
+pub(crate) struct Poster {
+    stream: TlsStream<TcpStream>,
+    head: String,
+    written: Vec<u8>,
+    read: Vec<u8>,
+}
+
+impl Poster {
+    /// Opens a connection that posts to `path`.
+    pub(crate) async fn open(endpoint: &Endpoint, path: &str) -> anyhow::Result<Poster> {
+        let head = format!(
+            "POST {path} HTTP/1.1\r\nhost: localhost\r\nauthorization: Bearer {}\r\naccept: application/json\r\ncontent-type: application/json\r\n",
+            endpoint.token
+        );
+        Ok(Poster { stream: connect(endpoint).await?, head, written: Vec::new(), read: Vec::new() })
+    }
+
+    /// Posts a body and waits for the whole answer.
+    pub(crate) async fn post(&mut self, body: &[u8]) -> anyhow::Result<()> {
+        self.written.clear();
+        write!(self.written, "{}content-length: {}\r\n\r\n", self.head, body.len())?;
+        self.written.extend_from_slice(body);
+        self.stream.write_all(&self.written).await?;
+        self.stream.flush().await?;
+        self.read.clear();
+        while !self.is_whole()? {
+            if self.stream.read_buf(&mut self.read).await? == 0 {
+                bail!("the server hung up");
+            }
+        }
+        if !self.read.starts_with(b"HTTP/1.1 201 ") {
+            bail!("{}", String::from_utf8_lossy(&self.read));
+        }
+        Ok(())
+    }
+
+    /// Returns whether an answer has arrived, its body by its length or in chunks.
+    fn is_whole(&self) -> anyhow::Result<bool> {
+        let mut headers = [httparse::EMPTY_HEADER; 32];
+        let mut answer = httparse::Response::new(&mut headers);
+        let httparse::Status::Complete(head) = answer.parse(&self.read)? else { return Ok(false) };
+        let header = |name: &str| answer.headers.iter().find(|header| header.name.eq_ignore_ascii_case(name));
+        match header("content-length") {
+            Some(length) => Ok(self.read.len() >= head + std::str::from_utf8(length.value)?.parse::<usize>()?),
+            // JSON on one line has no line break of its own.
+            None => Ok(self.read.ends_with(b"\r\n0\r\n\r\n")),
+        }
     }
 }

@@ -16,7 +16,7 @@ use http_body_util::BodyExt;
 use serde_json::json;
 use tokio::sync::{mpsc, oneshot};
 
-use crate::wire::{Connection, Endpoint};
+use crate::wire::{Connection, Endpoint, Poster};
 
 const MAPS: &str = "/api/v1/namespaces/default/configmaps";
 const PODS: &str = "/api/v1/namespaces/default/pods";
@@ -28,17 +28,19 @@ pub(crate) async fn creates(endpoint: &Endpoint, clients: usize, count: usize) -
     let client = |_| {
         let (endpoint, next, run) = (endpoint.clone(), next.clone(), run.clone());
         async move {
-            let mut connection = Connection::open(&endpoint).await?;
+            let mut connection = Poster::open(&endpoint, MAPS).await?;
             let mut took = Vec::new();
+            let text = "x".repeat(1800);
             loop {
                 let at = next.fetch_add(1, Ordering::Relaxed);
                 if at >= count {
                     return Ok::<_, anyhow::Error>(took);
                 }
-                let object = json!({"apiVersion": "v1", "kind": "ConfigMap",
-                    "metadata": {"name": format!("{run}-{at}"), "labels": {"run": run}}, "data": {"text": "x".repeat(1800)}});
+                let object = format!(
+                    r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{{"name":"{run}-{at}","labels":{{"run":"{run}"}}}},"data":{{"text":"{text}"}}}}"#
+                );
                 let begun = Instant::now();
-                connection.ask(Method::POST, MAPS, object.to_string().into()).await?;
+                connection.post(object.as_bytes()).await?;
                 took.push(begun.elapsed().as_secs_f64() * 1e3);
             }
         }

@@ -20,9 +20,20 @@ pub enum Disk {
     Synced(PathBuf),
 }
 
-/// A running peer. Dropped, it ends its processes, by their ids.
+/// A program that runs. Dropped, it is ended, by its id.
+pub struct Running(pub Child);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        // It may have ended by itself.
+        _ = self.0.kill();
+        _ = self.0.wait();
+    }
+}
+
+/// A running peer. Dropped, it ends its processes.
 pub struct Peer {
-    children: Vec<Child>,
+    children: Vec<Running>,
     commands: Vec<(PathBuf, Vec<String>)>,
     folder: tempfile::TempDir,
     cluster: Cluster,
@@ -101,7 +112,7 @@ impl Peer {
     /// Returns the ids of its processes.
     #[must_use]
     pub fn pids(&self) -> Vec<u32> {
-        self.children.iter().map(Child::id).collect()
+        self.children.iter().map(|running| running.0.id()).collect()
     }
 
     /// Returns the port of its API.
@@ -122,11 +133,8 @@ impl Peer {
     }
 
     fn end(&mut self) {
-        for mut child in self.children.drain(..).rev() {
-            // It may have ended by itself.
-            _ = child.kill();
-            _ = child.wait();
-        }
+        // The one started last ends first.
+        while self.children.pop().is_some() {}
     }
 
     fn log(&self, name: &str) -> PathBuf {
@@ -144,13 +152,13 @@ impl Peer {
             .stderr(log)
             .spawn()
             .with_context(|| format!("failed to start {}: run `cargo xtask peers`", program.display()))?;
-        self.children.push(child);
+        self.children.push(Running(child));
         Ok(())
     }
 
     async fn wait(&mut self) -> anyhow::Result<()> {
         for _ in 0..3000 {
-            for child in &mut self.children {
+            for Running(child) in &mut self.children {
                 if let Some(status) = child.try_wait()? {
                     bail!("a peer ended with {status}:\n{}", self.tail());
                 }

@@ -11,6 +11,19 @@ use apiserver::{Config, Server, Tls, Tokens, User, store::Store};
 use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
+/// Returns what a server on loopback serves TLS with, and the certificate to trust for it, PEM.
+///
+/// # Errors
+///
+/// The certificate cannot be made.
+pub fn certificate() -> anyhow::Result<(Tls, String)> {
+    let key = rcgen::KeyPair::generate()?;
+    let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
+    let certificate = rcgen::CertificateParams::new(names)?.self_signed(&key)?;
+    let tls = Tls { chain: vec![certificate.der().to_vec()], key: key.serialize_der(), client_authorities: Vec::new() };
+    Ok((tls, certificate.pem()))
+}
+
 /// A server that listens. Dropped, it ends.
 pub struct Served {
     stop: CancellationToken,
@@ -35,13 +48,9 @@ impl Served {
             advertise: Some((address.ip(), address.port())),
         })
         .await?;
-        let key = rcgen::KeyPair::generate()?;
-        let names = vec!["localhost".to_owned(), "127.0.0.1".to_owned()];
-        let certificate = rcgen::CertificateParams::new(names)?.self_signed(&key)?;
-        let tls =
-            Tls { chain: vec![certificate.der().to_vec()], key: key.serialize_der(), client_authorities: Vec::new() };
+        let (tls, authority) = certificate()?;
         let folder = tempfile::tempdir()?;
-        std::fs::write(folder.path().join("ca.crt"), certificate.pem())?;
+        std::fs::write(folder.path().join("ca.crt"), authority)?;
         let kubeconfig = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
             "clusters": [{"name": "c", "cluster": {"server": format!("https://127.0.0.1:{}", address.port()),
                 "certificate-authority": folder.path().join("ca.crt")}}],

@@ -5,6 +5,7 @@
 //! in Kubernetes' words. It never looks anything up: that is the API server's part.
 
 pub mod accounts;
+pub mod evictions;
 pub mod limits;
 pub mod matching;
 pub mod pods;

@@ -64,16 +64,13 @@ impl Server {
     ) -> Result<Vec<String>, Failure> {
         let name = new["metadata"]["name"].as_str().unwrap_or_default().to_owned();
         self.namespace_lives(call, operation, &name)?;
-        let whole = call.info.subresource.is_empty() && matches!(operation, Operation::Create | Operation::Update);
-        let fresh = whole && operation == Operation::Create;
+        let whole = call.info.subresource.is_empty();
         if whole {
             self.plugins_mutate(call, operation, new)?;
         }
-        let before = new.clone();
-        let warnings = self.webhooks_mutate(call, operation, new, old).await?;
+        let (warnings, changed) = self.webhooks_mutate(call, operation, new, old).await?;
         // What a webhook added is looked at like what the client sent.
-        if fresh && before != *new {
-            Self::default(call.resource, new);
+        if changed && whole && operation == Operation::Create {
             self.plugins_mutate(call, operation, new)?;
         }
         Ok(warnings)

@@ -15,7 +15,7 @@ use crate::{
     server::Server,
     status::Failure,
     store::{Entry, Expect, Outcome, Write},
-    write::ATTEMPTS,
+    write::{ATTEMPTS, Call},
 };
 
 /// The kinds and their documents.
@@ -80,7 +80,8 @@ impl Server {
     /// Follows up on a write: a definition of kinds changes the table, and the last object
     /// of a kind whose definition goes lets that go too;
     /// a role changes those that are made of it.
-    pub(crate) async fn noticed(&self, resource: &Resource, old: Option<&Value>, entry: &Entry) {
+    pub(crate) async fn noticed(&self, call: Call<'_>, old: Option<&Value>, entry: &Entry) {
+        let Call { resource, info, .. } = call;
         self.aggregate_after(resource, old, entry).await;
         // A pod may come right after its namespace: its account is there by then.
         if old.is_none() && resource.ring() == "core/namespaces" {
@@ -94,8 +95,7 @@ impl Server {
             }
         }
         if resource.namespaced {
-            let namespace = entry.value()["metadata"]["namespace"].as_str().unwrap_or_default().to_owned();
-            self.settle_quotas(resource, &namespace).await;
+            self.settle_quotas(resource, &info.namespace).await;
         }
         let name = if resource.defines_kinds {
             entry.value()["metadata"]["name"].as_str().unwrap_or_default().to_owned()

@@ -16,6 +16,7 @@ mod builtin;
 mod custom;
 mod discovery;
 mod escalation;
+mod evict;
 mod fair;
 mod health;
 mod kinds;

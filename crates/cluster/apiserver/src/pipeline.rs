@@ -25,7 +25,7 @@ use crate::{
     snapshot,
     status::Failure,
     table::{self, Form},
-    write::{Call, Deletion, Notes, Options, Written, subresource},
+    write::{Call, Deletion, Notes, Object, Options, Written, subresource},
 };
 
 /// The size from which on an answer is compressed (kube-apiserver's).
@@ -341,12 +341,20 @@ fn placed(resource: &Resource, info: Info) -> Result<Info, Failure> {
 }
 
 fn encode(resource: &Resource, form: Form, written: Written) -> Response<Body> {
-    let object = match written.object["kind"].as_str() {
-        Some("Status" | "Scale" | "TokenRequest") => written.object,
-        _ => table::one(form, resource, written.object, base::clock::now()),
+    let Written { code, object, warnings } = written;
+    let bytes: Bytes = match object {
+        Object::Stored(entry) if form == Form::Whole && resource.is_stored_form() => entry.bytes.clone(),
+        object => {
+            let tree = object.tree(resource);
+            let answer = match tree["kind"].as_str() {
+                Some("Status" | "Scale" | "TokenRequest") => tree,
+                _ => table::one(form, resource, tree, base::clock::now()),
+            };
+            answer.to_string().into()
+        }
     };
-    let mut response = respond(written.code, object.to_string());
-    warn(&mut response, written.warnings.iter());
+    let mut response = respond(code, bytes);
+    warn(&mut response, warnings.iter());
     response
 }
 

@@ -29,7 +29,7 @@ impl Server {
         if review == Review::OwnSelf {
             object["metadata"]["creationTimestamp"] = base::clock::now_rfc3339().into();
         }
-        Ok(Written { code: StatusCode::CREATED, object, warnings })
+        Ok(Written { code: StatusCode::CREATED, object: object.into(), warnings })
     }
 
     fn answer_review(&self, review: Review, user: &User, spec: &Value) -> Result<Value, Failure> {

@@ -15,7 +15,7 @@ use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access::KeptPolicy, audit, fair::Fair, kinds::Served, metrics::Metrics, rbac::User, read::Pages, store::Store,
+    access::KeptPolicy, addresses::Addresses, audit, fair::Fair, kinds::Served, metrics::Metrics, rbac::User, read::Pages, store::Store,
     tokens::Tokens,
 };
 
@@ -65,7 +65,7 @@ struct Inner {
     node: RwLock<Option<axum::Router>>,
     service_range: (Ipv4Addr, u8),
     /// Held from choosing a Service's address until it is stored.
-    addresses: Arc<tokio::sync::Mutex<()>>,
+    addresses: Arc<tokio::sync::Mutex<Addresses>>,
     /// Set once the objects that exist from the start are there.
     started: AtomicBool,
     stop: CancellationToken,
@@ -222,7 +222,7 @@ impl Server {
         self.0.service_range
     }
 
-    pub(crate) fn addresses(&self) -> Arc<tokio::sync::Mutex<()>> {
+    pub(crate) fn addresses(&self) -> Arc<tokio::sync::Mutex<Addresses>> {
         self.0.addresses.clone()
     }
 }

@@ -1,5 +1,5 @@
-//! The parts of objects that have paths of their own: scale, binding, eviction,
-//! log and ServiceAccount tokens.
+//! The parts of objects that have paths of their own: scale, binding, log and
+//! ServiceAccount tokens.
 
 use std::sync::Arc;
 
@@ -17,8 +17,7 @@ use crate::{
     store::Entry,
     tokens::{Claims, ISSUER},
     write::{
-        ATTEMPTS, Admission, Call, Change, Deletion, Operation, Options, PatchKind, Written, at_version,
-        changed_meanwhile,
+        ATTEMPTS, Admission, Call, Change, Operation, PatchKind, Written, at_version, changed_meanwhile,
     },
 };
 
@@ -62,7 +61,7 @@ impl Server {
             let entry = self.entry(call)?;
             let old = at_version(resource, entry.value());
             let Some((body, patch)) = &body else {
-                return Ok(Written { code: StatusCode::OK, object: show(&old), warnings: Vec::new() });
+                return Ok(Written { code: StatusCode::OK, object: show(&old).into(), warnings: Vec::new() });
             };
             let before = show(&old);
             let mut wanted = match patch {
@@ -86,8 +85,8 @@ impl Server {
             let mut new = old;
             *place(&mut new, spec) = replicas.into();
             let change = Change { new, warnings, owners: None, admitted: true };
-            if let Some(written) = self.replace(call, &entry, change).await? {
-                return Ok(Written { object: show(&written.object), ..written });
+            if let Some(Written { code, object, warnings }) = self.replace(call, &entry, change).await? {
+                return Ok(Written { code, object: show(&object.tree(resource)).into(), warnings });
             }
         }
         Err(changed_meanwhile(resource, &info.name))
@@ -118,21 +117,8 @@ impl Server {
         Err(changed_meanwhile(resource, &info.name))
     }
 
-    /// Serves `pods/eviction`: a deletion that asks first. Nothing that could refuse (a disruption budget) is served.
-    pub(crate) async fn evict(&self, call: Call<'_>, mut body: Value) -> Result<Written, Failure> {
-        let mut warnings = self.mutate(call, Operation::Create, &mut body, None).await?;
-        let admission = Admission { call, operation: Operation::Create, new: Some(&body), old: None };
-        warnings.extend(self.admit(admission).await?.warnings);
-        let deletion = Deletion::parse(&Query::default(), &body["deleteOptions"])?;
-        let info = Info { subresource: String::new(), verb: "delete", ..call.info.clone() };
-        let options = Options { dry_run: call.options.dry_run || deletion.dry_run, ..call.options.clone() };
-        let written = self.delete(Call { info: &info, options: &options, ..call }, &deletion).await?;
-        warnings.extend(written.warnings);
-        Ok(created(warnings))
-    }
-
     /// Returns the object that a call names, as it is stored.
-    fn entry(&self, call: Call<'_>) -> Result<Arc<Entry>, Failure> {
+    pub(crate) fn entry(&self, call: Call<'_>) -> Result<Arc<Entry>, Failure> {
         let Call { resource, info, .. } = call;
         let snapshot = self.store().snapshot();
         snapshot
@@ -234,7 +220,7 @@ impl Server {
         answer["spec"]["expirationSeconds"] = seconds.into();
         answer["spec"]["audiences"] = audiences.into();
         answer["status"] = json!({"token": token, "expirationTimestamp": expires});
-        Ok(Written { code: StatusCode::CREATED, object: answer, warnings })
+        Ok(Written { code: StatusCode::CREATED, object: answer.into(), warnings })
     }
 }
 
@@ -288,7 +274,7 @@ impl Server {
 
 fn created(warnings: Vec<String>) -> Written {
     let object = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
-    Written { code: StatusCode::CREATED, object, warnings }
+    Written { code: StatusCode::CREATED, object: object.into(), warnings }
 }
 
 /// Returns a pod as it is once it is bound to `node`.

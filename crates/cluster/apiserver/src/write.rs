@@ -79,8 +79,32 @@ pub(crate) enum Strictness {
 /// An object and what to warn the caller of.
 pub(crate) struct Written {
     pub(crate) code: StatusCode,
-    pub(crate) object: Value,
+    pub(crate) object: Object,
     pub(crate) warnings: Vec<String>,
+}
+
+/// What a write answers with.
+pub(crate) enum Object {
+    /// What was made for the answer.
+    Made(Value),
+    /// What is stored now: its bytes may be the answer as they are.
+    Stored(Arc<Entry>),
+}
+
+impl Object {
+    /// Returns it as a tree, in the version of `resource`.
+    pub(crate) fn tree(self, resource: &Resource) -> Value {
+        match self {
+            Object::Made(value) => value,
+            Object::Stored(entry) => at_version(resource, entry.value()),
+        }
+    }
+}
+
+impl From<Value> for Object {
+    fn from(value: Value) -> Object {
+        Object::Made(value)
+    }
 }
 
 /// A changed object on its way to the store.
@@ -172,22 +196,20 @@ impl Options {
 impl Server {
     /// Creates an object.
     pub(crate) async fn create(&self, call: Call<'_>, body: Value) -> Result<Written, Failure> {
-        let Call { resource, options, .. } = call;
+        let Call { resource, .. } = call;
         refuse_terminating(resource)?;
         let (mut object, mut warnings) = Self::decode(call, body)?;
         Self::default(resource, &mut object);
         let now = base::clock::now_rfc3339();
-        // What admission and the kind itself put in from here on is nobody's, and so is the status.
-        let mut sent = object.clone();
-        prepare_new(resource, &mut sent, &now);
-        apply::track_update(None, &mut sent, &resource.node, Self::writer(resource, options, "", &now));
+        // What admission and the kind itself put in from here on is nobody's.
+        let owners = Self::owners_of_new(call, &mut object);
         warnings.extend(self.mutate(call, Operation::Create, &mut object, None).await?);
         let generated = name_it(resource, &mut object)?;
         prepare_new(resource, &mut object, &now);
         (resource.rules.create)(&mut object);
         warnings.extend(Self::finish(resource, &mut object, None)?);
         warnings.extend((resource.rules.warn)(&object));
-        if let Some(owners) = sent["metadata"].as_object_mut().and_then(|metadata| metadata.remove("managedFields")) {
+        if let Some(owners) = owners {
             object["metadata"]["managedFields"] = owners;
         }
         self.add(call, object, warnings, generated).await
@@ -210,7 +232,7 @@ impl Server {
         if options.dry_run {
             return match self.store().snapshot().get(&resource.key(&info.namespace, &name)) {
                 Some(_) => Err(Failure::already_exists(resource, &name)),
-                None => Ok(Written { code: StatusCode::CREATED, object, warnings }),
+                None => Ok(Written { code: StatusCode::CREATED, object: object.into(), warnings }),
             };
         }
         let key = resource.key(&info.namespace, &name);
@@ -218,8 +240,8 @@ impl Server {
         drop(held);
         match outcome {
             Outcome::Done(entry) => {
-                self.noticed(resource, None, &entry).await;
-                Ok(Written { code: StatusCode::CREATED, object: at_version(resource, entry.value()), warnings })
+                self.noticed(call, None, &entry).await;
+                Ok(Written { code: StatusCode::CREATED, object: Object::Stored(entry), warnings })
             }
             Outcome::Mismatch(_) if generated => {
                 Err(Failure { retry_after: Some(1), ..Failure::already_exists(resource, &name) })
@@ -366,12 +388,12 @@ impl Server {
             warnings.extend(admitted.warnings);
             held = admitted.held;
         }
-        let done = |object: Value| Ok(Some(Written { code: StatusCode::OK, object, warnings }));
+        let done = |object: Object| Ok(Some(Written { code: StatusCode::OK, object, warnings }));
         if same(&old, &new) {
-            return done(old);
+            return done(old.into());
         }
         if options.dry_run {
-            return done(new);
+            return done(new.into());
         }
         let key = resource.key(&info.namespace, &info.name);
         let gone = is_finished(resource, &new);
@@ -381,11 +403,23 @@ impl Server {
         drop(held);
         match outcome {
             Outcome::Done(written) => {
-                self.noticed(resource, Some(&old), &written).await;
-                done(at_version(resource, written.value()))
+                self.noticed(call, Some(&old), &written).await;
+                done(Object::Stored(written))
             }
             Outcome::Mismatch(_) => Ok(None),
         }
+    }
+
+    /// Returns who owns what of a new object: the caller every field but those of the status, which is nobody's.
+    fn owners_of_new(call: Call<'_>, object: &mut Value) -> Option<Value> {
+        let map = object.as_object_mut()?;
+        let status = if call.resource.has_status() { map.remove("status") } else { None };
+        Self::own_new(call, object);
+        let map = object.as_object_mut()?;
+        if let Some(status) = status {
+            map.insert("status".to_owned(), status);
+        }
+        map.get_mut("metadata")?.as_object_mut()?.remove("managedFields")
     }
 
     /// Writes down that the caller owns every field of a new object.

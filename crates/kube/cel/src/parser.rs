@@ -10,25 +10,6 @@ use crate::{
 /// How many bytes of source are read.
 const MAX_SOURCE: usize = 100_000;
 
-const RESERVED: [&str; 16] = [
-    "as",
-    "break",
-    "const",
-    "continue",
-    "else",
-    "for",
-    "function",
-    "if",
-    "import",
-    "let",
-    "loop",
-    "package",
-    "namespace",
-    "return",
-    "var",
-    "void",
-];
-
 pub(crate) fn parse(source: &str) -> Result<Expr, Issue> {
     if source.len() > MAX_SOURCE {
         return Err(Issue::new(
@@ -276,7 +257,7 @@ impl Parser {
     }
 
     fn name(&mut self, at: usize, name: String) -> Result<Expr, Issue> {
-        if RESERVED.contains(&name.as_str()) {
+        if crate::schemas::RESERVED.contains(&name.as_str()) {
             return Err(Issue::new(at, format!("reserved identifier: {name}")));
         }
         if self.eat("(") {

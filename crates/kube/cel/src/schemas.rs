@@ -11,7 +11,8 @@ use crate::{
     value::{Key, List, ListKind, Value},
 };
 
-const RESERVED: [&str; 21] = [
+/// Words that name nothing: the literals, the operator `in`, and those that the language keeps for itself.
+pub(crate) const RESERVED: [&str; 21] = [
     "true",
     "false",
     "null",

@@ -122,11 +122,7 @@ pub fn set_managers(object: &mut Value, managers: &[Manager]) {
 pub fn track_update(old: Option<&Value>, new: &mut Value, node: &Node, writer: Writer<'_>) {
     let mut owners = old.map(managers).unwrap_or_default();
     let before = old.cloned().unwrap_or_else(|| unwritten(node));
-    let mut changes = fields::compare(&stripped(&before), &stripped(new), node);
-    for set in [&mut changes.added, &mut changes.modified, &mut changes.removed] {
-        // Nobody owns the metadata as a whole.
-        set.members.remove(&Step::Field("metadata".to_owned()));
-    }
+    let changes = changes(&before, new, node);
     let touched = changes.added.clone().union(&changes.modified);
     if touched.is_empty() && changes.removed.is_empty() {
         set_managers(new, &owners);
@@ -174,10 +170,8 @@ pub fn apply(
 ) -> Result<Value, Vec<Conflict>> {
     let mut config = config.clone();
     drop_nulls(&mut config);
-    let mut wanted = fields::of(&stripped(&config), node);
-    for path in UNOWNED {
-        wanted.remove_below(path);
-    }
+    let mut wanted = fields::of(&config, node);
+    disown(&mut wanted);
     let mut owners = managers(live);
     let is_mine = |owner: &Manager| {
         owner.name == writer.name && owner.operation == "Apply" && owner.subresource == writer.subresource
@@ -190,7 +184,7 @@ pub fn apply(
     // What was given up may hold what is wanted now: `spec: {}` before, `spec: {size: 5}` after.
     remove(&mut merged, &given_up, &others.union(&wanted), Some(node));
 
-    let changes = fields::compare(&stripped(live), &stripped(&merged), node);
+    let changes = changes(live, &merged, node);
     let changed = changes.modified.clone().union(&changes.removed);
     let mut conflicts = Vec::new();
     for owner in owners.iter_mut().filter(|owner| !is_mine(owner)) {
@@ -239,23 +233,21 @@ fn unwritten(node: &Node) -> Value {
     object
 }
 
-fn stripped(object: &Value) -> Value {
-    let mut object = object.clone();
+/// Returns what changed of what somebody can own.
+fn changes(old: &Value, new: &Value, node: &Node) -> fields::Changes {
+    let mut changes = fields::compare(old, new, node);
+    for set in [&mut changes.added, &mut changes.modified, &mut changes.removed] {
+        disown(set);
+    }
+    changes
+}
+
+/// Takes out what belongs to nobody, the metadata as a whole too.
+fn disown(set: &mut Set) {
     for path in UNOWNED {
-        let (last, parents) = path.split_last().expect("no path is empty");
-        let mut place = Some(&mut object);
-        for parent in parents {
-            place = place.and_then(|place| place.get_mut(*parent));
-        }
-        if let Some(Value::Object(map)) = place {
-            map.remove(*last);
-        }
+        set.remove_below(path);
     }
-    // Nobody owns the metadata as a whole.
-    if object.get("metadata").is_some_and(|metadata| metadata.as_object().is_some_and(Map::is_empty)) {
-        object.as_object_mut().map(|map| map.remove("metadata"));
-    }
-    object
+    set.members.remove(&Step::Field("metadata".to_owned()));
 }
 
 fn drop_nulls(value: &mut Value) {

@@ -87,21 +87,22 @@ impl Server {
         self.store().snapshot().range(&prefix, None).map(|(_, entry)| entry.value()).collect()
     }
 
-    /// Lets webhooks change an object; one that asks for it is asked again when another changed it later.
+    /// Lets webhooks change an object; one that asks for it is asked again when another changed it later. Returns what
+    /// to warn of, and whether any changed it; what they made is defaulted.
     pub(super) async fn webhooks_mutate(
         &self,
         call: Call<'_>,
         operation: Operation,
         new: &mut Value,
         old: Option<&Value>,
-    ) -> Result<Vec<String>, Failure> {
+    ) -> Result<(Vec<String>, bool), Failure> {
         let configurations = self.webhooks_of("mutatingwebhookconfigurations");
         let list = webhooks::in_order(&configurations);
         if list.is_empty() {
-            return Ok(Vec::new());
+            return Ok((Vec::new(), false));
         }
         let matter = Matter::new(self, call, operation, Some(new));
-        let mut warnings = Vec::new();
+        let (mut warnings, mut changed) = (Vec::new(), false);
         // Which were asked, and those of them to ask again.
         let (mut asked, mut again): (Vec<usize>, HashSet<usize>) = (Vec::new(), HashSet::new());
         for round in 0..2 {
@@ -117,6 +118,7 @@ impl Server {
                 {
                     Self::default(call.resource, &mut object);
                     *new = object;
+                    changed = true;
                     let repeats = |index: &&usize| list[**index]["reinvocationPolicy"] == "IfNeeded";
                     again.extend(asked.iter().filter(repeats));
                 }
@@ -126,7 +128,7 @@ impl Server {
                 break;
             }
         }
-        Ok(warnings)
+        Ok((warnings, changed))
     }
 
     /// Asks all webhooks that may refuse.

@@ -42,13 +42,16 @@ impl Scene<'_> {
 type Mutate = fn(&Scene<'_>, &mut Value) -> Result<(), String>;
 type Validate = fn(&Scene<'_>, Admission<'_>) -> Result<Vec<String>, Failure>;
 
-/// What changes a new object: by group, plural and plugin, in the order of Kubernetes.
-const MUTATING: &[(&str, &str, Mutate)] = &[
-    ("", "pods", |scene, pod| {
+const NEW: &[Operation] = &[Operation::Create];
+const NEW_AND_REPLACED: &[Operation] = &[Operation::Create, Operation::Update];
+
+/// What changes an object: by group, plural, operations and plugin, in the order of Kubernetes.
+const MUTATING: &[(&str, &str, &[Operation], Mutate)] = &[
+    ("", "pods", NEW, |scene, pod| {
         limits::default(&scene.here("core/limitranges"), pod);
         Ok(())
     }),
-    ("", "pods", |scene, pod| {
+    ("", "pods", NEW, |scene, pod| {
         if accounts::is_mirror(pod) {
             return accounts::mirror_refusal(pod).map_or(Ok(()), |why| Err(why.to_owned()));
         }
@@ -56,26 +59,20 @@ const MUTATING: &[(&str, &str, Mutate)] = &[
         accounts::equip(&scene.account(pod)?, pod, &random_suffix());
         Ok(())
     }),
-    ("", "pods", |scene, pod| priority::resolve(&scene.list("scheduling.k8s.io/priorityclasses/"), pod)),
-    ("", "pods", |_, pod| {
+    ("", "pods", NEW, |scene, pod| priority::resolve(&scene.list("scheduling.k8s.io/priorityclasses/"), pod)),
+    ("", "pods", NEW_AND_REPLACED, |_, pod| {
         tolerations::default(pod);
         Ok(())
     }),
-    ("", "persistentvolumeclaims", |scene, claim| {
+    ("", "persistentvolumeclaims", NEW, |scene, claim| {
         storage::claim(&scene.list("storage.k8s.io/storageclasses/"), claim);
         Ok(())
     }),
-    ("networking.k8s.io", "ingresses", |scene, ingress| {
+    ("networking.k8s.io", "ingresses", NEW, |scene, ingress| {
         storage::ingress(&scene.list("networking.k8s.io/ingressclasses/"), ingress);
         Ok(())
     }),
 ];
-
-/// What changes an object that is replaced: of the plugins above, the ones that Kubernetes asks then too.
-const MUTATING_UPDATES: &[(&str, &str, Mutate)] = &[("", "pods", |_, pod| {
-    tolerations::default(pod);
-    Ok(())
-})];
 
 /// What may refuse: by group, plural (all for `*`) and plugin, in the order of Kubernetes.
 const VALIDATING: &[(&str, &str, Validate)] = &[
@@ -217,13 +214,13 @@ impl Exemptions {
 }
 
 impl Server {
-    /// Lets Kubernetes' own plugins change an object that is created or replaced.
+    /// Lets Kubernetes' own plugins change an object.
     pub(super) fn plugins_mutate(&self, call: Call<'_>, operation: Operation, new: &mut Value) -> Result<(), Failure> {
         let scene = Scene { server: self, call };
         let name = new["metadata"]["name"].as_str().unwrap_or_default().to_owned();
-        let plugins = if operation == Operation::Create { MUTATING } else { MUTATING_UPDATES };
-        for (group, plural, plugin) in plugins {
-            if *group == call.resource.gvk.group && *plural == call.resource.plural {
+        for (group, plural, operations, plugin) in MUTATING {
+            let concerned = *group == call.resource.gvk.group && *plural == call.resource.plural;
+            if concerned && operations.contains(&operation) {
                 plugin(&scene, new).map_err(|why| Failure::forbidden(call.resource, &name, &why))?;
             }
         }

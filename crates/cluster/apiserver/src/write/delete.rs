@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
-    ATTEMPTS, Admission, Call, Operation, Written, at_version,
+    ATTEMPTS, Admission, Call, Object, Operation, Written, at_version,
     parts::{changed_meanwhile, finalizers, text, to_storage},
 };
 use crate::{
@@ -90,7 +90,8 @@ impl Deletion {
         })
     }
 
-    fn check(&self, resource: &Resource, name: &str, old: &Value) -> Result<(), Failure> {
+    /// Refuses an object that is not the one that the caller means.
+    pub(crate) fn check(&self, resource: &Resource, name: &str, old: &Value) -> Result<(), Failure> {
         for (label, field, wanted) in [("UID", "uid", &self.uid), ("ResourceVersion", "resourceVersion", &self.version)]
         {
             let found = text(&old["metadata"], field);
@@ -102,6 +103,11 @@ impl Deletion {
             }
         }
         Ok(())
+    }
+
+    /// Returns the same deletion, of an object at this version alone.
+    pub(crate) fn of_version(&self, version: Option<u64>, dry_run: bool) -> Deletion {
+        Deletion { version: version.map(|version| version.to_string()), dry_run, ..self.clone() }
     }
 
     /// Returns the finalizers that `old` has from now on.
@@ -163,17 +169,17 @@ impl Server {
             || old["spec"]["finalizers"]
                 .as_array()
                 .is_some_and(|list| !list.is_empty() && resource.plural == "namespaces");
-        let done = |object: Value| Ok(Some(Written { code: StatusCode::OK, object, warnings }));
+        let done = |object: Object| Ok(Some(Written { code: StatusCode::OK, object, warnings }));
         let key = resource.key(&info.namespace, &info.name);
         if !held {
             if options.dry_run {
-                return done(deleted(resource, old));
+                return done(deleted(resource, old).into());
             }
             let gone = Write::Delete(to_storage(resource, old.clone()));
             return match self.store().write(&key, Expect::Revision(entry.revision), gone).await? {
                 Outcome::Done(gone) => {
-                    self.noticed(resource, Some(old), &gone).await;
-                    done(deleted(resource, &at_version(resource, gone.value())))
+                    self.noticed(call, Some(old), &gone).await;
+                    done(deleted(resource, &at_version(resource, gone.value())).into())
                 }
                 Outcome::Mismatch(_) => Ok(None),
             };
@@ -181,18 +187,18 @@ impl Server {
         let marked = !old["metadata"]["deletionTimestamp"].is_null();
         let shorter = old["metadata"]["deletionGracePeriodSeconds"].as_i64().is_some_and(|before| grace < before);
         if marked && !shorter && keep == finalizers(old) {
-            return done(old.clone());
+            return done(old.clone().into());
         }
         let mut new = old.clone();
         mark(resource, &mut new, keep, (!marked || shorter).then_some(grace))?;
         if options.dry_run {
-            return done(new);
+            return done(new.into());
         }
         let put = Write::Put(to_storage(resource, new));
         match self.store().write(&key, Expect::Revision(entry.revision), put).await? {
             Outcome::Done(written) => {
-                self.noticed(resource, Some(old), &written).await;
-                done(at_version(resource, written.value()))
+                self.noticed(call, Some(old), &written).await;
+                done(Object::Stored(written))
             }
             Outcome::Mismatch(_) => Ok(None),
         }
