@@ -1,7 +1,7 @@
 //! Server-side apply on a Deployment: live object and configuration are two lines of JSON.
 #![no_main]
 
-use schema::apply::{self, Writer};
+use schema::{apply, owners::Writer};
 use serde_json::Value;
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
@@ -13,7 +13,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
         return;
     }
     let node = schema::model::builtin("io.k8s.api.apps.v1.Deployment").expect("a built-in type");
-    let writer = || Writer { name: "fuzz", api_version: "apps/v1", subresource: "", time: "2026-01-01T00:00:00Z" };
+    let writer = || Writer { name: "fuzz", api_version: "apps/v1", subresource: "", time: "2026-01-01T00:00:00Z", reset: &[] };
     let Ok(once) = apply::apply(&live, &config, node, writer(), true) else { panic!("force met a conflict") };
     let Ok(twice) = apply::apply(&once, &config, node, writer(), false) else { panic!("its own fields conflict") };
     assert_eq!(once, twice, "applied twice is applied once");

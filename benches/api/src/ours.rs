@@ -29,12 +29,12 @@ impl Ours {
         let token = uuid::Uuid::new_v4().simple().to_string();
         let mut running = Running(
             Command::new(std::env::current_exe()?)
-            .arg(SERVE)
-            .arg(folder)
-            .env("BENCH_TOKEN", &token)
-            .stdin(Stdio::null())
-            .stdout(Stdio::piped())
-            .spawn()?,
+                .arg(SERVE)
+                .arg(folder)
+                .env("BENCH_TOKEN", &token)
+                .stdin(Stdio::null())
+                .stdout(Stdio::piped())
+                .spawn()?,
         );
         let mut line = String::new();
         let out = running.0.stdout.take().context("the child's output is piped")?;

@@ -33,6 +33,7 @@ pub fn masked(value: &Value) -> Value {
         Value::Object(map) if map.get("kind").is_some_and(|kind| kind == "ResourceQuota") => {
             let mut quota = object(map);
             quota["status"] = "(masked)".into();
+            quota["metadata"]["managedFields"] = "(masked)".into();
             quota
         }
         Value::Object(map) => object(map),
@@ -42,8 +43,7 @@ pub fn masked(value: &Value) -> Value {
 }
 
 fn object(map: &Map<String, Value>) -> Value {
-    // Who owns which field is a subject of its own.
-    let shown = map.iter().filter(|(name, _)| *name != "managedFields").map(|(name, inner)| {
+    let shown = map.iter().map(|(name, inner)| {
         let inner = if MASKED.contains(&name.as_str()) && !inner.is_null() && !inner.is_object() {
             "(masked)".into()
         } else if name.starts_with("autoscaling.alpha.kubernetes.io/") {
@@ -81,6 +81,7 @@ fn table(map: &Map<String, Value>) -> Value {
         columns.get(index).and_then(|column| column["name"].as_str()).is_some_and(|name| AGES.contains(&name))
     };
     let mut map = map.clone();
+    let counted = columns.iter().any(|column| column["name"] == "Limit");
     let shown = columns.len();
     for row in map.get_mut("rows").and_then(Value::as_array_mut).into_iter().flatten() {
         // Of what annotations say for another version, a table shows nothing.
@@ -89,6 +90,10 @@ fn table(map: &Map<String, Value>) -> Value {
             if annotations.is_empty() {
                 row["object"]["metadata"].as_object_mut().map(|metadata| metadata.remove("annotations"));
             }
+        }
+        // A quota's controller owns what it counted.
+        if counted && row["object"]["metadata"].is_object() {
+            row["object"]["metadata"]["managedFields"] = "(masked)".into();
         }
         // A cell without a column (Kubernetes has one of an IPAddress) is seen by nobody.
         if let Some(cells) = row["cells"].as_array_mut().filter(|_| shown > 0) {

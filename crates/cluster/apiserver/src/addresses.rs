@@ -132,7 +132,7 @@ mod tests {
     #[test]
     fn an_address_that_was_given_back_rests_until_the_others_were_given() {
         let mut known = Addresses::default();
-        let mut give = |known: &mut Addresses, key: &str| {
+        let give = |known: &mut Addresses, key: &str| {
             let address = known.free(10, 13);
             known.put(key, address);
             address.map(u32::from)

@@ -34,6 +34,8 @@ struct Row {
     selectable: &'static [&'static str],
     rules: Rules,
     subresources: fn() -> BTreeMap<&'static str, Subresource>,
+    /// The metadata that a write to the status leaves as it is.
+    status_keeps: &'static [&'static str],
     /// Where the objects lie, if not under the row's own group and version.
     stored: Option<Stored>,
     generation: bool,
@@ -72,6 +74,7 @@ const PLAIN: Row = Row {
     selectable: &[],
     rules: Rules::NONE,
     subresources: BTreeMap::new,
+    status_keeps: &[],
     stored: None,
     generation: false,
     counts: None,
@@ -113,6 +116,7 @@ fn resource(row: &Row) -> Resource {
         node: node_of(row.type_name),
         type_name: Some(row.type_name),
         subresources: (row.subresources)(),
+        status_keeps: row.status_keeps,
         columns: (row.columns)(),
         selectable: owned(row.selectable),
         rules: row.rules,

@@ -12,7 +12,8 @@ use schema::crd;
 use serde_json::{Map, Value, json};
 
 use crate::registry::{
-    Column, Converts, Gvk, NameRule, Resource, Rules, Storage, Subresource, VERBS, path_column, version_rank,
+    ALL_METADATA, Column, Converts, Gvk, NameRule, Resource, Rules, Storage, Subresource, VERBS, path_column,
+    version_rank,
 };
 use crate::write::spec_changed;
 
@@ -127,6 +128,7 @@ fn resource(spec: &Value, version: &Value, stored: &str) -> Resource {
         node: Arc::new(node),
         type_name: None,
         subresources: subresources(version["subresources"].as_object()),
+        status_keeps: ALL_METADATA,
         columns,
         selectable: version["selectableFields"]
             .as_array()

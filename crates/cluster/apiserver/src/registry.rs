@@ -59,6 +59,9 @@ pub(crate) enum Subresource {
     Approval,
 }
 
+/// Writes to a status leave the metadata as it is.
+pub(crate) const ALL_METADATA: &[&str] = &["labels", "annotations", "finalizers", "ownerReferences"];
+
 /// The verbs of a kind that is stored.
 pub(crate) const VERBS: &[&str] = &["create", "delete", "deletecollection", "get", "list", "patch", "update", "watch"];
 
@@ -204,6 +207,8 @@ pub(crate) struct Resource {
     pub node: Arc<Node>,
     /// Name of the built-in type, if it is one.
     pub type_name: Option<&'static str>,
+    /// The metadata that a write to the status leaves as it is.
+    pub status_keeps: &'static [&'static str],
     /// Subresources by name.
     pub subresources: BTreeMap<&'static str, Subresource>,
     /// Columns of a table, after the name.

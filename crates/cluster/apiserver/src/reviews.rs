@@ -22,7 +22,8 @@ impl Server {
             let name = object["metadata"]["name"].as_str().unwrap_or_default();
             return Err(Failure::invalid(call.resource, name, &wrong));
         }
-        Self::own_new(call, &mut object);
+        let before = schema::owners::before(&call.resource.node, &Value::Null);
+        Self::own_new(call, &before, &mut object);
         let admission = Admission { call, operation: Operation::Create, new: Some(&object), old: None };
         warnings.extend(self.admit(admission).await?.warnings);
         object["status"] = self.answer_review(review, call.user, &object["spec"])?;

@@ -15,8 +15,8 @@ use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access::KeptPolicy, addresses::Addresses, audit, fair::Fair, kinds::Served, metrics::Metrics, rbac::User, read::Pages, store::Store,
-    tokens::Tokens,
+    access::KeptPolicy, addresses::Addresses, audit, fair::Fair, kinds::Served, metrics::Metrics, rbac::User,
+    read::Pages, store::Store, tokens::Tokens,
 };
 
 /// What a server needs.

@@ -5,7 +5,11 @@ use std::sync::Arc;
 
 use axum::body::Body;
 use http::{Request, Response, StatusCode};
-use schema::{selector::Labels, validate::Cause};
+use schema::{
+    owners::{self, Writer},
+    selector::Labels,
+    validate::Cause,
+};
 use serde_json::{Value, json};
 use tower::ServiceExt;
 
@@ -17,9 +21,12 @@ use crate::{
     store::Entry,
     tokens::{Claims, ISSUER},
     write::{
-        ATTEMPTS, Admission, Call, Change, Operation, PatchKind, Written, at_version, changed_meanwhile,
+        ATTEMPTS, Admission, Call, Change, Operation, PatchKind, Written, apply_conflict, at_version, changed_meanwhile,
     },
 };
+
+/// The type of what stands at `scale`.
+const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 
 fn at<'a>(object: &'a Value, path: &[String]) -> &'a Value {
     path.iter().fold(object, |place, step| &place[step.as_str()])
@@ -57,22 +64,32 @@ impl Server {
             return Err(Failure::method_not_allowed());
         };
         let show = |object: &Value| scale_of(object, spec, status, selector.as_deref());
+        let path: Vec<&str> = spec.iter().map(String::as_str).collect();
+        let versions = self.versions(resource);
+        let node = schema::model::builtin(SCALE).unwrap_or(&resource.node);
+        let now = base::clock::now_rfc3339();
+        let writer = Writer { api_version: "autoscaling/v1", ..Self::writer(call, &now) };
         for _ in 0..ATTEMPTS {
             let entry = self.entry(call)?;
             let old = at_version(resource, entry.value());
             let Some((body, patch)) = &body else {
                 return Ok(Written { code: StatusCode::OK, object: show(&old).into(), warnings: Vec::new() });
             };
-            let before = show(&old);
+            let mut before = show(&old);
+            let owners = owners::of_scale(&old, &path, &versions.iter().map(String::as_str).collect::<Vec<_>>());
+            owners::set_managers(&mut before, &owners);
+            let bad = |error: schema::patch::Error| Failure::bad_request(error.to_string());
             let mut wanted = match patch {
                 None => body.clone(),
-                Some(PatchKind::Json) => {
-                    schema::patch::json(&before, body).map_err(|error| Failure::bad_request(error.to_string()))?
-                }
-                Some(_) => {
-                    schema::patch::merge(&before, body).map_err(|error| Failure::bad_request(error.to_string()))?
-                }
+                Some(PatchKind::Json) => schema::patch::json(&before, body).map_err(bad)?,
+                Some(PatchKind::Merge) => schema::patch::merge(&before, body).map_err(bad)?,
+                Some(PatchKind::Strategic) => schema::patch::strategic(&before, body, node).map_err(bad)?,
+                Some(PatchKind::Apply) => schema::apply::apply(&before, body, node, writer, call.options.force)
+                    .map_err(|conflicts| apply_conflict(resource, &info.name, &conflicts))?,
             };
+            if !matches!(patch, Some(PatchKind::Apply)) {
+                owners::updated(&before, owners, &mut wanted, node, writer);
+            }
             let mut warnings = self.mutate(call, Operation::Update, &mut wanted, Some(&before)).await?;
             let version = wanted["metadata"]["resourceVersion"].as_str().unwrap_or_default();
             if !version.is_empty() && version != entry.revision.to_string() {
@@ -84,12 +101,22 @@ impl Server {
             warnings.extend(admitted.warnings);
             let mut new = old;
             *place(&mut new, spec) = replicas.into();
-            let change = Change { new, warnings, owners: None, admitted: true };
+            let owners = owners::after_scale(&new, &owners::managers(&wanted), &path, &resource.api_version);
+            owners::set_managers(&mut new, &owners);
+            let owners = Some(new["metadata"]["managedFields"].clone());
+            let change = Change { new, warnings, owners, admitted: true };
             if let Some(Written { code, object, warnings }) = self.replace(call, &entry, change).await? {
                 return Ok(Written { code, object: show(&object.tree(resource)).into(), warnings });
             }
         }
         Err(changed_meanwhile(resource, &info.name))
+    }
+
+    /// Returns the versions (`group/version`) that a kind is served in.
+    fn versions(&self, resource: &Resource) -> Vec<String> {
+        let served = self.served();
+        let is_one = |other: &&Arc<Resource>| other.gvk.group == resource.gvk.group && other.plural == resource.plural;
+        served.registry.all().filter(is_one).map(|other| other.api_version.clone()).collect()
     }
 
     /// Serves `pods/binding`: the scheduler's decision.

@@ -10,7 +10,13 @@ use std::sync::Arc;
 
 use http::{HeaderMap, StatusCode, header};
 use parking_lot::Mutex;
-use schema::{apply, decode, patch, settle::settle, validate};
+use schema::{
+    apply, decode,
+    owners::{self, Writer},
+    patch,
+    settle::settle,
+    validate,
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -25,11 +31,11 @@ use crate::{
 
 pub(crate) use admit::{Admission, Admitted, Operation};
 pub(crate) use delete::Deletion;
+pub(crate) use parts::{apply_conflict, at_version, changed_meanwhile, random_suffix, spec_changed};
 use parts::{
-    apply_conflict, is_finished, keep_identity, merge_parts, name_it, part_of, patch_failure, prepare_new, same, text,
+    is_finished, keep_identity, name_it, part_of, patch_failure, prepare_new, reset, same, stored_and_shown, text,
     to_storage,
 };
-pub(crate) use parts::{at_version, changed_meanwhile, random_suffix, spec_changed};
 
 /// How often a write is tried anew when another writer came first and the caller named no revision.
 pub(crate) const ATTEMPTS: usize = 16;
@@ -199,10 +205,11 @@ impl Server {
         let Call { resource, .. } = call;
         refuse_terminating(resource)?;
         let (mut object, mut warnings) = Self::decode(call, body)?;
+        let before = owners::before(&resource.node, &object);
         Self::default(resource, &mut object);
         let now = base::clock::now_rfc3339();
         // What admission and the kind itself put in from here on is nobody's.
-        let owners = Self::owners_of_new(call, &mut object);
+        let owners = Self::owners_of_new(call, &before, &mut object);
         warnings.extend(self.mutate(call, Operation::Create, &mut object, None).await?);
         let generated = name_it(resource, &mut object)?;
         prepare_new(resource, &mut object, &now);
@@ -313,7 +320,7 @@ impl Server {
                 let now = base::clock::now_rfc3339();
                 let (config, warnings) = Self::decode(call, body.clone())?;
                 let config = part_of(resource, info, config);
-                let writer = Self::writer(resource, options, &info.subresource, &now);
+                let writer = Self::writer(call, &now);
                 let new = apply::apply(old, &config, &resource.node, writer, options.force)
                     .map_err(|conflicts| apply_conflict(resource, &info.name, &conflicts))?;
                 (new, warnings)
@@ -325,7 +332,7 @@ impl Server {
     }
 
     async fn apply_new(&self, call: Call<'_>, body: &Value) -> Result<Written, Failure> {
-        let Call { resource, info, options, .. } = call;
+        let Call { resource, info, .. } = call;
         refuse_terminating(resource)?;
         let (mut config, mut warnings) = Self::decode(call, body.clone())?;
         if !text(&config["metadata"], "uid").is_empty() || !text(&config["metadata"], "resourceVersion").is_empty() {
@@ -340,7 +347,7 @@ impl Server {
         }
         let now = base::clock::now_rfc3339();
         let empty = json!({"metadata": {}});
-        let writer = Self::writer(resource, options, "", &now);
+        let writer = Self::writer(call, &now);
         let config = part_of(resource, info, config);
         let mut object = apply::apply(&empty, &config, &resource.node, writer, true)
             .map_err(|conflicts| apply_conflict(resource, &info.name, &conflicts))?;
@@ -367,9 +374,17 @@ impl Server {
         let old = at_version(resource, entry.value());
         if !admitted {
             Self::default(resource, &mut new);
-            warnings.extend(self.mutate(call, Operation::Update, &mut new, Some(&old)).await?);
         }
-        let mut new = merge_parts(resource, info, &old, new);
+        new = reset(resource, info, &old, new);
+        // Who owns what follows from what was sent, as far as this path may change it.
+        Self::own(call, &old, &mut new, owners);
+        if !admitted {
+            warnings.extend(self.mutate(call, Operation::Update, &mut new, Some(&old)).await?);
+            new = reset(resource, info, &old, new);
+        }
+        if matches!(info.subresource.as_str(), "" | "scale") {
+            (resource.rules.keep)(&old, &mut new);
+        }
         keep_identity(&old, &mut new)?;
         // What a binding sets, an update may not.
         let binding = info.subresource == "binding";
@@ -380,7 +395,6 @@ impl Server {
             let generation = old["metadata"]["generation"].as_i64().unwrap_or_default() + 1;
             new["metadata"]["generation"] = generation.into();
         }
-        Self::own(call, &old, &mut new, owners);
         let mut held = Vec::new();
         if !admitted {
             let admission = Admission { call, operation: Operation::Update, new: Some(&new), old: Some(&old) };
@@ -411,38 +425,38 @@ impl Server {
     }
 
     /// Returns who owns what of a new object: the caller every field but those of the status, which is nobody's.
-    fn owners_of_new(call: Call<'_>, object: &mut Value) -> Option<Value> {
-        let map = object.as_object_mut()?;
-        let status = if call.resource.has_status() { map.remove("status") } else { None };
-        Self::own_new(call, object);
-        let map = object.as_object_mut()?;
-        if let Some(status) = status {
-            map.insert("status".to_owned(), status);
-        }
-        map.get_mut("metadata")?.as_object_mut()?.remove("managedFields")
+    fn owners_of_new(call: Call<'_>, before: &Value, object: &mut Value) -> Option<Value> {
+        let mut shown = stored_and_shown(call.resource, object);
+        let object = shown.as_mut().unwrap_or(object);
+        Self::own_new(call, before, object);
+        object.get_mut("metadata")?.as_object_mut()?.remove("managedFields")
     }
 
     /// Writes down that the caller owns every field of a new object.
-    pub(crate) fn own_new(call: Call<'_>, object: &mut Value) {
+    pub(crate) fn own_new(call: Call<'_>, before: &Value, object: &mut Value) {
         let now = base::clock::now_rfc3339();
-        let writer = Self::writer(call.resource, call.options, "", &now);
-        apply::track_update(None, object, &call.resource.node, writer);
+        owners::created(before, object, &call.resource.node, Self::writer(call, &now));
     }
 
     /// Writes down who owns which field of `new` from now on.
-    fn own(call: Call<'_>, old: &Value, new: &mut Value, owners: Option<Value>) {
-        let Call { resource, info, options, .. } = call;
-        let now = base::clock::now_rfc3339();
-        if let Some(owners) = owners {
+    fn own(call: Call<'_>, old: &Value, new: &mut Value, settled: Option<Value>) {
+        let resource = call.resource;
+        if let Some(owners) = settled {
             new["metadata"]["managedFields"] = owners;
         } else {
-            let reset =
-                new["metadata"]["managedFields"].as_array().is_some_and(|list| list.len() == 1 && list[0] == json!({}));
-            let base_owners = if reset { Value::Null } else { old["metadata"]["managedFields"].clone() };
-            let mut before = old.clone();
-            before["metadata"]["managedFields"] = base_owners;
-            let writer = Self::writer(resource, options, &info.subresource, &now);
-            apply::track_update(Some(&before), new, &resource.node, writer);
+            let before = match owners::given(new) {
+                _ if owners::is_reset(new) => Vec::new(),
+                Some(given) => given,
+                None => owners::managers(old),
+            };
+            let now = base::clock::now_rfc3339();
+            match stored_and_shown(resource, new) {
+                Some(mut shown) => {
+                    owners::updated(old, before, &mut shown, &resource.node, Self::writer(call, &now));
+                    new["metadata"]["managedFields"] = shown["metadata"]["managedFields"].take();
+                }
+                None => owners::updated(old, before, new, &resource.node, Self::writer(call, &now)),
+            }
         }
         if let Some(metadata) = new["metadata"].as_object_mut() {
             metadata.retain(|_, value| !value.is_null());
@@ -564,13 +578,15 @@ impl Server {
         Err(Failure::invalid(resource, text(&object["metadata"], "name"), &causes))
     }
 
-    fn writer<'a>(
-        resource: &'a Resource,
-        options: &'a Options,
-        subresource: &'a str,
-        now: &'a str,
-    ) -> apply::Writer<'a> {
-        apply::Writer { name: &options.manager, api_version: &resource.api_version, subresource, time: now }
+    pub(crate) fn writer<'a>(call: Call<'a>, now: &'a str) -> Writer<'a> {
+        let Call { resource, info, options, .. } = call;
+        let subresource = if info.verb == "create" { "" } else { info.subresource.as_str() };
+        let reset: &[&str] = match subresource {
+            "" if resource.has_status() => &["status"],
+            "" => &[],
+            _ => &["spec"],
+        };
+        Writer { name: &options.manager, api_version: &resource.api_version, subresource, time: now, reset }
     }
 }
 

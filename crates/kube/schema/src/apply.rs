@@ -1,59 +1,13 @@
-//! Server-side apply and field ownership (KEP-555): who owns what after a write,
-//! and which other owner an apply would take a field from.
+//! Server-side apply (KEP-555): what an object is after it, who owns what then, and which other
+//! owner it would take a field from.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 
 use crate::{
     fields::{self, Set, Shape, Step, key_of, shape},
     model::Node,
-    settle::settle,
+    owners::{self, Manager, Writer},
 };
-
-/// Paths that belong to nobody.
-const UNOWNED: &[&[&str]] = &[
-    &["apiVersion"],
-    &["kind"],
-    &["metadata", "name"],
-    &["metadata", "namespace"],
-    &["metadata", "creationTimestamp"],
-    &["metadata", "deletionTimestamp"],
-    &["metadata", "deletionGracePeriodSeconds"],
-    &["metadata", "selfLink"],
-    &["metadata", "uid"],
-    &["metadata", "resourceVersion"],
-    &["metadata", "generation"],
-    &["metadata", "managedFields"],
-];
-
-/// One writer's entry of `metadata.managedFields`.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Manager {
-    /// The field manager's name.
-    pub name: String,
-    /// `Apply` or `Update`.
-    pub operation: String,
-    /// The version the fields are written in.
-    pub api_version: String,
-    /// `status`, `scale` or empty.
-    pub subresource: String,
-    /// When it last wrote.
-    pub time: Option<String>,
-    /// What it owns.
-    pub fields: Set,
-}
-
-/// Who writes, and how.
-#[derive(Clone, Copy, Debug)]
-pub struct Writer<'a> {
-    /// The field manager's name.
-    pub name: &'a str,
-    /// The version of the object it sends.
-    pub api_version: &'a str,
-    /// `status`, `scale` or empty.
-    pub subresource: &'a str,
-    /// Now, RFC 3339.
-    pub time: &'a str,
-}
 
 /// A field that another manager owns with another value.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,99 +18,13 @@ pub struct Conflict {
     pub field: String,
 }
 
-/// Reads `metadata.managedFields`.
-pub fn managers(object: &Value) -> Vec<Manager> {
-    let text = |entry: &Value, name: &str| entry[name].as_str().unwrap_or_default().to_owned();
-    object["metadata"]["managedFields"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .map(|entry| Manager {
-            name: text(entry, "manager"),
-            operation: text(entry, "operation"),
-            api_version: text(entry, "apiVersion"),
-            subresource: text(entry, "subresource"),
-            time: entry["time"].as_str().map(str::to_owned),
-            fields: Set::from_json(&entry["fieldsV1"]),
-        })
-        .collect()
-}
-
-/// Writes `metadata.managedFields`, leaving out managers that own nothing: those that applied first, then by time and
-/// name, as Kubernetes orders them.
-pub fn set_managers(object: &mut Value, managers: &[Manager]) {
-    let mut shown: Vec<&Manager> = managers.iter().filter(|manager| !manager.fields.is_empty()).collect();
-    shown.sort_by_key(|manager| {
-        (&manager.operation, &manager.time, &manager.name, &manager.api_version, &manager.subresource)
-    });
-    let list: Vec<Value> = shown
-        .into_iter()
-        .map(|manager| {
-            let mut entry = Map::new();
-            entry.insert("manager".into(), manager.name.clone().into());
-            entry.insert("operation".into(), manager.operation.clone().into());
-            entry.insert("apiVersion".into(), manager.api_version.clone().into());
-            if let Some(time) = &manager.time {
-                entry.insert("time".into(), time.clone().into());
-            }
-            entry.insert("fieldsType".into(), "FieldsV1".into());
-            entry.insert("fieldsV1".into(), manager.fields.to_json());
-            if !manager.subresource.is_empty() {
-                entry.insert("subresource".into(), manager.subresource.clone().into());
-            }
-            Value::Object(entry)
-        })
-        .collect();
-    if let Some(metadata) = object.get_mut("metadata").and_then(Value::as_object_mut) {
-        if list.is_empty() {
-            metadata.remove("managedFields");
-        } else {
-            metadata.insert("managedFields".into(), Value::Array(list));
-        }
-    }
-}
-
-/// Sets the owners in `new` after a create, update or patch by `writer`: it owns what it changed.
-///
-/// `new` keeps the owners that stand in `old`, less what the change took from them.
-pub fn track_update(old: Option<&Value>, new: &mut Value, node: &Node, writer: Writer<'_>) {
-    let mut owners = old.map(managers).unwrap_or_default();
-    let before = old.cloned().unwrap_or_else(|| unwritten(node));
-    let changes = changes(&before, new, node);
-    let touched = changes.added.clone().union(&changes.modified);
-    if touched.is_empty() && changes.removed.is_empty() {
-        set_managers(new, &owners);
-        return;
-    }
-    let gone = changes.removed.clone().union(&changes.modified);
-    for owner in &mut owners {
-        owner.fields = owner.fields.difference(&gone);
-    }
-    if !touched.is_empty() {
-        let mine = |owner: &&mut Manager| {
-            owner.name == writer.name
-                && owner.operation == "Update"
-                && owner.subresource == writer.subresource
-                && owner.api_version == writer.api_version
-        };
-        if let Some(owner) = owners.iter_mut().find(mine) {
-            owner.fields = std::mem::take(&mut owner.fields).union(&touched);
-            owner.time = Some(writer.time.to_owned());
-        } else {
-            owners.push(Manager {
-                name: writer.name.to_owned(),
-                operation: "Update".to_owned(),
-                api_version: writer.api_version.to_owned(),
-                subresource: writer.subresource.to_owned(),
-                time: Some(writer.time.to_owned()),
-                fields: touched,
-            });
-        }
-    }
-    set_managers(new, &owners);
-}
+/// Where `kubectl apply` without `--server-side` keeps what it sent.
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 
 /// Returns the object after `writer` applied `config` to `live`, with its owners.
+///
+/// For `kubectl` it goes on from what a client-side apply left behind: no conflict with what
+/// that sent, and its annotation is kept true.
 ///
 /// # Errors
 ///
@@ -170,38 +38,60 @@ pub fn apply(
 ) -> Result<Value, Vec<Conflict>> {
     let mut config = config.clone();
     drop_nulls(&mut config);
-    let mut wanted = fields::of(&config, node);
-    disown(&mut wanted);
-    let mut owners = managers(live);
+    let kubectl = writer.name == "kubectl";
+    let nothing = Set::default();
+    let merged = match merged(live, &config, node, writer, if force { None } else { Some(&nothing) }) {
+        Err(conflicts) if kubectl => {
+            let allowed = last_applied(live, node, writer.api_version).ok_or(conflicts)?;
+            merged(live, &config, node, writer, Some(&allowed))
+        }
+        other => other,
+    };
+    let mut merged = merged?;
+    if kubectl && merged["metadata"]["annotations"][LAST_APPLIED].as_str().is_some_and(|text| !text.is_empty()) {
+        merged["metadata"]["annotations"][LAST_APPLIED] = as_last_applied(&config).into();
+    }
+    Ok(merged)
+}
+
+/// Merges, and refuses what others own but for the fields of `allowed`; `None` allows all.
+fn merged(
+    live: &Value,
+    config: &Value,
+    node: &Node,
+    writer: Writer<'_>,
+    allowed: Option<&Set>,
+) -> Result<Value, Vec<Conflict>> {
+    let mut wanted = fields::of(config, node);
+    owners::disown(&mut wanted);
+    let mut owners = owners::before_apply(live, node, &writer);
     let is_mine = |owner: &Manager| {
         owner.name == writer.name && owner.operation == "Apply" && owner.subresource == writer.subresource
     };
     let before = owners.iter().find(|owner| is_mine(owner)).map(|owner| owner.fields.clone()).unwrap_or_default();
-    let mut merged = merge(live, &config, Some(node));
+    let mut merged = merge(live, config, Some(node));
     let others =
         owners.iter().filter(|owner| !is_mine(owner)).fold(Set::default(), |set, owner| set.union(&owner.fields));
     let given_up = before.difference(&wanted).difference(&others);
     // What was given up may hold what is wanted now: `spec: {}` before, `spec: {size: 5}` after.
     remove(&mut merged, &given_up, &others.union(&wanted), Some(node));
 
-    let changes = changes(live, &merged, node);
-    let changed = changes.modified.clone().union(&changes.removed);
+    let changes = owners::changes(live, &merged, node);
+    let written = changes.modified.union(&changes.added);
     let mut conflicts = Vec::new();
     for owner in owners.iter_mut().filter(|owner| !is_mine(owner)) {
-        let lost = owner.fields.intersection(&changed).intersection(&wanted);
-        if !lost.is_empty() {
-            conflicts.extend(
-                lost.paths()
-                    .into_iter()
-                    .map(|field| Conflict { owner: format!("{:?} using {}", owner.name, owner.api_version), field }),
-            );
+        let lost = owner.fields.intersection(&written);
+        if let Some(allowed) = allowed {
+            let described = owner.described();
+            let refused = lost.difference(allowed).paths().into_iter();
+            conflicts.extend(refused.map(|field| Conflict { owner: described.clone(), field }));
         }
-        owner.fields = owner.fields.difference(&changed.intersection(&wanted)).difference(&changes.removed);
+        owner.fields = owner.fields.difference(&lost).difference(&changes.removed);
     }
-    if !conflicts.is_empty() && !force {
+    if !conflicts.is_empty() {
         return Err(conflicts);
     }
-    let unchanged = changed.is_empty() && changes.added.is_empty();
+    let unchanged = written.is_empty() && changes.removed.is_empty();
     match owners.iter_mut().find(|owner| is_mine(owner)) {
         Some(owner) => {
             if !unchanged || owner.fields != wanted || owner.api_version != writer.api_version {
@@ -210,44 +100,33 @@ pub fn apply(
             owner.fields = wanted;
             writer.api_version.clone_into(&mut owner.api_version);
         }
-        None => owners.insert(
-            0,
-            Manager {
-                name: writer.name.to_owned(),
-                operation: "Apply".to_owned(),
-                api_version: writer.api_version.to_owned(),
-                subresource: writer.subresource.to_owned(),
-                time: Some(writer.time.to_owned()),
-                fields: wanted,
-            },
-        ),
+        None => owners.insert(0, Manager { fields: wanted, ..Manager::of(&writer, "Apply") }),
     }
-    set_managers(&mut merged, &owners);
+    owners::set_managers(&mut merged, &owners);
     Ok(merged)
 }
 
-/// Returns what an object is before anybody writes it: the structures and lists that Kubernetes' type always has.
-fn unwritten(node: &Node) -> Value {
-    let mut object = Value::Object(Map::new());
-    settle(&mut object, node);
-    object
+/// Returns what a client-side apply sent and is as it sent it: its client may go on with that by a server-side apply.
+fn last_applied(live: &Value, node: &Node, api_version: &str) -> Option<Set> {
+    let text = live["metadata"]["annotations"][LAST_APPLIED].as_str().filter(|text| !text.is_empty())?;
+    let sent: Value = serde_json::from_str(text).ok()?;
+    if sent["apiVersion"] != api_version {
+        return None;
+    }
+    let changes = owners::changes(&sent, live, node);
+    let differs = changes.added.union(&changes.modified).union(&changes.removed);
+    Some(fields::of(&sent, node).difference(&differs))
 }
 
-/// Returns what changed of what somebody can own.
-fn changes(old: &Value, new: &Value, node: &Node) -> fields::Changes {
-    let mut changes = fields::compare(old, new, node);
-    for set in [&mut changes.added, &mut changes.modified, &mut changes.removed] {
-        disown(set);
+/// Returns a configuration as `kubectl apply` keeps it.
+fn as_last_applied(config: &Value) -> String {
+    let mut sent = config.clone();
+    if let Some(annotations) = sent["metadata"].get_mut("annotations").and_then(Value::as_object_mut) {
+        annotations.remove(LAST_APPLIED);
     }
-    changes
-}
-
-/// Takes out what belongs to nobody, the metadata as a whole too.
-fn disown(set: &mut Set) {
-    for path in UNOWNED {
-        set.remove_below(path);
-    }
-    set.members.remove(&Step::Field("metadata".to_owned()));
+    // As Go writes JSON.
+    let text = sent.to_string().replace('&', "\\u0026").replace('<', "\\u003c").replace('>', "\\u003e");
+    format!("{text}\n")
 }
 
 fn drop_nulls(value: &mut Value) {
@@ -351,10 +230,13 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::model::builtin;
+    use crate::{
+        model::builtin,
+        owners::{before, created, managers, updated},
+    };
 
     fn by(name: &str) -> Writer<'_> {
-        Writer { name, api_version: "apps/v1", subresource: "", time: "2026-01-01T00:00:00Z" }
+        Writer { name, api_version: "apps/v1", subresource: "", time: "2026-01-01T00:00:00Z", reset: &["status"] }
     }
 
     fn deployment() -> &'static Node {
@@ -371,7 +253,7 @@ mod tests {
         let mut new = json!({"metadata": {"name": "a", "labels": {"l": "v"}}, "spec": {
             "strategy": {"type": "RollingUpdate", "rollingUpdate": {"maxSurge": 1}}, "template": {"spec": {"containers": [
                 {"name": "c", "resources": {"limits": {"cpu": "1"}}, "env": [{"name": "E", "value": "1"}]}]}}}});
-        track_update(None, &mut new, deployment(), by("one"));
+        created(&before(deployment(), &Value::Null), &mut new, deployment(), by("one"));
         let owned = &new["metadata"]["managedFields"][0]["fieldsV1"];
         assert_eq!(owned["f:metadata"], json!({"f:labels": {".": {}, "f:l": {}}}));
         let spec = &owned["f:spec"];
@@ -402,7 +284,7 @@ mod tests {
         assert!(apply(&live, &with_image("1"), deployment(), by("two"), false).is_ok());
         let conflicts = apply(&live, &with_image("2"), deployment(), by("two"), false).unwrap_err();
         assert_eq!(conflicts.len(), 1);
-        assert_eq!(conflicts[0].owner, "\"one\" using apps/v1");
+        assert_eq!(conflicts[0].owner, "\"one\"");
         assert_eq!(conflicts[0].field, ".spec.template.spec.containers[name=\"c\"].image");
         let forced = apply(&live, &with_image("2"), deployment(), by("two"), true).unwrap();
         assert_eq!(forced["spec"]["template"]["spec"]["containers"][0]["image"], "2");
@@ -427,7 +309,7 @@ mod tests {
         let live = apply(&json!({"metadata": {}}), &with_image("1"), deployment(), by("one"), false).unwrap();
         let mut new = live.clone();
         new["spec"]["replicas"] = json!(5);
-        track_update(Some(&live), &mut new, deployment(), by("scaler"));
+        updated(&live, managers(&live), &mut new, deployment(), by("scaler"));
         let owners = managers(&new);
         let paths = |name: &str| owners.iter().find(|owner| owner.name == name).unwrap().fields.paths();
         assert_eq!(paths("scaler"), [".spec.replicas"]);

@@ -6,7 +6,7 @@ mod structural;
 use serde_json::{Map, Value};
 
 use crate::{
-    model::{Kind, ListType, Node, Rules, ValidationRule},
+    model::{Kind, ListType, MapType, Node, Rules, ValidationRule},
     validate::Cause,
 };
 
@@ -54,7 +54,11 @@ fn place(schema: &Value, depth: usize, problems: &mut Vec<Cause>) -> Node {
     node.format = text(map, "format");
     node.description = text(map, "description");
     node.default = map.get("default").filter(|default| !default.is_null()).cloned();
-    node.atomic = map.get("x-kubernetes-map-type").and_then(Value::as_str) == Some("atomic");
+    node.map = match map.get("x-kubernetes-map-type").and_then(Value::as_str) {
+        Some("atomic") => MapType::Atomic,
+        Some("granular") => MapType::Granular,
+        _ => MapType::Unsaid,
+    };
     node.required = strings(map, "required");
     node.validations = validations(map);
     if let Some(properties) = map.get("properties").and_then(Value::as_object) {

@@ -54,6 +54,31 @@ impl Set {
         self.members.is_empty() && self.children.values().all(Set::is_empty)
     }
 
+    /// Returns the set of one path of fields.
+    pub fn of_path(path: &[&str]) -> Set {
+        let mut set = Set::default();
+        if let Some((first, rest)) = path.split_first() {
+            let step = Step::Field((*first).to_owned());
+            if rest.is_empty() {
+                set.members.insert(step);
+            } else {
+                set.children.insert(step, Set::of_path(rest));
+            }
+        }
+        set
+    }
+
+    /// Returns whether a path of fields is in the set.
+    pub fn has(&self, path: &[&str]) -> bool {
+        let Some((first, rest)) = path.split_first() else { return false };
+        let step = Step::Field((*first).to_owned());
+        if rest.is_empty() {
+            self.members.contains(&step)
+        } else {
+            self.children.get(&step).is_some_and(|child| child.has(rest))
+        }
+    }
+
     /// Reads `fieldsV1`. What cannot be read is left out.
     pub fn from_json(fields: &Value) -> Set {
         let mut set = Set::default();
@@ -251,6 +276,9 @@ fn add(step: Step, value: &Value, node: Option<&Node>, inner: Inner, set: &mut S
 fn add_item(item: &Value, keys: &[String], items: Option<&Node>, inner: Inner, set: &mut Set) {
     let key = Step::Key(key_of(item, keys));
     set.members.insert(key.clone());
+    if matches!(shape(item, items), Shape::Leaf) {
+        return;
+    }
     let child = set.children.entry(key).or_default();
     for (name, value) in item.as_object().into_iter().flatten() {
         add(Step::Field(name.clone()), value, items.and_then(|node| node.field(name)), inner, child);
@@ -274,7 +302,7 @@ pub(crate) fn shape<'a>(value: &Value, node: Option<&'a Node>) -> Shape<'a> {
         return if value.is_object() { Shape::Granular } else { Shape::Leaf };
     };
     match value {
-        Value::Object(_) if node.atomic || node.resolve().atomic => Shape::Leaf,
+        Value::Object(_) if node.is_atomic() => Shape::Leaf,
         Value::Object(_) => Shape::Granular,
         Value::Array(_) => match &node.list {
             ListType::Map(keys) => Shape::Keyed(keys),
@@ -347,6 +375,10 @@ fn compare_values(step: Step, old: &Value, new: &Value, node: Option<&Node>, cha
     // What is null holds nothing, and stands there all the same.
     let (no_map, no_list) = (Value::Object(Map::new()), Value::Array(Vec::new()));
     let old = match (old, new) {
+        (Value::Null, Value::Array(list)) if list.is_empty() => {
+            changes.modified.members.insert(step);
+            return;
+        }
         (Value::Null, Value::Object(_)) => &no_map,
         (Value::Null, Value::Array(_)) => &no_list,
         _ => old,

@@ -46,6 +46,18 @@ pub enum ListType {
     Map(Vec<String>),
 }
 
+/// How two writers share an object or map.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum MapType {
+    /// As the type says that stands there.
+    #[default]
+    Unsaid,
+    /// It is one value.
+    Atomic,
+    /// Each field is its own value, whatever the type says.
+    Granular,
+}
+
 /// How a field looks where nothing was said, as Kubernetes' own types write it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Presence {
@@ -76,8 +88,8 @@ pub struct Node {
     pub presence: Presence,
     /// How a list is shared.
     pub list: ListType,
-    /// The object or map is one value for field ownership.
-    pub atomic: bool,
+    /// How two writers share an object or map.
+    pub map: MapType,
     /// Field that strategic merge patch tells list items apart by.
     pub merge_key: Option<String>,
     /// Strategic merge patch merges this list instead of replacing it.
@@ -167,6 +179,15 @@ impl Node {
         }
     }
 
+    /// Returns whether an object or map here is one value for field ownership.
+    pub fn is_atomic(&self) -> bool {
+        match self.map {
+            MapType::Atomic => true,
+            MapType::Granular => false,
+            MapType::Unsaid => self.resolve().map == MapType::Atomic,
+        }
+    }
+
     /// Returns the node of a field: a listed one, or a map's value type.
     pub fn field(&self, name: &str) -> Option<&Node> {
         let node = self.resolve();
@@ -212,7 +233,7 @@ fn parse(table: &str) -> BTreeMap<String, Node> {
                 if let Some(required) = word.strip_prefix('!') {
                     node.required = required.split(',').map(str::to_owned).collect();
                 } else if word == "mt=atomic" {
-                    node.atomic = true;
+                    node.map = MapType::Atomic;
                 }
             }
             // The object's own metadata says what it is; a structure of the API says no more than that.
@@ -228,6 +249,10 @@ fn parse(table: &str) -> BTreeMap<String, Node> {
         }
     }
     types.extend(current.take());
+    // Of what has no fields of its own nothing is known: nobody owns a part of it.
+    for node in types.values_mut().filter(|node| node.properties.is_empty()) {
+        node.map = MapType::Atomic;
+    }
     types
 }
 
@@ -240,7 +265,9 @@ fn parse_kind(word: &str) -> Node {
         "n" => Kind::Number,
         "b" => Kind::Boolean,
         "x" => Kind::IntOrString,
-        "o" => return Node { kind: Kind::Object, preserve_unknown: true, ..Node::default() },
+        "o" => {
+            return Node { kind: Kind::Object, preserve_unknown: true, map: MapType::Atomic, ..Node::default() };
+        }
         _ if word.starts_with('@') => return Node { kind: Kind::Ref(word[1..].to_owned()), ..Node::default() },
         _ if word.starts_with('[') => Kind::Array(Box::new(parse_kind(&word[1..]))),
         _ if word.starts_with('{') => Kind::Map(Box::new(parse_kind(&word[1..]))),
@@ -260,7 +287,8 @@ fn parse_fact(place: &mut Node, word: &str) {
             place.retain_keys = strategy.split(',').any(|word| word == "retainKeys");
         }
         Some(("pk", key)) => place.merge_key = Some(key.to_owned()),
-        Some(("mt", "atomic")) => place.atomic = true,
+        Some(("mt", "atomic")) => place.map = MapType::Atomic,
+        Some(("mt", "granular")) => place.map = MapType::Granular,
         Some(("f", "a")) => place.presence = Presence::Always,
         Some(("f", "e")) => place.presence = Presence::NotEmpty,
         Some(("f", "n")) => place.presence = Presence::Null,

@@ -104,6 +104,7 @@ fn qos(spec: &Value) -> &'static str {
     }
 }
 
+/// What is decided of a service's addresses beside the address itself.
 pub(super) fn service(value: &mut Value) {
     let Some(spec) = object(value, &["spec"]) else { return };
     if spec.get("type").is_some_and(|kind| kind != "ExternalName") {
@@ -146,6 +147,13 @@ pub(super) fn new_claim(value: &mut Value) {
 
 const TEMPLATE_GENERATION: &str = "deprecated.daemonset.template.generation";
 
+/// A daemon set always says how often its template changed.
+pub(super) fn daemon_set(value: &mut Value) {
+    if let Some(metadata) = object(value, &["metadata"]) {
+        part(metadata, "annotations").entry(TEMPLATE_GENERATION).or_insert_with(|| "0".into());
+    }
+}
+
 /// A daemon set counts the changes of its template in an annotation.
 pub(super) fn new_daemon_set(value: &mut Value) {
     if let Some(metadata) = object(value, &["metadata"]) {
@@ -172,6 +180,7 @@ pub(super) fn new_priority_class(value: &mut Value) {
 
 /// The two fields for a service's address say the same.
 pub(super) fn changed_service(old: &Value, new: &mut Value) {
+    service(new);
     let address = new["spec"]["clusterIP"].clone();
     let moved = address.is_string() && address != old["spec"]["clusterIP"];
     if moved && new["spec"]["clusterIPs"] == old["spec"]["clusterIPs"] {

@@ -2,11 +2,17 @@
 //! the server's own, which rules every object's metadata follows. Nothing here reads or
 //! writes the store.
 
+use std::collections::BTreeMap;
+
 use http::StatusCode;
 use schema::{apply, patch, validate};
 use serde_json::{Map, Value, json};
 
-use crate::{registry::Resource, request::Info, status::Failure};
+use crate::{
+    registry::{ALL_METADATA, Resource},
+    request::Info,
+    status::Failure,
+};
 
 pub(super) fn text<'a>(value: &'a Value, name: &str) -> &'a str {
     value[name].as_str().unwrap_or_default()
@@ -42,13 +48,18 @@ pub(super) fn patch_failure(resource: &Resource, name: &str, error: patch::Error
     Failure { details: json!({}), ..Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", sentence) }
 }
 
-pub(super) fn apply_conflict(resource: &Resource, name: &str, conflicts: &[apply::Conflict]) -> Failure {
-    let list: Vec<String> =
-        conflicts.iter().map(|conflict| format!("conflict with {}: {}", conflict.owner, conflict.field)).collect();
-    let message = if list.len() == 1 {
-        format!("Apply failed with 1 conflict: {}", list[0])
-    } else {
-        format!("Apply failed with {} conflicts: {}", list.len(), list.join("\n- "))
+pub(crate) fn apply_conflict(resource: &Resource, name: &str, conflicts: &[apply::Conflict]) -> Failure {
+    let message = match conflicts {
+        [one] => format!("Apply failed with 1 conflict: conflict with {}: {}", one.owner, one.field),
+        _ => {
+            let mut by_owner: BTreeMap<&str, Vec<String>> = BTreeMap::new();
+            for conflict in conflicts {
+                by_owner.entry(&conflict.owner).or_default().push(format!("\n- {}", conflict.field));
+            }
+            let each =
+                by_owner.into_iter().map(|(owner, fields)| format!("conflicts with {owner}:{}", fields.concat()));
+            format!("Apply failed with {} conflicts: {}", conflicts.len(), each.collect::<Vec<_>>().join("\n"))
+        }
     };
     let causes: Vec<Value> = conflicts
         .iter()
@@ -122,21 +133,25 @@ pub(super) fn part_of(resource: &Resource, info: &Info, mut config: Value) -> Va
 }
 
 /// Puts together what a write to this (sub)resource may change and what it leaves as it was.
-pub(super) fn merge_parts(resource: &Resource, info: &Info, old: &Value, mut new: Value) -> Value {
+pub(super) fn reset(resource: &Resource, info: &Info, old: &Value, mut new: Value) -> Value {
+    let owners = |new: &mut Value| new["metadata"]["managedFields"].take();
     match info.subresource.as_str() {
         "status" => {
             let mut merged = old.clone();
             merged["status"] = new["status"].take();
-            merged["metadata"]["managedFields"] = new["metadata"]["managedFields"].take();
             if merged["status"].is_null() {
                 merged.as_object_mut().map(|map| map.remove("status"));
+            }
+            merged["metadata"]["managedFields"] = owners(&mut new);
+            for name in ALL_METADATA.iter().filter(|name| !resource.status_keeps.contains(name)) {
+                put(&mut merged["metadata"], name, new["metadata"][*name].take());
             }
             merged
         }
         "approval" => {
             let mut merged = old.clone();
             merged["status"]["conditions"] = new["status"]["conditions"].take();
-            merged["metadata"]["managedFields"] = new["metadata"]["managedFields"].take();
+            merged["metadata"]["managedFields"] = owners(&mut new);
             merged
         }
         "finalize" => {
@@ -145,21 +160,34 @@ pub(super) fn merge_parts(resource: &Resource, info: &Info, old: &Value, mut new
             if merged["spec"]["finalizers"].is_null() {
                 merged["spec"]["finalizers"] = json!([]);
             }
+            merged["metadata"]["managedFields"] = owners(&mut new);
             merged
         }
         // A binding changes what its handler sets, in spec and status.
         "binding" => new,
         _ => {
             if resource.has_status() {
-                match old.get("status") {
-                    Some(status) => new["status"] = status.clone(),
-                    None => drop(new.as_object_mut().and_then(|map| map.remove("status"))),
-                }
+                put(&mut new, "status", old.get("status").cloned().unwrap_or_default());
             }
-            (resource.rules.keep)(old, &mut new);
             new
         }
     }
+}
+
+fn put(place: &mut Value, name: &str, value: Value) {
+    let Some(map) = place.as_object_mut() else { return };
+    if value.is_null() {
+        map.remove(name);
+    } else {
+        map.insert(name.to_owned(), value);
+    }
+}
+
+/// Returns an object of a version that is not the stored one as it is read after it was written: what the stored form
+/// adds is there.
+pub(super) fn stored_and_shown(resource: &Resource, object: &Value) -> Option<Value> {
+    resource.conversion?;
+    Some(at_version(resource, to_storage(resource, object.clone())))
 }
 
 /// What a client can never change of an object's metadata.

@@ -26,6 +26,7 @@ pub(super) fn rows() -> Vec<Row> {
             plural: "deployments",
             short: &["deploy"],
             type_name: "io.k8s.api.apps.v1.Deployment",
+            status_keeps: &["labels"],
             columns: columns::deployment,
             rules: Rules { validate: rules::apps::deployment, ..Rules::NONE },
             subresources: scaled,
@@ -61,6 +62,7 @@ pub(super) fn rows() -> Vec<Row> {
             subresources: status,
             rules: Rules {
                 validate: rules::apps::daemon_set,
+                default: defaults::daemon_set,
                 create: defaults::new_daemon_set,
                 keep: defaults::changed_daemon_set,
                 ..Rules::NONE

@@ -43,6 +43,7 @@ pub(super) fn rows() -> Vec<Row> {
             short: &["po"],
             categories: &["all"],
             type_name: "io.k8s.api.core.v1.Pod",
+            status_keeps: &["ownerReferences"],
             columns: columns::pod,
             selectable: &[
                 "spec.nodeName",
@@ -95,7 +96,7 @@ pub(super) fn rows() -> Vec<Row> {
             selectable: &["spec.clusterIP", "spec.type"],
             rules: Rules {
                 validate: rules::services::service,
-                default: defaults::service,
+                create: defaults::service,
                 keep: defaults::changed_service,
                 ..Rules::NONE
             },

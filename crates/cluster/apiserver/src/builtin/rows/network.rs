@@ -7,7 +7,7 @@ use super::{
 use serde_json::Value;
 
 use crate::{
-    registry::{NameRule, Rules},
+    registry::{ALL_METADATA, NameRule, Rules},
     write::spec_changed,
 };
 
@@ -56,6 +56,7 @@ pub(super) fn rows() -> Vec<Row> {
             plural: "servicecidrs",
             namespaced: false,
             type_name: "io.k8s.api.networking.v1.ServiceCIDR",
+            status_keeps: ALL_METADATA,
             columns: columns::service_cidr,
             subresources: status,
             rules: Rules { validate: rules::network::service_cidr, ..Rules::NONE },

@@ -7,7 +7,7 @@ use super::{
     super::{PLAIN, Row, columns, columns::settings, rules},
     status,
 };
-use crate::registry::{Grants, NameRule, Rules, Subresource};
+use crate::registry::{ALL_METADATA, Grants, NameRule, Rules, Subresource};
 
 const RBAC: Row = Row {
     group: "rbac.authorization.k8s.io",
@@ -122,6 +122,7 @@ fn admission() -> Vec<Row> {
             kind: "ValidatingAdmissionPolicy",
             plural: "validatingadmissionpolicies",
             type_name: "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicy",
+            status_keeps: ALL_METADATA,
             columns: settings::validating_policy,
             subresources: status,
             rules: Rules { validate: rules::admission::validating_policy, ..Rules::NONE },

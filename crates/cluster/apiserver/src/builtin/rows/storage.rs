@@ -4,7 +4,7 @@ use super::{
     super::{PLAIN, Row, columns::settings as columns, defaults, rules},
     status,
 };
-use crate::registry::Rules;
+use crate::registry::{ALL_METADATA, Rules};
 
 const STORAGE: Row = Row { group: "storage.k8s.io", namespaced: false, ..PLAIN };
 
@@ -35,6 +35,7 @@ pub(super) fn rows() -> Vec<Row> {
             returns_deleted: true,
             plural: "volumeattachments",
             type_name: "io.k8s.api.storage.v1.VolumeAttachment",
+            status_keeps: ALL_METADATA,
             columns: columns::volume_attachment,
             subresources: status,
             rules: Rules { validate: rules::storage::attachment, ..Rules::NONE },
