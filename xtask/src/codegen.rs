@@ -38,6 +38,8 @@ const PACKAGES: &[&str] = &[
     "io.k8s.api.authorization.v1.",
     "io.k8s.api.certificates.v1.",
     "io.k8s.api.node.v1.",
+    "io.k8s.api.flowcontrol.v1.",
+    "io.k8s.api.resource.v1.",
     "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.",
     "io.k8s.apimachinery.pkg.apis.meta.v1.",
     "io.k8s.apimachinery.pkg.api.",
@@ -99,7 +101,7 @@ fn table(openapi: &Value, packages: &wire::Packages) -> anyhow::Result<String> {
     let mut out = format!(
         "# Facts of the built-in types: made by `cargo xtask codegen` from api/openapi-spec of {MODULE} (Apache-2.0).\n\
          # `= type !required,fields` then ` field type facts`; s string, q quantity, i integer, n number, b boolean,\n\
-         # o any object, x integer or string, a anything, @T a type, [T a list, {{T a map; lt list type, lk its keys, ps and\n\
+         # o any object, x integer or string, a anything (after a colon their published name), @T a type, [T a list, {{T a map; lt list type, lk its keys, ps and\n\
          # pk patch strategy and key, mt map type, f=a always shown, f=e left out when empty, f=n shown as null when absent.\n"
     );
     let sorted: BTreeMap<_, _> = definitions.iter().collect();
@@ -136,11 +138,11 @@ fn kind(schema: &Value, definitions: &serde_json::Map<String, Value>) -> anyhow:
         }
         return match name.rsplit('.').next() {
             Some("JSON" | "JSONSchemaPropsOrBool" | "JSONSchemaPropsOrArray" | "JSONSchemaPropsOrStringArray") => {
-                Ok("a".into())
+                Ok(format!("a:{name}"))
             }
             Some("Quantity") => Ok("q".into()),
             Some("MicroTime") => Ok("s:micro-time".into()),
-            _ => kind(target, definitions),
+            _ => kind(target, definitions).map(|kind| if kind == "o" { format!("o:{name}") } else { kind }),
         };
     }
     let format = schema["format"].as_str();

@@ -10,6 +10,7 @@ mod run;
 mod seeds;
 mod test;
 mod tidy;
+mod upstream;
 
 const USAGE: &str = "usage: cargo xtask <chore>
 
@@ -18,6 +19,9 @@ const USAGE: &str = "usage: cargo xtask <chore>
   peers [api]         build the real programs that tests compare with (needs Go) and compare; api: the API server alone
   conformance --kubeconfig FILE
                       the black-box tests of the API against any cluster
+  conformance --upstream [--focus WORDS] [--against ours|real]
+                      Kubernetes' own conformance tests that need no container, against the embedded server and a
+                      real one (needs Go, half an hour to build them); all of them write docs/conformance.md
   robustness [--kills N] [--seed N]
                       random traffic while the API server is killed 100 times and its disk fills up
   bench up            measure start, memory and push against the targets
@@ -37,6 +41,7 @@ fn main() -> anyhow::Result<()> {
         ["peers"] => peers::run(),
         ["peers", "api"] => peers::api(),
         ["conformance", "--kubeconfig", file] => peers::against(file),
+        ["conformance", "--upstream", rest @ ..] => upstream::run(rest),
         ["bench", "up"] => bench::up(),
         ["robustness", rest @ ..] => robustness(rest),
         ["bench", "api"] => bench::api(),

@@ -35,6 +35,20 @@ pub(crate) fn servers() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Builds Kubernetes' own end-to-end suite and what it is run against, as far as they are missing.
+pub(crate) fn suite() -> anyhow::Result<()> {
+    tools()?;
+    servers()?;
+    build("kubernetes", "kube-scheduler", "k8s.io/kubernetes/cmd/kube-scheduler", API)?;
+    if Path::new("target/peers/e2e.test").exists() {
+        return Ok(());
+    }
+    let output = std::env::current_dir()?.join("target/peers/e2e.test").display().to_string();
+    let package = "k8s.io/kubernetes/test/e2e";
+    let args = ["-C", "tests/peers/e2e", "test", "-c", "-vet=off", "-p", "2", "-o", &output, "-ldflags", API, package];
+    step_with("Kubernetes' own end-to-end suite", "go", &args, &[("CGO_ENABLED", "0")])
+}
+
 /// Runs the black-box half against the cluster that a kubeconfig names.
 pub(crate) fn against(kubeconfig: &str) -> anyhow::Result<()> {
     let file = Path::new(kubeconfig).canonicalize().with_context(|| format!("failed to find {kubeconfig}"))?;

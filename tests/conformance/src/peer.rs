@@ -48,6 +48,15 @@ impl Peer {
     ///
     /// A program is missing or does not become ready within a minute; its log is part of the error.
     pub async fn start(binaries: &Path, disk: Disk) -> anyhow::Result<Peer> {
+        Peer::start_with(binaries, disk, &[]).await
+    }
+
+    /// Starts a peer as [`Peer::start`] does, its API server with `more` arguments, which win.
+    ///
+    /// # Errors
+    ///
+    /// As [`Peer::start`].
+    pub async fn start_with(binaries: &Path, disk: Disk, more: &[String]) -> anyhow::Result<Peer> {
         let folder = tempfile::tempdir()?;
         let key = folder.path().join("signer.pem");
         let signer = rcgen::KeyPair::generate()?;
@@ -75,7 +84,7 @@ impl Peer {
         if !synced {
             etcd.push("--unsafe-no-fsync".to_owned());
         }
-        let server = vec![
+        let mut server = vec![
             format!("--etcd-servers=http://127.0.0.1:{client}"),
             format!("--secure-port={api}"),
             "--bind-address=127.0.0.1".to_owned(),
@@ -91,6 +100,7 @@ impl Peer {
             // What these plugins add is taken away again by controllers that do not run here.
             "--disable-admission-plugins=StorageObjectInUseProtection,TaintNodesByCondition".to_owned(),
         ];
+        server.extend_from_slice(more);
         peer.commands = vec![(binaries.join("etcd"), etcd), (binaries.join("kube-apiserver"), server)];
         peer.restart().await?;
         Ok(peer)
@@ -125,6 +135,28 @@ impl Peer {
     #[must_use]
     pub fn token(&self) -> &str {
         &self.token
+    }
+
+    /// Writes a kubeconfig of its administrator and returns where. Its certificate names no address but its own.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be written.
+    pub fn kubeconfig(&self) -> anyhow::Result<PathBuf> {
+        let file = self.folder.path().join("kubeconfig");
+        let text = serde_json::json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
+            "clusters": [{"name": "c", "cluster": {"server": format!("https://localhost:{}", self.port),
+                "certificate-authority": self.authority()}}],
+            "users": [{"name": "c", "user": {"token": self.token}}],
+            "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}]});
+        std::fs::write(&file, text.to_string()).context("the temporary folder is full")?;
+        Ok(file)
+    }
+
+    /// Returns the file of the certificate that its clients trust.
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        self.folder.path().join("certs/apiserver.crt")
     }
 
     /// Returns how to ask it.

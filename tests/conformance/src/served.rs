@@ -69,6 +69,12 @@ impl Served {
         self.folder.path().join("kubeconfig")
     }
 
+    /// Returns the file of the certificate that its clients trust.
+    #[must_use]
+    pub fn authority(&self) -> PathBuf {
+        self.folder.path().join("ca.crt")
+    }
+
     /// Returns a folder for a test's own files.
     #[must_use]
     pub fn folder(&self) -> &std::path::Path {

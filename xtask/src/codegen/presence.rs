@@ -12,13 +12,14 @@ pub(super) fn of(packages: &Packages, definition: &str, field: &str, kind: &str)
         packages.iter().find(|(path, _)| format!("io.{}", path.replace(".io", "").replace('/', ".")) == package);
     let Some((path, _)) = found else { return "" };
     let Some((go, options)) = declared(packages, path, name, field) else { return "" };
+    let free = matches!(kind.split(':').next(), Some("a" | "o"));
     let structure = kind.starts_with('@') || matches!(kind, "q" | "x" | "s:date-time" | "s:micro-time");
     match (go.starts_with('*'), options.contains("omitempty"), options.contains("omitzero")) {
         (true, true, _) => "",
         (true, false, _) => " f=n",
         (false, _, true) => " f=e",
         // Go leaves no structure out.
-        (false, true, false) if !structure && !matches!(kind, "a" | "o") => " f=e",
+        (false, true, false) if !structure && !free => " f=e",
         (false, true, false) if !structure => "",
         (false, ..) => " f=a",
     }

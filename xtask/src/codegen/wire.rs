@@ -37,6 +37,8 @@ const PACKAGES: &[(&str, &str, &str)] = &[
     ("k8s.io/api", "authorization/v1", "authorization.k8s.io/v1"),
     ("k8s.io/api", "certificates/v1", "certificates.k8s.io/v1"),
     ("k8s.io/api", "node/v1", "node.k8s.io/v1"),
+    ("k8s.io/api", "flowcontrol/v1", "flowcontrol.apiserver.k8s.io/v1"),
+    ("k8s.io/api", "resource/v1", "resource.k8s.io/v1"),
     ("k8s.io/apiextensions-apiserver", "pkg/apis/apiextensions/v1", "apiextensions.k8s.io/v1"),
 ];
 

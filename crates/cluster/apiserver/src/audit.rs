@@ -48,6 +48,8 @@ pub(crate) struct Trail {
     omit: Vec<Stage>,
     strip_managers: bool,
     event: Value,
+    /// The uids of the flow schema and priority level, for the answer.
+    pub(crate) flow: Option<(String, String)>,
 }
 
 impl Trail {
@@ -68,7 +70,8 @@ impl Trail {
         if let Some(Peer(address)) = parts.extensions.get::<Peer>() {
             event["sourceIPs"] = json!([address.to_string()]);
         }
-        Trail { level: Level::None, content: Content::Open, omit: Vec::new(), strip_managers: false, event }
+        let (level, content) = (Level::None, Content::Open);
+        Trail { level, content, omit: Vec::new(), strip_managers: false, event, flow: None }
     }
 
     /// Returns the id that request, answer and events carry.

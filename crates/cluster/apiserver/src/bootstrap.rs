@@ -1,6 +1,8 @@
 //! The objects that exist from the start: namespaces, Kubernetes' default roles and
 //! bindings, and what the platform's own kinds add to them.
 
+pub(crate) mod flow;
+
 use serde_json::{Value, json};
 
 /// A kind's place, and the object: `(group, version, plural, object)`.

@@ -142,6 +142,7 @@ fn resource(spec: &Value, version: &Value, stored: &str) -> Resource {
         graceful: false,
         addressed: false,
         defines_kinds: false,
+        divides_seats: false,
         custom: true,
         validator,
         deprecation,

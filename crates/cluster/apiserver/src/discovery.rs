@@ -1,11 +1,8 @@
-//! What is served here: discovery (plain and aggregated), OpenAPI v3, version.
-
-use std::collections::{BTreeMap, BTreeSet};
+//! What is served here: discovery (plain and aggregated) and version. The documents that
+//! describe the kinds are in [`crate::openapi`].
 
 use http::HeaderMap;
-use schema::openapi;
-use serde_json::{Map, Value, json};
-use sha2::{Digest, Sha256};
+use serde_json::{Value, json};
 
 use crate::{
     registry::{Registry, Resource, Subresource},
@@ -84,7 +81,8 @@ fn aggregated_resource(resource: &Resource) -> Value {
     entry
 }
 
-fn of_subresource<'a>(
+/// Returns group, version and kind of what a subresource takes or answers, and its verbs.
+pub(crate) fn of_subresource<'a>(
     resource: &'a Resource,
     subresource: &Subresource,
 ) -> (&'a str, &'a str, &'a str, &'static [&'static str]) {
@@ -168,114 +166,4 @@ fn resources(registry: &Registry, group: &str, version: &str) -> Result<Value, F
     }
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
     Ok(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list}))
-}
-
-/// Media type of the OpenAPI v2 document.
-pub(crate) const OPENAPI_V2: &str = "application/com.github.proto-openapi.spec.v2.v1.0+protobuf";
-
-/// Returns the OpenAPI v2 document, as protobuf.
-///
-/// Kinds are described in v3 alone. kubectl asks for v2 when v3 does not know a kind; this document describes
-/// none either, so that it goes on to discovery and says that the kind is not served.
-pub(crate) fn openapi_v2() -> Vec<u8> {
-    let field = |tag: u8, bytes: &[u8]| {
-        let mut out = vec![tag, bytes.len() as u8];
-        out.extend_from_slice(bytes);
-        out
-    };
-    let info = [field(0x0a, b"Kubernetes"), field(0x12, VERSION.2.as_bytes())].concat();
-    // swagger, info, paths: fields 1, 2 and 8.
-    [field(0x0a, b"2.0"), field(0x12, &info), field(0x42, b"")].concat()
-}
-
-/// The OpenAPI v3 documents, one for each group and version, by the path of their index entry.
-pub(crate) struct Documents {
-    documents: BTreeMap<String, (String, String)>,
-}
-
-impl Documents {
-    /// Writes the documents of everything served.
-    pub(crate) fn new(registry: &Registry) -> Documents {
-        let mut documents = BTreeMap::new();
-        for (group, versions) in registry.groups() {
-            for (version, resources) in versions {
-                let path = if group.is_empty() { format!("api/{version}") } else { format!("apis/{group}/{version}") };
-                let text = document(&path, &resources).to_string();
-                let hash = hex::encode_upper(&Sha256::digest(text.as_bytes())[..16]);
-                documents.insert(path, (text, hash));
-            }
-        }
-        Documents { documents }
-    }
-
-    /// Returns the index at `/openapi/v3`.
-    pub(crate) fn index(&self) -> Value {
-        let paths: Map<String, Value> = self
-            .documents
-            .iter()
-            .map(|(path, (_, hash))| {
-                (path.clone(), json!({"serverRelativeURL": format!("/openapi/v3/{path}?hash={hash}")}))
-            })
-            .collect();
-        json!({"paths": paths})
-    }
-
-    /// Returns the document of `path`, for example `apis/apps/v1`, and its hash.
-    pub(crate) fn get(&self, path: &str) -> Option<&(String, String)> {
-        self.documents.get(path)
-    }
-}
-
-fn document(path: &str, resources: &[&std::sync::Arc<Resource>]) -> Value {
-    let mut schemas = Map::new();
-    let mut paths = Map::new();
-    let mut reached = BTreeSet::new();
-    for resource in resources {
-        let name = resource.type_name.map_or_else(
-            || {
-                let mut parts: Vec<&str> = resource.gvk.group.split('.').collect();
-                parts.reverse();
-                format!("{}.{}.{}", parts.join("."), resource.gvk.version, resource.gvk.kind)
-            },
-            str::to_owned,
-        );
-        openapi::reached(&resource.node, &mut reached);
-        let gvk = json!({"group": resource.gvk.group, "version": resource.gvk.version, "kind": resource.gvk.kind});
-        let mut schema = openapi::schema(&resource.node);
-        schema["x-kubernetes-group-version-kind"] = json!([gvk]);
-        schemas.insert(name.clone(), schema);
-        let base = if resource.namespaced {
-            format!("/{path}/namespaces/{{namespace}}/{}", resource.plural)
-        } else {
-            format!("/{path}/{}", resource.plural)
-        };
-        let answer = json!({"200": {"description": "OK", "content": {"application/json": {"schema": {"$ref": format!("#/components/schemas/{name}")}}}}});
-        let options: Vec<Value> = ["dryRun", "fieldManager", "fieldValidation"]
-            .iter()
-            .map(|option| json!({"name": option, "in": "query", "schema": {"type": "string", "uniqueItems": true}}))
-            .collect();
-        let operation = |action: &str, writes: bool| {
-            let mut operation =
-                json!({"responses": answer, "x-kubernetes-action": action, "x-kubernetes-group-version-kind": gvk});
-            if writes {
-                operation["parameters"] = options.clone().into();
-            }
-            operation
-        };
-        if resource.review.is_some() {
-            paths.insert(base, json!({"post": operation("post", true)}));
-            continue;
-        }
-        paths.insert(base.clone(), json!({"get": operation("list", false), "post": operation("post", true)}));
-        paths.insert(
-            format!("{base}/{{name}}"),
-            json!({"get": operation("get", false), "put": operation("put", true), "patch": operation("patch", true), "delete": operation("delete", false)}),
-        );
-    }
-    for name in reached {
-        if let Some(node) = schema::model::builtin(&name) {
-            schemas.entry(name).or_insert_with(|| openapi::schema(node));
-        }
-    }
-    json!({"openapi": "3.0.0", "info": {"title": "Kubernetes", "version": VERSION.2}, "paths": paths, "components": {"schemas": schemas}})
 }

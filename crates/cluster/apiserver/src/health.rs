@@ -59,7 +59,7 @@ impl Server {
             let count = snapshot.range(&resource.prefix(), None).count();
             objects.insert((resource.gvk.group.clone(), resource.plural.clone()), count);
         }
-        let mut response = plain(StatusCode::OK, self.metrics().render(&objects));
+        let mut response = plain(StatusCode::OK, self.metrics().render(&objects, &self.fair().figures()));
         let media = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
         response.headers_mut().insert(header::CONTENT_TYPE, media);
         response

@@ -1,16 +1,13 @@
 //! The kinds that are served at this moment: the built-in ones and those that
 //! definitions add, with the documents that describe them.
 
-use std::{
-    collections::HashMap,
-    sync::{Arc, OnceLock},
-};
+use std::{collections::HashMap, sync::Arc};
 
 use serde_json::Value;
 
 use crate::{
     bootstrap, builtin, custom,
-    discovery::Documents,
+    openapi::Documents,
     registry::{Registry, Resource},
     server::Server,
     status::Failure,
@@ -21,7 +18,7 @@ use crate::{
 /// The kinds and their documents.
 pub(crate) struct Served {
     pub(crate) registry: Registry,
-    documents: OnceLock<Documents>,
+    documents: Documents,
     /// What each definition made of itself, by its name: reading a large schema takes a while.
     defined: HashMap<String, Defined>,
 }
@@ -67,12 +64,18 @@ impl Served {
         names.sort();
         let custom = names.into_iter().flat_map(|name| defined[name].kinds.clone());
         let registry = Registry::new(builtin::resources().into_iter().chain(custom));
-        Served { documents: OnceLock::new(), registry, defined }
+        Served { documents: Documents::default(), registry, defined }
     }
 
     /// Returns the documents that describe the kinds, which are made when they are first asked for.
     pub(crate) fn documents(&self) -> &Documents {
-        self.documents.get_or_init(|| Documents::new(&self.registry))
+        &self.documents
+    }
+
+    /// Returns a version of the definition that a custom kind comes from.
+    pub(crate) fn defined_version(&self, resource: &Resource) -> Option<&Value> {
+        let versions = self.defined.get(&resource.qualified())?.spec["versions"].as_array()?;
+        versions.iter().find(|version| version["name"] == resource.gvk.version.as_str())
     }
 }
 
@@ -83,6 +86,7 @@ impl Server {
     pub(crate) async fn noticed(&self, call: Call<'_>, old: Option<&Value>, entry: &Entry) {
         let Call { resource, info, .. } = call;
         self.aggregate_after(resource, old, entry).await;
+        self.divide_seats_after(resource).await;
         // A pod may come right after its namespace: its account is there by then.
         if old.is_none() && resource.ring() == "core/namespaces" {
             let namespace = entry.value()["metadata"]["name"].as_str().unwrap_or_default().to_owned();

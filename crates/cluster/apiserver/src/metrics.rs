@@ -5,12 +5,14 @@ use std::{
     fmt::Write as _,
     sync::{
         Arc,
-        atomic::{AtomicI64, AtomicU64, Ordering},
+        atomic::{AtomicI64, Ordering},
     },
     time::Duration,
 };
 
 use parking_lot::Mutex;
+
+use crate::fair::Figures;
 
 /// Upper bounds of the request durations, in seconds.
 const BUCKETS: [f64; 23] = [
@@ -60,7 +62,7 @@ pub(crate) struct Metrics {
     durations: Mutex<BTreeMap<Labels, Histogram>>,
     long_running: Mutex<BTreeMap<Labels, i64>>,
     in_flight: [AtomicI64; 2],
-    rejected: AtomicU64,
+    rejected: Mutex<BTreeMap<(String, String, &'static str), u64>>,
     watch_events: Mutex<BTreeMap<(String, String, String), u64>>,
     audit_levels: Mutex<BTreeMap<&'static str, u64>>,
     audit_dropped: Mutex<BTreeMap<&'static str, u64>>,
@@ -107,8 +109,9 @@ impl Metrics {
         *self.long_running.lock().entry(labels.clone()).or_default() += change;
     }
 
-    pub(crate) fn rejected(&self) {
-        self.rejected.fetch_add(1, Ordering::Relaxed);
+    /// Counts a request that found no seat.
+    pub(crate) fn rejected(&self, schema: &str, level: &str, reason: &'static str) {
+        *self.rejected.lock().entry((schema.to_owned(), level.to_owned(), reason)).or_default() += 1;
     }
 
     pub(crate) fn watch_event(&self, group: &str, version: &str, kind: &str) {
@@ -124,8 +127,8 @@ impl Metrics {
         *self.audit_dropped.lock().entry(plugin).or_default() += 1;
     }
 
-    /// Writes everything down. `objects` are the stored objects by group and plural.
-    pub(crate) fn render(&self, objects: &BTreeMap<(String, String), usize>) -> String {
+    /// Writes everything down. `objects` are the stored objects by group and plural, `levels` what the priority levels do.
+    pub(crate) fn render(&self, objects: &BTreeMap<(String, String), usize>, levels: &[Figures]) -> String {
         let mut out = String::new();
         let mut family = |name: &str, kind: &str, help: &str, lines: Vec<String>| {
             // Writing to a string cannot fail.
@@ -156,13 +159,23 @@ impl Metrics {
         let running = self.long_running.lock().clone();
         let lines = running.iter().map(|(labels, count)| format!("{{{}}} {count}", labels.write_running()));
         family("apiserver_longrunning_requests", "gauge", "Requests that stay open.", lines.collect());
-        let rejected = format!("{{reason=\"queue-full\"}} {}", self.rejected.load(Ordering::Relaxed));
+        let rejected = self.rejected.lock().clone();
+        let rejected = rejected.iter().map(|((schema, level, reason), count)| {
+            format!("{{flow_schema={schema:?},priority_level={level:?},reason={reason:?}}} {count}")
+        });
         family(
             "apiserver_flowcontrol_rejected_requests_total",
             "counter",
             "Requests answered with 429.",
-            vec![rejected],
+            rejected.collect(),
         );
+        let mut of_levels = |name: &str, help: &str, figure: fn(&Figures) -> usize| {
+            let lines = levels.iter().map(|level| format!("{{priority_level={:?}}} {}", level.level, figure(level)));
+            family(&format!("apiserver_flowcontrol_{name}"), "gauge", help, lines.collect());
+        };
+        of_levels("nominal_limit_seats", "Seats that are a level's share.", |level| level.nominal);
+        of_levels("current_executing_seats", "Seats that a level's requests hold.", |level| level.held);
+        of_levels("current_inqueue_requests", "Requests that wait for a seat.", |level| level.waiting);
         let events = self.watch_events.lock().clone();
         let lines = events.iter().map(|((group, version, kind), count)| {
             format!("{{group={group:?},kind={kind:?},version={version:?}}} {count}")
@@ -197,7 +210,7 @@ mod tests {
         let metrics = Metrics::default();
         let labels = Labels { verb: "GET".into(), resource: "pods".into(), scope: "resource", ..Labels::default() };
         metrics.answered(&labels, 200, Duration::from_millis(30));
-        let text = metrics.render(&BTreeMap::new());
+        let text = metrics.render(&BTreeMap::new(), &[]);
         let value = |le: &str| {
             let line = text.lines().find(|line| line.contains(&format!("le=\"{le}\""))).unwrap();
             line.rsplit_once(' ').unwrap().1.to_owned()

@@ -37,23 +37,11 @@ impl Server {
             }
             "/version" => Ok(respond(StatusCode::OK, discovery::version().to_string())),
             "/metrics" => Ok(self.measured()),
-            "/openapi/v2" => {
-                let mut response = Response::new(Body::from(discovery::openapi_v2()));
-                response.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static(discovery::OPENAPI_V2));
-                Ok(response)
-            }
-            "/openapi/v3" => Ok(respond(StatusCode::OK, served.documents().index().to_string())),
+            "/openapi/v2" => Ok(served.openapi_v2(headers)),
+            "/openapi/v3" => Ok(served.openapi_v3_index()),
             _ => {
-                let document = trimmed.strip_prefix("/openapi/v3/").and_then(|path| served.documents().get(path));
-                let (text, hash) = document.ok_or_else(Failure::no_such_path)?;
-                let mut response = respond(StatusCode::OK, text.clone());
-                if query.get("hash") == Some(hash) {
-                    response.headers_mut().insert(header::CACHE_CONTROL, HeaderValue::from_static("public, immutable"));
-                }
-                if let Ok(tag) = HeaderValue::from_str(&format!("\"{hash}\"")) {
-                    response.headers_mut().insert(header::ETAG, tag);
-                }
-                Ok(response)
+                let document = trimmed.strip_prefix("/openapi/v3/").ok_or_else(Failure::no_such_path)?;
+                served.openapi_v3(document, headers, query)
             }
         }
     }

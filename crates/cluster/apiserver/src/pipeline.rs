@@ -16,6 +16,8 @@ use crate::{
     access::{Caller, wish_of},
     audit::{Content, Level, Stage, Trail},
     body,
+    fair::Full,
+    flow::Flow,
     metrics::{Labels, RequestKind},
     rbac::{User, Wish},
     read::form_of,
@@ -54,8 +56,11 @@ impl Server {
                     Err(failure) => Err(failure),
                 };
                 drop(under_way);
+                let flow = trail.flow.take();
                 let labels = labels_of(&target, &parts, &query);
-                self.record(answered, labels, trail, begun).await
+                let mut answer = self.record(answered, labels, trail, begun).await;
+                name_flow(&mut answer.0, flow);
+                answer
             }
             Err(failure) => (refuse(&failure), trail.id().to_owned()),
         };
@@ -92,6 +97,10 @@ impl Server {
             }
             Target::Objects(info) => wish_of(info, query),
         };
+        let flow = self.flows().classify(&user, &wish);
+        trail.flow = Some(flow.uids.clone());
+        let seat = self.fair().seat(&flow.level, flow.key).await;
+        let _seat = seat.map_err(|full| self.too_many(&flow, full))?;
         let allowed = self.authorize(&user, &wish);
         trail.annotate("authorization.k8s.io/decision", if allowed.is_ok() { "allow" } else { "forbid" });
         trail.annotate("authorization.k8s.io/reason", allowed.as_deref().unwrap_or_default());
@@ -101,12 +110,6 @@ impl Server {
                 return self.snapshot().await;
             }
             return self.path(path, &parts.headers, query);
-        };
-        // The platform's own parts wait for nobody: their work is what lets the others go on.
-        let _seat = if user.is_master() {
-            None
-        } else {
-            Some(self.fair().seat(&user.name).await.map_err(|_| self.too_many())?)
         };
         let served = self.served();
         let resource =
@@ -141,8 +144,12 @@ impl Server {
         Ok(response)
     }
 
-    fn too_many(&self) -> Failure {
-        self.metrics().rejected();
+    fn too_many(&self, flow: &Flow, full: Full) -> Failure {
+        let reason = match full {
+            Full::Queue => "queue-full",
+            Full::Level => "concurrency-limit",
+        };
+        self.metrics().rejected(&flow.schema, &flow.level, reason);
         Failure {
             retry_after: Some(1),
             ..Failure::new(
@@ -326,6 +333,16 @@ impl Asked<'_> {
             return Err(Failure::unsupported_media(schema::wire::MEDIA_TYPE, body::TEXT_TYPES));
         }
         Ok(())
+    }
+}
+
+/// Says in an answer which flow schema and priority level its request belonged to.
+fn name_flow(response: &mut Response<Body>, flow: Option<(String, String)>) {
+    let Some((schema, level)) = flow else { return };
+    for (name, uid) in [("x-kubernetes-pf-flowschema-uid", schema), ("x-kubernetes-pf-prioritylevel-uid", level)] {
+        if let Ok(value) = HeaderValue::from_str(&uid) {
+            response.headers_mut().insert(name, value);
+        }
     }
 }
 

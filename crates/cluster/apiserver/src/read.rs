@@ -9,7 +9,10 @@ use bytes::Bytes;
 use futures::{Stream, StreamExt, stream};
 use http::{HeaderMap, Response, StatusCode};
 use parking_lot::Mutex;
-use schema::selector::{Fields, Labels};
+use schema::{
+    model::Kind,
+    selector::{Fields, Labels},
+};
 use serde_json::{Value, json};
 
 use crate::{
@@ -58,7 +61,7 @@ impl Selection {
                 return Err(Failure::bad_request(format!("field label not supported: {path}")));
             }
         }
-        Ok(Selection { labels, fields })
+        Ok(Selection { labels, fields: fields.absent_as(|path| text_of_absent(resource, path)) })
     }
 
     fn is_everything(&self) -> bool {
@@ -67,6 +70,16 @@ impl Selection {
 
     fn takes(&self, object: &Value) -> bool {
         self.labels.matches(object["metadata"]["labels"].as_object()) && self.fields.matches(object)
+    }
+}
+
+/// Returns how a field selector reads a field that is not there: a built-in type has no absent flags and numbers.
+fn text_of_absent(resource: &Resource, path: &str) -> &'static str {
+    let place = path.split('.').try_fold(&*resource.node, |place, step| place.field(step));
+    match place.map(|place| &place.kind) {
+        Some(Kind::Boolean) if !resource.custom => "false",
+        Some(Kind::Integer) if !resource.custom => "0",
+        _ => "",
     }
 }
 

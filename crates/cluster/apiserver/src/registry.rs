@@ -227,6 +227,8 @@ pub(crate) struct Resource {
     pub addressed: bool,
     /// Objects define kinds themselves: the table is made anew when one changes.
     pub defines_kinds: bool,
+    /// Objects say how many requests are worked on at once, and for whom.
+    pub divides_seats: bool,
     /// A custom resource: unknown fields are pruned by its schema, strategic merge patch is refused.
     pub custom: bool,
     /// Lets somebody do something.

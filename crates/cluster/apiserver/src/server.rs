@@ -15,8 +15,8 @@ use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access::KeptPolicy, addresses::Addresses, audit, fair::Fair, kinds::Served, metrics::Metrics, rbac::User,
-    read::Pages, store::Store, tokens::Tokens,
+    access::KeptPolicy, addresses::Addresses, audit, fair::Fair, flow::Flows, kinds::Served, metrics::Metrics,
+    rbac::User, read::Pages, store::Store, tokens::Tokens,
 };
 
 /// What a server needs.
@@ -62,6 +62,7 @@ struct Inner {
     audit: Option<audit::Log>,
     metrics: Arc<Metrics>,
     fair: Fair,
+    flows: RwLock<Arc<Flows>>,
     node: RwLock<Option<axum::Router>>,
     service_range: (Ipv4Addr, u8),
     /// Held from choosing a Service's address until it is stored.
@@ -102,6 +103,7 @@ impl Server {
             audit: audit.transpose()?,
             metrics,
             fair: Fair::default(),
+            flows: RwLock::default(),
             node: RwLock::new(None),
             service_range: config.service_range,
             addresses: Arc::default(),
@@ -173,6 +175,16 @@ impl Server {
 
     pub(crate) fn fair(&self) -> &Fair {
         &self.0.fair
+    }
+
+    /// The flow schemas of this moment.
+    pub(crate) fn flows(&self) -> Arc<Flows> {
+        self.0.flows.read().clone()
+    }
+
+    /// Chooses flows by these schemas from now on.
+    pub(crate) fn set_flows(&self, flows: Flows) {
+        *self.0.flows.write() = Arc::new(flows);
     }
 
     pub(crate) fn store(&self) -> &Store {

@@ -27,15 +27,22 @@ impl Server {
         let (base, bits) = self.service_range();
         let today: String = base::clock::now_rfc3339().chars().take("2026-01-01".len()).collect();
         let of_platform = bootstrap::of_platform(&format!("{base}/{bits}"), &today);
-        let seeds: [(Vec<Seed>, Difference); 3] =
-            [(bootstrap::namespaces(), |_, _| None), (of_platform, |_, _| None), (bootstrap::roles(), missing)];
+        let seeds: [(Vec<Seed>, Difference); 4] = [
+            (bootstrap::namespaces(), |_, _| None),
+            (of_platform, |_, _| None),
+            (bootstrap::flow::seeds(), |_, _| None),
+            (bootstrap::roles(), missing),
+        ];
         for (seeds, difference) in seeds {
             let made = stream::iter(seeds).map(|seed| self.ensure(seed, difference));
             made.buffer_unordered(AT_ONCE).try_collect::<()>().await?;
         }
-        self.aggregate_roles()
-            .await
-            .map_err(|failure| Error::Bootstrap { what: "the aggregated roles".into(), reason: failure.message })
+        let failed = |what: &str| {
+            let what = what.to_owned();
+            |failure: Failure| Error::Bootstrap { what, reason: failure.message }
+        };
+        self.aggregate_roles().await.map_err(failed("the aggregated roles"))?;
+        self.divide_seats().await.map_err(failed("the flow schemas"))
     }
 
     /// Makes an object, or gives one that is there what `difference` says it lacks.

@@ -88,6 +88,10 @@ pub struct Node {
     pub presence: Presence,
     /// How a list is shared.
     pub list: ListType,
+    /// The published type says how the list is shared, even where it is one value.
+    pub list_told: bool,
+    /// Name of the published type that stands here, where nothing is known of it but its name.
+    pub named: Option<String>,
     /// How two writers share an object or map.
     pub map: MapType,
     /// Field that strategic merge patch tells list items apart by.
@@ -266,8 +270,10 @@ fn parse_kind(word: &str) -> Node {
         "b" => Kind::Boolean,
         "x" => Kind::IntOrString,
         "o" => {
-            return Node { kind: Kind::Object, preserve_unknown: true, map: MapType::Atomic, ..Node::default() };
+            let map = MapType::Atomic;
+            return Node { kind: Kind::Object, preserve_unknown: true, map, named: format, ..Node::default() };
         }
+        "a" => return Node { named: format, ..Node::default() },
         _ if word.starts_with('@') => return Node { kind: Kind::Ref(word[1..].to_owned()), ..Node::default() },
         _ if word.starts_with('[') => Kind::Array(Box::new(parse_kind(&word[1..]))),
         _ if word.starts_with('{') => Kind::Map(Box::new(parse_kind(&word[1..]))),
@@ -279,8 +285,14 @@ fn parse_kind(word: &str) -> Node {
 
 fn parse_fact(place: &mut Node, word: &str) {
     match word.split_once('=') {
-        Some(("lt", "set")) => place.list = ListType::Set,
-        Some(("lt", "map")) => place.list = ListType::Map(Vec::new()),
+        Some(("lt", list)) => {
+            place.list_told = true;
+            match list {
+                "set" => place.list = ListType::Set,
+                "map" => place.list = ListType::Map(Vec::new()),
+                _ => {}
+            }
+        }
         Some(("lk", keys)) => place.list = ListType::Map(keys.split(',').map(str::to_owned).collect()),
         Some(("ps", strategy)) => {
             place.merge_list = strategy.split(',').any(|word| word == "merge");

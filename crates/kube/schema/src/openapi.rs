@@ -1,5 +1,12 @@
-//! Writes types as OpenAPI v3 schemas, for `kubectl explain` and for clients that
-//! validate before they send.
+//! Writes types as OpenAPI schemas, for `kubectl explain` and for clients that
+//! validate before they send. This file writes built-in types in version 3, [`v2`] in
+//! version 2; [`published`] reduces the schemas of definitions, [`binary`] encodes a
+//! document of version 2, [`words`] describes what all objects have.
+
+pub mod binary;
+pub mod published;
+pub mod v2;
+pub mod words;
 
 use std::collections::BTreeSet;
 
@@ -67,13 +74,23 @@ pub fn schema(node: &Node) -> Value {
     if let Some(key) = &node.merge_key {
         put(&mut map, "x-kubernetes-patch-merge-key", key);
     }
-    if node.merge_list {
-        put(&mut map, "x-kubernetes-patch-strategy", if node.retain_keys { "merge,retainKeys" } else { "merge" });
+    if let Some(strategy) = strategy(node) {
+        put(&mut map, "x-kubernetes-patch-strategy", strategy);
     }
     if node.preserve_unknown {
         map.insert("x-kubernetes-preserve-unknown-fields".into(), true.into());
     }
     map.into()
+}
+
+/// Returns the strategy of a place under strategic merge patch, if it has one of its own.
+fn strategy(node: &Node) -> Option<&'static str> {
+    match (node.merge_list, node.retain_keys) {
+        (true, true) => Some("merge,retainKeys"),
+        (true, false) => Some("merge"),
+        (false, true) => Some("retainKeys"),
+        (false, false) => None,
+    }
 }
 
 fn put(map: &mut Map<String, Value>, key: &str, value: &str) {

@@ -1,5 +1,7 @@
 //! Label and field selectors.
 
+use std::borrow::Cow;
+
 use serde_json::{Map, Value};
 
 /// Why a selector cannot be read.
@@ -216,7 +218,17 @@ pub fn is_label_value(value: &str) -> bool {
 
 /// A field selector: all of these hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Fields(Vec<(String, bool, String)>);
+pub struct Fields(Vec<Field>);
+
+/// One condition of a field selector.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Field {
+    path: String,
+    equal: bool,
+    value: String,
+    /// The text of an absent field.
+    absent: &'static str,
+}
 
 impl Fields {
     /// Reads `metadata.name=a,status.phase!=Running`.
@@ -231,7 +243,7 @@ impl Fields {
                 } else {
                     return Err(Error(format!("invalid selector: '{text}'; can't understand '{part}'")));
                 };
-                Ok((path.trim().to_owned(), equal, value.to_owned()))
+                Ok(Field { path: path.trim().to_owned(), equal, value: value.to_owned(), absent: "" })
             })
             .collect::<Result<_, _>>()
             .map(Fields)
@@ -244,24 +256,33 @@ impl Fields {
 
     /// Returns the paths that it asks for.
     pub fn paths(&self) -> impl Iterator<Item = &str> {
-        self.0.iter().map(|(path, _, _)| path.as_str())
+        self.0.iter().map(|field| field.path.as_str())
+    }
+
+    /// Returns the selector for objects whose absent fields read as `text` says of their paths.
+    #[must_use]
+    pub fn absent_as(mut self, text: impl Fn(&str) -> &'static str) -> Fields {
+        for field in &mut self.0 {
+            field.absent = text(&field.path);
+        }
+        self
     }
 
     /// Returns the value that `path` must have, if it asks for one.
     pub fn exact(&self, path: &str) -> Option<&str> {
-        self.0.iter().find(|(found, equal, _)| *equal && found == path).map(|(_, _, value)| value.as_str())
+        self.0.iter().find(|field| field.equal && field.path == path).map(|field| field.value.as_str())
     }
 
-    /// Returns whether `object` is selected. An absent field is the empty text.
+    /// Returns whether `object` is selected. An absent field is the empty text, unless [`Fields::absent_as`] said otherwise.
     pub fn matches(&self, object: &Value) -> bool {
-        self.0.iter().all(|(path, equal, wanted)| {
-            let found = path.split('.').try_fold(object, |place, step| place.get(step));
+        self.0.iter().all(|field| {
+            let found = field.path.split('.').try_fold(object, |place, step| place.get(step));
             let text = match found {
-                None | Some(Value::Null) => String::new(),
-                Some(Value::String(text)) => text.clone(),
-                Some(other) => other.to_string(),
+                None | Some(Value::Null) => Cow::Borrowed(field.absent),
+                Some(Value::String(text)) => Cow::Borrowed(text.as_str()),
+                Some(other) => Cow::Owned(other.to_string()),
             };
-            (&text == wanted) == *equal
+            (text == field.value) == field.equal
         })
     }
 }
@@ -324,5 +345,7 @@ mod tests {
         ] {
             assert_eq!(Fields::parse(text).unwrap().matches(&pod), expected, "{text}");
         }
+        let schedulable = Fields::parse("spec.unschedulable=false").unwrap();
+        assert!(!schedulable.matches(&pod) && schedulable.absent_as(|_| "false").matches(&pod));
     }
 }

@@ -2,6 +2,7 @@
 
 mod apps;
 mod core;
+mod flow;
 mod network;
 mod policy;
 mod reviews;
@@ -14,7 +15,7 @@ use crate::registry::Subresource;
 
 /// Returns all rows.
 pub(super) fn all() -> Vec<Row> {
-    [core::rows(), apps::rows(), network::rows(), storage::rows(), policy::rows(), reviews::rows()]
+    [core::rows(), apps::rows(), network::rows(), storage::rows(), policy::rows(), flow::rows(), reviews::rows()]
         .into_iter()
         .flatten()
         .collect()

@@ -8,6 +8,7 @@ pub(crate) mod check;
 pub(super) mod core;
 mod cron;
 mod env;
+pub(super) mod flow;
 pub(super) mod network;
 pub(super) mod pods;
 pub(super) mod policy;

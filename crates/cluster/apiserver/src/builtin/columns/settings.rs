@@ -51,6 +51,38 @@ pub(in crate::builtin) fn storage_class() -> Vec<Column> {
     ]
 }
 
+pub(in crate::builtin) fn flow_schema() -> Vec<Column> {
+    vec![
+        of("PriorityLevel", |value| text(&value["spec"]["priorityLevelConfiguration"], "name").into()),
+        of("MatchingPrecedence", |value| int(&value["spec"]["matchingPrecedence"])),
+        of("DistinguisherMethod", |value| or_none(text(&value["spec"]["distinguisherMethod"], "type"))),
+        age(),
+        of("MissingPL", |value| {
+            let dangling =
+                list(&value["status"], "conditions").iter().find(|condition| condition["type"] == "Dangling");
+            dangling.map_or_else(|| "?".into(), |condition| condition["status"].clone())
+        }),
+    ]
+}
+
+pub(in crate::builtin) fn priority_level() -> Vec<Column> {
+    fn queuing(value: &Value, name: &str) -> Value {
+        let number = &value["spec"]["limited"]["limitResponse"]["queuing"][name];
+        if number.is_null() { "<none>".into() } else { number.clone() }
+    }
+    vec![
+        of("Type", |value| text(&value["spec"], "type").into()),
+        of("NominalConcurrencyShares", |value| {
+            let limited = &value["spec"]["limited"];
+            if limited.is_null() { "<none>".into() } else { int(&limited["nominalConcurrencyShares"]) }
+        }),
+        of("Queues", |value| queuing(value, "queues")),
+        of("HandSize", |value| queuing(value, "handSize")),
+        of("QueueLengthLimit", |value| queuing(value, "queueLengthLimit")),
+        age(),
+    ]
+}
+
 pub(in crate::builtin) fn volume_attributes_class() -> Vec<Column> {
     vec![of("DriverName", |value| text(value, "driverName").into()), age()]
 }

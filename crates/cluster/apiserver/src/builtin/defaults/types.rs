@@ -96,6 +96,20 @@ const TYPES: &[(&str, Default)] = &[
         _ = map.entry("name").or_insert_with(|| "".into());
         set(map, "protocol", "TCP");
     }),
+    ("flowcontrol.v1.ExemptPriorityLevelConfiguration", |map| {
+        set(map, "nominalConcurrencyShares", 0);
+        set(map, "lendablePercent", 0);
+    }),
+    ("flowcontrol.v1.FlowSchemaSpec", |map| set_number(map, "matchingPrecedence", 1000)),
+    ("flowcontrol.v1.LimitedPriorityLevelConfiguration", |map| {
+        set(map, "nominalConcurrencyShares", 30);
+        set(map, "lendablePercent", 0);
+    }),
+    ("flowcontrol.v1.QueuingConfiguration", |map| {
+        set_number(map, "handSize", 8);
+        set_number(map, "queues", 64);
+        set_number(map, "queueLengthLimit", 50);
+    }),
     ("networking.v1.IngressClassParametersReference", |map| set(map, "scope", "Cluster")),
     ("networking.v1.NetworkPolicyPort", |map| set(map, "protocol", "TCP")),
     ("networking.v1.NetworkPolicySpec", |map| {
@@ -129,6 +143,13 @@ fn webhook(map: &mut Fields) {
     set(map, "failurePolicy", "Fail");
     match_resources(map);
     set(map, "timeoutSeconds", 10);
+}
+
+/// Sets a number where none is given, or 0, which Kubernetes' own types cannot tell from it.
+fn set_number(map: &mut Fields, name: &str, default: i64) {
+    if map.get(name).is_none_or(|value| value.is_null() || *value == 0) {
+        map.insert(name.to_owned(), default.into());
+    }
 }
 
 fn match_resources(map: &mut Fields) {

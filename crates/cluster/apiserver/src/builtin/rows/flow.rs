@@ -1,0 +1,37 @@
+//! Rows of `flowcontrol.apiserver.k8s.io`.
+
+use super::{
+    super::{PLAIN, Row, columns::settings as columns, rules},
+    status,
+};
+use crate::registry::Rules;
+
+const FLOW: Row = Row {
+    group: "flowcontrol.apiserver.k8s.io",
+    namespaced: false,
+    subresources: status,
+    generation: true,
+    divides_seats: true,
+    ..PLAIN
+};
+
+pub(super) fn rows() -> Vec<Row> {
+    vec![
+        Row {
+            kind: "FlowSchema",
+            plural: "flowschemas",
+            type_name: "io.k8s.api.flowcontrol.v1.FlowSchema",
+            columns: columns::flow_schema,
+            rules: Rules { validate: rules::flow::flow_schema, ..Rules::NONE },
+            ..FLOW
+        },
+        Row {
+            kind: "PriorityLevelConfiguration",
+            plural: "prioritylevelconfigurations",
+            type_name: "io.k8s.api.flowcontrol.v1.PriorityLevelConfiguration",
+            columns: columns::priority_level,
+            rules: Rules { validate: rules::flow::priority_level, ..Rules::NONE },
+            ..FLOW
+        },
+    ]
+}
