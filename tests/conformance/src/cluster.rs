@@ -105,7 +105,9 @@ impl Cluster {
     /// The file cannot be read or its credentials cannot be used.
     pub async fn of_kubeconfig(file: &str) -> anyhow::Result<Cluster> {
         let kubeconfig = Kubeconfig::read_from(file).with_context(|| format!("failed to read {file}"))?;
-        let config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        let mut config = Config::from_custom_kubeconfig(kubeconfig, &KubeConfigOptions::default()).await?;
+        // An answer that tells to come again is an answer.
+        config.default_retry = false;
         Ok(Cluster { client: Client::try_from(config)? })
     }
 
@@ -117,6 +119,7 @@ impl Cluster {
     pub fn at(url: &str, token: &str) -> anyhow::Result<Cluster> {
         let mut config = Config::new(url.parse().with_context(|| format!("{url} is no URL"))?);
         config.accept_invalid_certs = true;
+        config.default_retry = false;
         config.auth_info.token = Some(token.to_owned().into());
         Ok(Cluster { client: Client::try_from(config)? })
     }

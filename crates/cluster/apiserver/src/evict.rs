@@ -43,14 +43,14 @@ impl Server {
         let deletion = Deletion::parse(&Query::default(), &body["deleteOptions"])?;
         let dry_run = call.options.dry_run || deletion.dry_run;
         for _ in 0..ATTEMPTS {
-            let gone = match self.ask_budgets(call, &deletion, dry_run).await? {
+            let gone = match self.ask_budgets(call, dry_run).await? {
                 Leave::Granted => self.send_away(call, &deletion, None, dry_run).await?,
                 Leave::At(revision) => self.send_away(call, &deletion, Some(revision), dry_run).await?,
                 Leave::Again => false,
                 Leave::Undecided => {
                     let object = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
                         "message": SEVERAL, "code": 500});
-                    return Ok(Written { code: StatusCode::CREATED, object: object.into(), warnings });
+                    return Ok(Written { code: StatusCode::INTERNAL_SERVER_ERROR, object: object.into(), warnings });
                 }
             };
             if gone {
@@ -63,11 +63,10 @@ impl Server {
     }
 
     /// Asks the budget that guards the pod, and takes from it what the eviction costs.
-    async fn ask_budgets(&self, call: Call<'_>, deletion: &Deletion, dry_run: bool) -> Result<Leave, Failure> {
+    async fn ask_budgets(&self, call: Call<'_>, dry_run: bool) -> Result<Leave, Failure> {
         let Call { resource, info, .. } = call;
         let entry = self.entry(call)?;
         let pod = at_version(resource, entry.value());
-        deletion.check(resource, &info.name, &pod)?;
         let prefix = format!("{}/{}/{}/", BUDGETS.0, BUDGETS.2, info.namespace);
         let budgets: Vec<Value> =
             self.store().snapshot().range(&prefix, None).map(|(_, budget)| budget.value()).collect();
@@ -139,6 +138,7 @@ impl Server {
                 return Ok(false);
             }
             let pod = at_version(call.resource, entry.value());
+            // As Kubernetes does: what the budget gave for it is gone all the same.
             deletion.check(call.resource, &call.info.name, &pod)?;
             let mut revision = entry.revision;
             if !dry_run {

@@ -92,14 +92,23 @@ impl Deletion {
 
     /// Refuses an object that is not the one that the caller means.
     pub(crate) fn check(&self, resource: &Resource, name: &str, old: &Value) -> Result<(), Failure> {
-        for (label, field, wanted) in [("UID", "uid", &self.uid), ("ResourceVersion", "resourceVersion", &self.version)]
-        {
+        for (label, field, wanted, happened) in [
+            ("UID", "uid", &self.uid, "deleted and then recreated"),
+            ("ResourceVersion", "resourceVersion", &self.version, "modified"),
+        ] {
             let found = text(&old["metadata"], field);
             if let Some(wanted) = wanted.as_ref().filter(|wanted| *wanted != found) {
                 let why = format!(
-                    "the {label} in the precondition ({wanted}) does not match the {label} in record ({found}). The object might have been deleted and then recreated"
+                    "the {label} in the precondition ({wanted}) does not match the {label} in record ({found}). The object might have been {happened}"
                 );
-                return Err(Failure::conflict(resource, name, &why));
+                return Err(Failure {
+                    details: json!({"name": name, "group": resource.gvk.group, "kind": resource.gvk.kind}),
+                    ..Failure::new(
+                        StatusCode::CONFLICT,
+                        "Conflict",
+                        format!("Operation cannot be fulfilled on {} {name:?}: {why}", resource.qualified_kind()),
+                    )
+                });
             }
         }
         Ok(())
