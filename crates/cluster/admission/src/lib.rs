@@ -8,6 +8,7 @@ pub mod accounts;
 pub mod evictions;
 pub mod limits;
 pub mod matching;
+pub mod mutations;
 pub mod pods;
 pub mod policies;
 pub mod priority;

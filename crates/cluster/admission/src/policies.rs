@@ -99,7 +99,7 @@ pub fn condition_problems(list: &Value, at: &str, causes: &mut Vec<Cause>) {
     }
 }
 
-fn check(env: &Env, source: &Value, field: &str, wanted: &Type, causes: &mut Vec<Cause>) -> Option<Program> {
+pub(crate) fn check(env: &Env, source: &Value, field: &str, wanted: &Type, causes: &mut Vec<Cause>) -> Option<Program> {
     let expression = source.as_str().unwrap_or_default();
     if expression.trim().is_empty() {
         causes.push(Cause::required(field, "expression is not specified"));
@@ -113,11 +113,29 @@ fn check(env: &Env, source: &Value, field: &str, wanted: &Type, causes: &mut Vec
         Ok(program) if *wanted == Type::Dyn || program.result() == wanted || *program.result() == Type::Dyn => {
             Some(program)
         }
-        Ok(_) => {
-            causes.push(Cause::invalid(field, source, &format!("must evaluate to {wanted}")));
+        Ok(program) => {
+            let detail = format!("must evaluate to {wanted} but got {}", program.result());
+            causes.push(Cause::invalid(field, source, &detail));
             None
         }
     }
+}
+
+/// Compiles a policy's variables; returns them with the environment that names them.
+pub(crate) fn variables(spec: &Value, causes: &mut Vec<Cause>) -> (Env, Vec<(String, Program)>) {
+    let mut env = env(spec["paramKind"].is_object());
+    let mut variables = Vec::new();
+    for (index, variable) in items(&spec["variables"]).enumerate() {
+        let field = format!("spec.variables[{index}].expression");
+        let name = format!("variables.{}", text(variable, "name"));
+        if let Some(program) = check(&env, &variable["expression"], &field, &Type::Dyn, causes) {
+            env = env.with(&name, program.result().clone());
+            variables.push((name, program));
+        } else {
+            env = env.with(&name, Type::Dyn);
+        }
+    }
+    (env, variables)
 }
 
 /// A policy, compiled.
@@ -145,19 +163,8 @@ impl Policy {
     pub fn compile(policy: &Value) -> (Policy, Vec<Cause>) {
         let spec = &policy["spec"];
         let mut causes = Vec::new();
-        let mut env = env(spec["paramKind"].is_object());
         condition_problems(&spec["matchConditions"], "spec.matchConditions", &mut causes);
-        let mut variables = Vec::new();
-        for (index, variable) in items(&spec["variables"]).enumerate() {
-            let field = format!("spec.variables[{index}].expression");
-            let name = format!("variables.{}", text(variable, "name"));
-            if let Some(program) = check(&env, &variable["expression"], &field, &Type::Dyn, &mut causes) {
-                env = env.with(&name, program.result().clone());
-                variables.push((name, program));
-            } else {
-                env = env.with(&name, Type::Dyn);
-            }
-        }
+        let (env, variables) = variables(spec, &mut causes);
         let mut validations = Vec::new();
         for (index, validation) in items(&spec["validations"]).enumerate() {
             let at = format!("spec.validations[{index}]");
@@ -199,7 +206,7 @@ impl Policy {
                 return verdict;
             }
         }
-        let scope = Lazy { inputs, variables: &self.variables, known: RefCell::default(), budget: Cell::new(BUDGET) };
+        let scope = Lazy::new(inputs, &self.variables);
         for validation in &self.validations {
             match scope.eval(&validation.program) {
                 Ok(Cel::Bool(true)) => {}
@@ -323,15 +330,19 @@ impl Refused {
 }
 
 /// Variables that are evaluated when an expression first names them.
-struct Lazy<'a> {
+pub(crate) struct Lazy<'a> {
     inputs: &'a BTreeMap<String, Cel>,
     variables: &'a [(String, Program)],
     known: RefCell<HashMap<String, Result<Cel, EvalError>>>,
     budget: Cell<u64>,
 }
 
-impl Lazy<'_> {
-    fn eval(&self, program: &Program) -> Result<Cel, EvalError> {
+impl<'a> Lazy<'a> {
+    pub(crate) fn new(inputs: &'a BTreeMap<String, Cel>, variables: &'a [(String, Program)]) -> Lazy<'a> {
+        Lazy { inputs, variables, known: RefCell::default(), budget: Cell::new(BUDGET) }
+    }
+
+    pub(crate) fn eval(&self, program: &Program) -> Result<Cel, EvalError> {
         let limit = CALL_LIMIT.min(self.budget.get());
         let (outcome, cost) = program.eval(self, limit);
         self.budget.set(self.budget.get().saturating_sub(cost));

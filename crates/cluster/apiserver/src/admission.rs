@@ -2,6 +2,7 @@
 //! webhooks. What is decided is in the crate `admission`.
 
 mod hooks;
+mod mutating;
 mod plugins;
 mod policy;
 mod quota;
@@ -38,6 +39,8 @@ pub(crate) struct Kept {
     quotas: Mutex<HashMap<String, Arc<tokio::sync::Mutex<()>>>>,
     /// Compiled policies by name, with the revision that they were compiled from.
     policies: Mutex<HashMap<String, (u64, Arc<admission::policies::Policy>)>>,
+    /// The same of those that change objects.
+    mutators: Mutex<HashMap<String, (u64, Arc<admission::mutations::Mutator>)>>,
 }
 
 impl Server {
@@ -68,10 +71,18 @@ impl Server {
         if whole {
             self.plugins_mutate(call, operation, new)?;
         }
-        let (warnings, changed) = self.webhooks_mutate(call, operation, new, old).await?;
-        // What a webhook added is looked at like what the client sent.
-        if changed && whole && operation == Operation::Create {
+        let mut asked = mutating::Asked::default();
+        let by_policies = self.policies_mutate(call, operation, new, old, &mut asked, false)?;
+        let (warnings, by_webhooks) = self.webhooks_mutate(call, operation, new, old).await?;
+        if by_webhooks {
+            asked.changed();
+        }
+        // What they added is looked at like what the client sent.
+        if (by_policies || by_webhooks) && whole && operation == Operation::Create {
             self.plugins_mutate(call, operation, new)?;
+        }
+        if asked.is_again() {
+            self.policies_mutate(call, operation, new, old, &mut asked, true)?;
         }
         Ok(warnings)
     }

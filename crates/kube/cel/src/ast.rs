@@ -47,6 +47,11 @@ pub(crate) enum Node {
     },
     List(Vec<Item>),
     Map(Vec<Pair>),
+    /// `Object.spec{replicas: 1}`: named fields of a type.
+    Message {
+        name: String,
+        fields: Vec<Field>,
+    },
     And(Vec<Expr>),
     Or(Vec<Expr>),
     Choice(Box<[Expr; 3]>),
@@ -68,6 +73,7 @@ impl Node {
             Node::Call { target, args, .. } => Box::new(target.iter().map(AsRef::as_ref).chain(args)),
             Node::List(items) => Box::new(items.iter().map(|item| &item.value)),
             Node::Map(pairs) => Box::new(pairs.iter().flat_map(|pair| [&pair.key, &pair.value])),
+            Node::Message { fields, .. } => Box::new(fields.iter().map(|field| &field.value)),
             Node::And(terms) | Node::Or(terms) => Box::new(terms.iter()),
             Node::Choice(parts) => Box::new(parts.iter()),
             Node::Loop(inner) => Box::new([&inner.range, &inner.body].into_iter().chain(inner.filter.as_ref())),
@@ -96,6 +102,14 @@ pub(crate) struct Item {
 #[derive(Clone, Debug)]
 pub(crate) struct Pair {
     pub(crate) key: Expr,
+    pub(crate) value: Expr,
+    pub(crate) optional: bool,
+}
+
+/// One field of an object that is made.
+#[derive(Clone, Debug)]
+pub(crate) struct Field {
+    pub(crate) name: String,
     pub(crate) value: Expr,
     pub(crate) optional: bool,
 }

@@ -3,15 +3,21 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    ast::{Expr, Loop, LoopKind, Node, Select},
+    ast::{Expr, Field, Loop, LoopKind, Node, Select},
     error::Issue,
     functions::find,
     types::{Bindings, Type, join},
     value::Value,
 };
 
+/// The type of an object that is made to be laid over another.
+pub(crate) const OBJECT: &str = "Object";
+/// The type of one step of a JSON patch.
+pub(crate) const JSON_PATCH: &str = "JSONPatch";
+
 pub(crate) struct Checker<'a> {
     variables: &'a BTreeMap<String, Type>,
+    makes_objects: bool,
     locals: Vec<(String, Type)>,
     pub(crate) issues: Vec<Issue>,
 }
@@ -20,8 +26,8 @@ const TYPE_NAMES: [&str; 11] =
     ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type", "type", "optional_type"];
 
 impl<'a> Checker<'a> {
-    pub(crate) fn new(variables: &'a BTreeMap<String, Type>) -> Self {
-        Checker { variables, locals: Vec::new(), issues: Vec::new() }
+    pub(crate) fn new(variables: &'a BTreeMap<String, Type>, makes_objects: bool) -> Self {
+        Checker { variables, makes_objects, locals: Vec::new(), issues: Vec::new() }
     }
 
     fn issue(&mut self, at: usize, message: String) -> Type {
@@ -79,8 +85,14 @@ impl<'a> Checker<'a> {
                 }
                 Type::Map(Arc::new(keys.unwrap_or(Type::Dyn)), Arc::new(values.unwrap_or(Type::Dyn)))
             }
-            Node::And(terms) => self.logic("_&&_", at, terms),
-            Node::Or(terms) => self.logic("_||_", at, terms),
+            Node::Message { name, fields } => self.message(at, name, fields),
+            Node::And(terms) | Node::Or(terms) => {
+                for term in terms {
+                    let found = self.check(term);
+                    self.wants_bool(term.at, &found);
+                }
+                Type::Bool
+            }
             Node::Choice(parts) => {
                 let [condition, yes, no] = parts.as_mut();
                 let (condition, yes, no) = (self.check(condition), self.check(yes), self.check(no));
@@ -151,6 +163,48 @@ impl<'a> Checker<'a> {
         }
     }
 
+    /// Checks an object that is made: one of the parts of an object that is changed, or one step of a JSON patch.
+    fn message(&mut self, at: usize, name: &str, fields: &mut [Field]) -> Type {
+        let step = name == JSON_PATCH;
+        if !self.makes_objects || !(step || name == OBJECT || name.starts_with("Object.")) {
+            return self.issue(at, format!("undeclared reference to '{name}' (in container '')"));
+        }
+        for field in fields {
+            let mut found = self.check(&mut field.value);
+            if field.optional {
+                found = self.inner(field.value.at, found);
+            }
+            let at = field.value.at;
+            match field.name.as_str() {
+                "op" | "path" | "from" if step => {
+                    if !matches!(found, Type::String | Type::Dyn) {
+                        self.issue(
+                            at,
+                            format!(
+                                "expected type of field '{}' is 'string' but provided type is '{found}'",
+                                field.name
+                            ),
+                        );
+                    }
+                }
+                "value" if step => {}
+                other if step => {
+                    self.issue(at, format!("undefined field '{other}'"));
+                }
+                other => {
+                    let wanted = format!("{name}.{other}");
+                    if let Some(given) = part_of(&found).filter(|given| **given != wanted) {
+                        let message = format!(
+                            "unexpected type name {given:?}, expected {wanted:?}, which matches field name path from root Object type"
+                        );
+                        self.issue(at, message);
+                    }
+                }
+            }
+        }
+        Type::object(name, [])
+    }
+
     fn inner(&mut self, at: usize, found: Type) -> Type {
         match found {
             Type::Optional(inner) => inner.as_ref().clone(),
@@ -161,20 +215,12 @@ impl<'a> Checker<'a> {
 
     fn same(&mut self, at: usize, before: Option<Type>, found: Type) -> Type {
         let Some(before) = before else { return found };
-        match join(&before, &found) {
+        // What is checked later only is of no type that another is of.
+        let alike = (before == Type::Dyn) == (found == Type::Dyn);
+        match join(&before, &found).filter(|_| alike) {
             Some(joined) => joined,
             None => self.issue(at, format!("expected type '{before}' but found '{found}'")),
         }
-    }
-
-    fn logic(&mut self, name: &str, at: usize, terms: &mut [Expr]) -> Type {
-        for term in terms {
-            let found = self.check(term);
-            if !matches!(found, Type::Bool | Type::Dyn) {
-                self.issue(at, format!("found no matching overload for '{name}' applied to '(bool, {found})'"));
-            }
-        }
-        Type::Bool
     }
 
     fn call(&mut self, expr: &mut Expr) -> Type {
@@ -247,26 +293,22 @@ impl<'a> Checker<'a> {
         self.locals.extend(names);
         if let Some(filter) = &mut inner.filter {
             let (at, found) = (filter.at, self.check(filter));
-            self.wants_bool(at, "_?_:_", &found);
+            self.wants_bool_to_choose(at, &found);
         }
         let body = self.check(&mut inner.body);
         self.locals.truncate(self.locals.len() - count);
         let at = inner.body.at;
         match inner.kind {
-            LoopKind::All => {
-                self.wants_bool(at, "_&&_", &body);
-                Type::Bool
-            }
-            LoopKind::Exists => {
-                self.wants_bool(at, "_||_", &body);
+            LoopKind::All | LoopKind::Exists => {
+                self.wants_bool(at, &body);
                 Type::Bool
             }
             LoopKind::ExistsOne => {
-                self.wants_bool(at, "_?_:_", &body);
+                self.wants_bool_to_choose(at, &body);
                 Type::Bool
             }
             LoopKind::Filter => {
-                self.wants_bool(at, "_?_:_", &body);
+                self.wants_bool_to_choose(at, &body);
                 Type::list(single)
             }
             LoopKind::Map => Type::list(body),
@@ -276,9 +318,15 @@ impl<'a> Checker<'a> {
         }
     }
 
-    fn wants_bool(&mut self, at: usize, name: &str, found: &Type) {
+    fn wants_bool(&mut self, at: usize, found: &Type) {
         if !matches!(found, Type::Bool | Type::Dyn) {
-            self.issue(at, format!("found no matching overload for '{name}' applied to '(bool, {found})'"));
+            self.issue(at, format!("expected type 'bool' but found '{found}'"));
+        }
+    }
+
+    fn wants_bool_to_choose(&mut self, at: usize, found: &Type) {
+        if !matches!(found, Type::Bool | Type::Dyn) {
+            self.issue(at, format!("found no matching overload for '_?_:_' applied to '(bool, {found})'"));
         }
     }
 }
@@ -291,10 +339,10 @@ fn check_literal(name: &str, target: Option<&Expr>, args: &[Expr], issues: &mut 
     };
     let at = args.first().map_or(0, |arg| arg.at);
     match (name, target.is_some(), args.len()) {
-        ("matches", true, 1) | ("find" | "findAll", true, 1..) => {
-            if let Some(Err(error)) = text(args.first()).map(|text| crate::functions::compile(&text)) {
-                issues.push(Issue::new(at, format!("invalid matches argument: {error}")));
-            }
+        ("matches", true, 1) | ("find" | "findAll", true, 1..)
+            if text(args.first()).is_some_and(|text| crate::functions::compile(&text).is_err()) =>
+        {
+            issues.push(Issue::new(at, "invalid matches argument".to_owned()));
         }
         ("duration", false, 1)
             if text(args.first()).is_some_and(|text| crate::text::parse_duration(&text).is_none()) =>
@@ -319,5 +367,14 @@ fn literal_type(value: &Value) -> Type {
         Value::Bytes(_) => Type::Bytes,
         Value::Type(_) => Type::Type,
         _ => Type::Dyn,
+    }
+}
+
+/// Returns the name of the part of an object that a value is, or that the items of a list are.
+fn part_of(found: &Type) -> Option<&String> {
+    match found {
+        Type::Object(object) if object.name == OBJECT || object.name.starts_with("Object.") => Some(&object.name),
+        Type::List(items) => part_of(items),
+        _ => None,
     }
 }

@@ -43,8 +43,11 @@ impl CompileError {
         let line = before.matches('\n').count() + 1;
         let start = before.rfind('\n').map_or(0, |end| end + 1);
         let column = self.source_text[start..at].chars().count();
+        // A dot for every letter before it, a wide one for a letter that takes more than a byte.
+        let dots: String = self.source_text[start..at].chars().map(|c| if c.is_ascii() { '.' } else { '．' }).collect();
+        let caret = if self.source_text[at..].chars().next().is_none_or(|c| c.is_ascii()) { '^' } else { '＾' };
         let shown = self.source_text[start..].lines().next().unwrap_or_default();
-        format!("ERROR: <input>:{line}:{}: {}\n | {shown}\n | {}^", column + 1, issue.message, ".".repeat(column))
+        format!("ERROR: <input>:{line}:{}: {}\n | {shown}\n | {dots}{caret}", column + 1, issue.message)
     }
 }
 

@@ -3,7 +3,7 @@
 use std::{collections::BTreeMap, sync::Arc};
 
 use crate::{
-    ast::{Expr, Item, Loop, LoopKind, Node, Pair, Select},
+    ast::{Expr, Field, Item, Loop, LoopKind, Node, Pair, Select},
     error::EvalError,
     functions::{self, Meter},
     value::{Key, Value},
@@ -42,6 +42,7 @@ impl<'a> Frame<'a> {
             Node::Call { target, args, function, .. } => self.call(target.as_deref(), args, *function),
             Node::List(items) => self.list(items),
             Node::Map(pairs) => self.map(pairs),
+            Node::Message { fields, .. } => self.message(fields),
             Node::And(terms) => self.logic(terms, false),
             Node::Or(terms) => self.logic(terms, true),
             Node::Choice(parts) => self.choice(parts),
@@ -128,6 +129,22 @@ impl<'a> Frame<'a> {
             if map.insert(key, value).is_some() {
                 return Err(EvalError::failed("Failed with repeated key"));
             }
+        }
+        Ok(Value::Map(Arc::new(map)))
+    }
+
+    #[inline(never)]
+    fn message(&mut self, fields: &'a [Field]) -> Outcome {
+        self.meter.charge(40)?;
+        let mut map = BTreeMap::new();
+        for field in fields {
+            let value = match (self.eval(&field.value)?, field.optional) {
+                (value, false) => value,
+                (Value::Optional(Some(inner)), true) => inner.as_ref().clone(),
+                (Value::Optional(None), true) => continue,
+                _ => return Err(EvalError::overload()),
+            };
+            map.insert(Key::String(crate::schemas::unescape(&field.name).into()), value);
         }
         Ok(Value::Map(Arc::new(map)))
     }

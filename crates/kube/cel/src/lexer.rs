@@ -87,7 +87,8 @@ fn unknown(source: &str, at: usize) -> Issue {
 fn number(source: &str, at: usize) -> Result<(Token, usize), Issue> {
     let bytes = source.as_bytes();
     let bad = |what: &str| Issue::new(at, format!("invalid {what} literal"));
-    if let Some(digits) = source[at..].strip_prefix("0x").or_else(|| source[at..].strip_prefix("0X")) {
+    let hexadecimal = source[at..].strip_prefix("0x").or_else(|| source[at..].strip_prefix("0X"));
+    if let Some(digits) = hexadecimal.filter(|digits| digits.starts_with(|c: char| c.is_ascii_hexdigit())) {
         let length = digits.bytes().take_while(u8::is_ascii_hexdigit).count();
         let end = at + 2 + length;
         if matches!(bytes.get(end), Some(b'u' | b'U')) {

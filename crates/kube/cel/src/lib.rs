@@ -5,8 +5,7 @@
 //! bounded: source, depth, and through the cost every step, character and item.
 //! [`rules`] applies the `x-kubernetes-validations` of a custom resource.
 //!
-//! Values in, values out: no I/O and no clock. Of the libraries of Kubernetes 1.36 all are
-//! here but `jsonpatch` and object construction, which serve mutating policies alone.
+//! Values in, values out: no I/O and no clock. All libraries of Kubernetes 1.36 are here.
 
 mod ast;
 pub mod authorizer;
@@ -44,6 +43,7 @@ pub const CONDITIONS_BUDGET: u64 = 2_500_000;
 #[derive(Clone, Debug, Default)]
 pub struct Env {
     variables: BTreeMap<String, Type>,
+    makes_objects: bool,
 }
 
 impl Env {
@@ -59,10 +59,16 @@ impl Env {
         self
     }
 
+    /// Lets expressions make objects to change others with: `Object{…}`, its parts (`Object.spec{…}`) and `JSONPatch{…}`.
+    #[must_use]
+    pub fn with_objects(self) -> Env {
+        Env { makes_objects: true, ..self }
+    }
+
     /// Reads and checks an expression.
     pub fn compile(&self, source: &str) -> Result<Program, CompileError> {
         let mut expr = parser::parse(source).map_err(|issue| CompileError::new(source, vec![issue]))?;
-        let mut checker = check::Checker::new(&self.variables);
+        let mut checker = check::Checker::new(&self.variables, self.makes_objects);
         let result = checker.check(&mut expr);
         if !checker.issues.is_empty() {
             let issues = std::mem::take(&mut checker.issues);

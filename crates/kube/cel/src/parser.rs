@@ -1,7 +1,7 @@
 //! Tokens to a tree: precedence climbing, and the macros as they are met.
 
 use crate::{
-    ast::{Expr, Item, Loop, LoopKind, Node, Pair, Select, check_depth},
+    ast::{Expr, Field, Item, Loop, LoopKind, Node, Pair, Select, check_depth},
     error::Issue,
     lexer::{Token, tokens},
     value::Value,
@@ -22,7 +22,10 @@ pub(crate) fn parse(source: &str) -> Result<Expr, Issue> {
     match parser.peek() {
         Token::End => {}
         other => {
-            let message = format!("Syntax error: mismatched input '{}' expecting <EOF>", other.shown());
+            // One token too many is told from a wrong turn.
+            let last = matches!(parser.tokens.get(parser.next + 1), None | Some((_, Token::End)));
+            let found = if last { "extraneous" } else { "mismatched" };
+            let message = format!("Syntax error: {found} input '{}' expecting <EOF>", other.shown());
             return Err(Issue::new(parser.at(), message));
         }
     }
@@ -58,12 +61,31 @@ impl Parser {
         there
     }
 
-    /// Takes the question mark of `[?`, `{?` or a lone `?` apart from what it was read with.
     fn expect(&mut self, sign: &str) -> Result<(), Issue> {
         if self.eat(sign) {
             return Ok(());
         }
+        if matches!(self.peek(), Token::End) {
+            return Err(Issue::new(self.at(), format!("Syntax error: missing '{sign}' at '<EOF>'")));
+        }
         Err(self.unexpected(&format!("'{sign}'")))
+    }
+
+    /// Takes the comma between two parts of what ends with `end`.
+    fn comma(&mut self, end: &str) -> Result<(), Issue> {
+        if self.eat(",") { Ok(()) } else { Err(self.unexpected(&format!("{{'{end}', ','}}"))) }
+    }
+
+    /// Takes the name after a dot.
+    fn field(&mut self) -> Result<String, Issue> {
+        match self.peek().clone() {
+            Token::Name(name) => {
+                self.next += 1;
+                Ok(name)
+            }
+            Token::End => Err(Issue::new(self.at(), "Syntax error: no viable alternative at input '.'".to_owned())),
+            _ => Err(self.unexpected("IDENTIFIER")),
+        }
     }
 
     fn unexpected(&self, wanted: &str) -> Issue {
@@ -74,8 +96,8 @@ impl Parser {
         self.depth += 1;
         check_depth(self.at(), self.depth)?;
         let condition = self.or()?;
+        let at = self.at();
         let found = if self.eat("?") {
-            let at = condition.at;
             let yes = self.or()?;
             self.expect(":")?;
             let no = self.expr()?;
@@ -179,17 +201,16 @@ impl Parser {
         loop {
             let at = self.at();
             if self.eat(".") {
-                let Token::Name(name) = self.peek().clone() else { return Err(self.unexpected("IDENTIFIER")) };
-                self.next += 1;
+                let name = self.field()?;
+                let open = self.at();
                 operand = if self.eat("(") {
                     let args = self.args(")")?;
-                    expand(at, &name, Some(operand), args)?
+                    expand(open, &name, Some(operand), args)?
                 } else {
                     Expr::new(at, Node::Select { operand: Box::new(operand), field: name, how: Select::Plain })?
                 };
             } else if self.eat(".?") {
-                let Token::Name(field) = self.peek().clone() else { return Err(self.unexpected("IDENTIFIER")) };
-                self.next += 1;
+                let field = self.field()?;
                 operand = Expr::new(at, Node::Select { operand: Box::new(operand), field, how: Select::Optional })?;
             } else if self.eat("[?") {
                 let index = self.expr()?;
@@ -199,10 +220,39 @@ impl Parser {
                 let index = self.expr()?;
                 self.expect("]")?;
                 operand = call(at, "_[_]", None, vec![operand, index])?;
+            } else if let (Token::Sign(open @ ("{" | "{?")), Some(name)) = (self.peek(), type_of(&operand)) {
+                let optional = *open == "{?";
+                self.next += 1;
+                operand = self.message(at, name, optional)?;
             } else {
                 return Ok(operand);
             }
         }
+    }
+
+    /// Reads the fields of an object that is made.
+    fn message(&mut self, at: usize, name: String, first_optional: bool) -> Result<Expr, Issue> {
+        let mut fields = Vec::new();
+        let mut optional = first_optional;
+        if optional || !self.eat("}") {
+            loop {
+                let optional_here = std::mem::take(&mut optional) || self.eat("?");
+                let Token::Name(field) = self.peek().clone() else {
+                    return Err(self.unexpected("{'}', ',', '?', IDENTIFIER, ESC_IDENTIFIER}"));
+                };
+                self.next += 1;
+                self.expect(":")?;
+                fields.push(Field { name: field, value: self.expr()?, optional: optional_here });
+                if self.eat("}") {
+                    break;
+                }
+                self.comma("}")?;
+                if self.eat("}") {
+                    break;
+                }
+            }
+        }
+        Expr::new(at, Node::Message { name, fields })
     }
 
     fn args(&mut self, end: &str) -> Result<Vec<Expr>, Issue> {
@@ -215,7 +265,7 @@ impl Parser {
             if self.eat(end) {
                 return Ok(args);
             }
-            self.expect(",")?;
+            self.comma(end)?;
         }
     }
 
@@ -260,9 +310,10 @@ impl Parser {
         if crate::schemas::RESERVED.contains(&name.as_str()) {
             return Err(Issue::new(at, format!("reserved identifier: {name}")));
         }
+        let open = self.at();
         if self.eat("(") {
             let args = self.args(")")?;
-            return expand(at, &name, None, args);
+            return expand(open, &name, None, args);
         }
         Expr::new(at, Node::Name(name))
     }
@@ -277,7 +328,7 @@ impl Parser {
                 if self.eat("]") {
                     break;
                 }
-                self.expect(",")?;
+                self.comma("]")?;
                 if self.eat("]") {
                     break;
                 }
@@ -298,13 +349,22 @@ impl Parser {
                 if self.eat("}") {
                     break;
                 }
-                self.expect(",")?;
+                self.comma("}")?;
                 if self.eat("}") {
                     break;
                 }
             }
         }
         Expr::new(at, Node::Map(pairs))
+    }
+}
+
+/// Returns the type that `a.b.c` names, if it can name one.
+fn type_of(operand: &Expr) -> Option<String> {
+    match &operand.node {
+        Node::Name(name) => Some(name.clone()),
+        Node::Select { operand, field, how: Select::Plain } => Some(format!("{}.{field}", type_of(operand)?)),
+        _ => None,
     }
 }
 
@@ -320,7 +380,7 @@ fn expand(at: usize, name: &str, target: Option<Expr>, mut args: Vec<Expr>) -> R
             Node::Select { operand, field, how: Select::Plain } => {
                 Expr::new(at, Node::Select { operand, field, how: Select::Test })
             }
-            _ => Err(Issue::new(at, "invalid argument to has() macro".to_owned())),
+            _ => Err(Issue::new(operand.at, "invalid argument to has() macro".to_owned())),
         };
     }
     let Some(target) = target else { return call(at, name, None, args) };

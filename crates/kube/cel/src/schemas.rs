@@ -36,6 +36,28 @@ pub(crate) const RESERVED: [&str; 21] = [
     "while",
 ];
 
+/// Returns the field that expressions call by this name: the reverse of [`escape`].
+pub(crate) fn unescape(name: &str) -> String {
+    const MARKS: [(&str, &str); 4] =
+        [("__dot__", "."), ("__dash__", "-"), ("__slash__", "/"), ("__underscores__", "__")];
+    if let Some(word) = name.strip_prefix("__").and_then(|rest| rest.strip_suffix("__"))
+        && RESERVED.contains(&word)
+    {
+        return word.to_owned();
+    }
+    let mut out = String::with_capacity(name.len());
+    let mut rest = name;
+    while let Some(letter) = rest.chars().next() {
+        let (shown, taken) = MARKS
+            .iter()
+            .find(|(mark, _)| rest.starts_with(mark))
+            .map_or((&rest[..letter.len_utf8()], letter.len_utf8()), |(mark, sign)| (*sign, mark.len()));
+        out.push_str(shown);
+        rest = &rest[taken..];
+    }
+    out
+}
+
 /// Returns the name that expressions call a field by, if they can.
 pub fn escape(name: &str) -> Option<String> {
     if RESERVED.contains(&name) {

@@ -5,7 +5,7 @@ use std::{cmp::Ordering, collections::BTreeMap, net::IpAddr, sync::Arc};
 use schema::quantity::Quantity;
 use serde_json::Value as Json;
 
-use crate::authorizer::Check;
+use crate::{authorizer::Check, error::EvalError};
 
 /// A value.
 #[derive(Clone, Debug)]
@@ -140,6 +140,40 @@ impl Value {
             Json::Array(items) => Value::list(items.iter().map(Value::from_json).collect()),
             Json::Object(map) => Value::map(map.iter().map(|(name, value)| (name.clone(), Value::from_json(value)))),
         }
+    }
+
+    /// Returns the value as JSON: bytes in base64, times and lengths of time as text.
+    ///
+    /// # Errors
+    ///
+    /// JSON has no form for a value of this type.
+    pub fn to_json(&self) -> Result<Json, EvalError> {
+        use base64::Engine;
+        Ok(match self {
+            Value::Null => Json::Null,
+            Value::Bool(value) => (*value).into(),
+            Value::Int(value) => (*value).into(),
+            Value::Uint(value) => (*value).into(),
+            Value::Double(value) => (*value).into(),
+            Value::String(text) => text.as_ref().into(),
+            Value::Bytes(bytes) => base64::engine::general_purpose::STANDARD.encode(bytes).into(),
+            Value::Duration(length) => crate::text::show_duration(*length).into(),
+            Value::Timestamp(time) => time.to_string().into(),
+            Value::List(list) => list.items.iter().map(Value::to_json).collect::<Result<Vec<_>, _>>()?.into(),
+            Value::Map(map) => {
+                let fields = map.iter().map(|(key, value)| match key {
+                    Key::String(name) => Ok((name.to_string(), value.to_json()?)),
+                    other => Err(EvalError::failed(format!(
+                        "a key of type {} has no form in JSON",
+                        other.value().type_name()
+                    ))),
+                });
+                Json::Object(fields.collect::<Result<_, _>>()?)
+            }
+            other => {
+                return Err(EvalError::failed(format!("a value of type {} has no form in JSON", other.type_name())));
+            }
+        })
     }
 
     /// Returns the name of its type, as `type()` and messages give it.

@@ -129,6 +129,36 @@ fn as_last_applied(config: &Value) -> String {
     format!("{text}\n")
 }
 
+/// Returns `live` with `config` laid over it, as an apply merges them; nobody owns anything by it.
+///
+/// # Errors
+///
+/// The paths at which `config` would replace a list, map or structure that is one value: what it does not name would be
+/// lost.
+pub fn overlay(live: &Value, config: &Value, node: &Node) -> Result<Value, Vec<String>> {
+    let mut found = Vec::new();
+    whole_values(config, Some(node), "", &mut found);
+    if found.is_empty() { Ok(merge(live, config, Some(node))) } else { Err(found) }
+}
+
+fn whole_values(config: &Value, node: Option<&Node>, path: &str, found: &mut Vec<String>) {
+    match (config, shape(config, node)) {
+        (Value::Object(_) | Value::Array(_), Shape::Leaf) => found.push(path.to_owned()),
+        (Value::Object(map), _) => {
+            for (name, inner) in map {
+                whole_values(inner, node.and_then(|node| node.field(name)), &format!("{path}.{name}"), found);
+            }
+        }
+        (Value::Array(list), Shape::Keyed(keys)) => {
+            for item in list {
+                let at = fields::Set::of_item(item, keys).paths().concat();
+                whole_values(item, node.and_then(Node::items), &format!("{path}{at}"), found);
+            }
+        }
+        _ => {}
+    }
+}
+
 fn drop_nulls(value: &mut Value) {
     match value {
         Value::Object(map) => {

@@ -68,6 +68,11 @@ impl Set {
         set
     }
 
+    /// Returns the set of one item of a list whose items are told apart by `keys`.
+    pub(crate) fn of_item(item: &Value, keys: &[String]) -> Set {
+        Set { members: BTreeSet::from([Step::Key(key_of(item, keys))]), children: BTreeMap::new() }
+    }
+
     /// Returns whether a path of fields is in the set.
     pub fn has(&self, path: &[&str]) -> bool {
         let Some((first, rest)) = path.split_first() else { return false };

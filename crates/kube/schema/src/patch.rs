@@ -31,6 +31,13 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Returns whether a test of a JSON patch did not hold.
+    pub fn is_test(&self) -> bool {
+        matches!(self, Error::Operation { source } if matches!(source.kind, json_patch::PatchErrorKind::TestFailed))
+    }
+}
+
 /// Applies a JSON patch (RFC 6902).
 pub fn json(object: &Value, patch: &Value) -> Result<Value, Error> {
     let operations: json_patch::Patch =

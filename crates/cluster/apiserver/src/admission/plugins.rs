@@ -1,7 +1,7 @@
 //! Kubernetes' own admission plugins: which kinds each looks at, and the objects it is given.
 //! The decisions are in the crate `admission`.
 
-use admission::{accounts, limits, policies, priority, security, storage, tolerations};
+use admission::{accounts, limits, mutations::Mutator, policies, priority, security, storage, tolerations};
 use http::StatusCode;
 use schema::validate::Cause;
 use serde_json::{Value, json};
@@ -111,6 +111,11 @@ const VALIDATING: &[(&str, &str, Validate)] = &[
     ("admissionregistration.k8s.io", "validatingadmissionpolicies", |_, admission| {
         let before = admission.old.is_some_and(|old| admission.new.is_some_and(|new| old["spec"] == new["spec"]));
         let causes = admission.new.filter(|_| !before).map(|policy| policies::Policy::compile(policy).1);
+        invalid(admission, &causes.unwrap_or_default())
+    }),
+    ("admissionregistration.k8s.io", "mutatingadmissionpolicies", |_, admission| {
+        let before = admission.old.is_some_and(|old| admission.new.is_some_and(|new| old["spec"] == new["spec"]));
+        let causes = admission.new.filter(|_| !before).map(|policy| Mutator::compile(policy).1);
         invalid(admission, &causes.unwrap_or_default())
     }),
     ("admissionregistration.k8s.io", "validatingwebhookconfigurations", |_, admission| conditions(admission)),

@@ -23,7 +23,7 @@ use crate::{
     write::{Admission, Call, at_version},
 };
 
-const GROUP: &str = "admissionregistration.k8s.io";
+pub(super) const GROUP: &str = "admissionregistration.k8s.io";
 
 impl Server {
     /// Refuses what a policy does not let through; returns what to warn of.
@@ -89,7 +89,7 @@ impl Server {
         compiled
     }
 
-    fn params(&self, policy: &Value, binding: &Value, request: &Request<'_>) -> Params {
+    pub(super) fn params(&self, policy: &Value, binding: &Value, request: &Request<'_>) -> Params {
         let (kind, reference) = (&policy["spec"]["paramKind"], &binding["spec"]["paramRef"]);
         if !kind.is_object() || !reference.is_object() {
             return Params::None;
@@ -164,7 +164,7 @@ impl Server {
 }
 
 /// The parameters of a binding.
-enum Params {
+pub(super) enum Params {
     /// It has none.
     None,
     /// Each of these is judged with.
@@ -174,7 +174,7 @@ enum Params {
 }
 
 /// Returns the version that a policy or binding sees the object at, if it takes the request in.
-fn taken_in<'a>(resources: &Value, request: &Request<'a>) -> Option<&'a str> {
+pub(super) fn taken_in<'a>(resources: &Value, request: &Request<'a>) -> Option<&'a str> {
     let policy = resources["matchPolicy"].as_str().unwrap_or_default();
     let excluded = &resources["excludeResourceRules"];
     if version_for(excluded, policy, request).is_some() || !selected(resources, request) {

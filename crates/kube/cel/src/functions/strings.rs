@@ -124,6 +124,12 @@ pub(super) const ROWS: &[Row] = &[
             text(a.trim())
         })
     }),
+    ("jsonpatch.escapeKey(string): string", |meter, args| {
+        take!(args, [Value::String(a)] => {
+            meter.traverse(a.len() as u64)?;
+            text(a.replace('~', "~0").replace('/', "~1"))
+        })
+    }),
     ("strings.quote(string): string", |meter, args| {
         take!(args, [Value::String(a)] => {
             meter.traverse(a.len() as u64)?;

@@ -1,0 +1,164 @@
+//! Policies that change objects: what they make of a request, in which order, and what they refuse.
+//!
+//! Asked is the embedded server, or the cluster of the kubeconfig in `CONFORMANCE_KUBECONFIG`. With
+//! `CONFORMANCE_PEERS` every answer is compared with that of a real kube-apiserver.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::disallowed_methods,
+    reason = "a test stops at what it did not expect, and runs beside the product"
+)]
+
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
+
+use conformance::{
+    cluster::{Answer, Call, Cluster, MERGE_PATCH},
+    difference,
+    peer::{Disk, Peer},
+};
+use serde_json::{Value, json};
+
+const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies";
+const BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings";
+
+/// A name that no author knew.
+fn random() -> String {
+    format!("mutating-{}", &uuid::Uuid::new_v4().simple().to_string()[..8])
+}
+
+fn policy(name: &str, space: &str, spec: &Value) -> Value {
+    let mut whole = json!({"failurePolicy": "Fail", "reinvocationPolicy": "Never", "matchConstraints": {
+        "namespaceSelector": {"matchLabels": {"kubernetes.io/metadata.name": space}},
+        "resourceRules": [{"apiGroups": [""], "apiVersions": ["v1"], "operations": ["CREATE", "UPDATE"], "resources": ["configmaps"]}]}});
+    whole.as_object_mut().unwrap().extend(spec.as_object().unwrap().clone());
+    json!({"metadata": {"name": name}, "spec": whole})
+}
+
+fn binding(name: &str, more: &Value) -> Value {
+    let mut spec = json!({"policyName": name});
+    spec.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+    json!({"metadata": {"name": name}, "spec": spec})
+}
+
+fn laid_over(expression: &str) -> Value {
+    json!({"patchType": "ApplyConfiguration", "applyConfiguration": {"expression": expression}})
+}
+
+/// What is done, step by step, and what came of it.
+async fn walk(cluster: &Cluster, space: &str) -> Vec<(String, Answer)> {
+    let mut steps = Vec::new();
+    let mut step = async |title: &str, call: Call| -> Answer {
+        let answer = cluster.send(&call).await.unwrap();
+        steps.push((title.to_owned(), answer.clone()));
+        answer
+    };
+    step("namespace", Call::post("/api/v1/namespaces", json!({"metadata": {"name": space}}))).await;
+    let maps = format!("/api/v1/namespaces/{space}/configmaps");
+    step(
+        "parameter",
+        Call::post(maps.clone(), json!({"metadata": {"name": "parameter"}, "data": {"team": "harbour"}})),
+    )
+    .await;
+    let [first, second, broken] = ["a", "b", "c"].map(|letter| format!("{space}-{letter}"));
+    // The first sees what the second adds only when it is asked again.
+    let spec = json!({"reinvocationPolicy": "IfNeeded", "paramKind": {"apiVersion": "v1", "kind": "ConfigMap"},
+        "matchConditions": [{"name": "c", "expression": "object.metadata.name != 'left-alone'"}],
+        "variables": [{"name": "team", "expression": "params.data.team"}],
+        "mutations": [laid_over("Object{metadata: Object.metadata{labels: {'team': variables.team, 'sees': dyn(string('added' in object.?data.orValue({})))}}}")]});
+    step("first policy", Call::post(POLICIES, policy(&first, space, &spec))).await;
+    let spec = json!({"mutations": [
+        {"patchType": "JSONPatch", "jsonPatch": {"expression": "[JSONPatch{op: 'test', path: '/metadata/name', value: object.metadata.name}, JSONPatch{op: 'add', path: '/data', value: {'added': request.operation}}]"}},
+        laid_over("Object{data: Object.data{size: string(size(object.data))}}")]});
+    step("second policy", Call::post(POLICIES, policy(&second, space, &spec))).await;
+    let params = json!({"paramRef": {"name": "parameter", "namespace": space, "parameterNotFoundAction": "Deny"}});
+    step("first binding", Call::post(BINDINGS, binding(&first, &params))).await;
+    step("second binding", Call::post(BINDINGS, binding(&second, &json!({})))).await;
+    // A real server hears of policies a moment later.
+    let trial = json!({"metadata": {"name": "trial"}});
+    let deadline = Instant::now() + Duration::from_secs(30);
+    loop {
+        let answer = cluster.send(&Call::post(format!("{maps}?dryRun=All"), trial.clone())).await.unwrap();
+        if answer.body["metadata"]["labels"]["sees"] == "true" {
+            break;
+        }
+        assert!(Instant::now() < deadline, "the policies never act: {}", answer.body);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    step("create", Call::post(maps.clone(), json!({"metadata": {"name": "made", "labels": {"own": "kept"}}}))).await;
+    step("condition", Call::post(maps.clone(), json!({"metadata": {"name": "left-alone"}}))).await;
+    step("update", Call::patch(format!("{maps}/made"), MERGE_PATCH, json!({"data": {"more": "x"}}))).await;
+    step(
+        "not concerned",
+        Call::post(format!("/api/v1/namespaces/{space}/secrets"), json!({"metadata": {"name": "s"}})),
+    )
+    .await;
+    let spec = json!({"mutations": [laid_over("Object{data: Object.data{size: object.nothing.else}}")]});
+    step("third policy", Call::post(POLICIES, policy(&broken, space, &spec))).await;
+    step("third binding", Call::post(BINDINGS, binding(&broken, &json!({})))).await;
+    let deadline = Instant::now() + Duration::from_secs(30);
+    while cluster.send(&Call::post(format!("{maps}?dryRun=All"), trial.clone())).await.unwrap().code < 300 {
+        assert!(Instant::now() < deadline, "the third policy never acts");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    step("refused", Call::post(maps.clone(), json!({"metadata": {"name": "refused"}}))).await;
+    for name in [&first, &second, &broken] {
+        step("delete binding", Call::delete(format!("{BINDINGS}/{name}"))).await;
+        step("delete policy", Call::delete(format!("{POLICIES}/{name}"))).await;
+    }
+    for (title, mutation) in [
+        ("no such type", laid_over("Odd{}")),
+        ("another type", laid_over("1")),
+        ("syntax", laid_over("Object{")),
+        ("no expression", laid_over(" ")),
+        ("steps that are none", json!({"patchType": "JSONPatch", "jsonPatch": {"expression": "[1]"}})),
+        ("no patch", json!({"patchType": "JSONPatch"})),
+        ("odd patch", json!({"patchType": "Odd"})),
+    ] {
+        step(title, Call::post(POLICIES, policy(&first, space, &json!({"mutations": [mutation]})))).await;
+    }
+    steps
+}
+
+#[tokio::test]
+async fn policies_change_what_they_match_in_their_order() {
+    let cluster = match std::env::var("CONFORMANCE_KUBECONFIG") {
+        Ok(file) => Cluster::of_kubeconfig(&file).await.unwrap(),
+        Err(_) => Cluster::ours().await.unwrap(),
+    };
+    let steps = walk(&cluster, &random()).await;
+    let of = |title: &str| &steps.iter().find(|step| step.0 == title).unwrap().1;
+    let made = &of("create").body;
+    assert_eq!(made["metadata"]["labels"], json!({"own": "kept", "team": "harbour", "sees": "true"}), "{made}");
+    assert_eq!(made["data"], json!({"added": "CREATE", "size": "1"}));
+    assert_eq!(of("condition").body["metadata"]["labels"], Value::Null);
+    assert_eq!(of("update").body["data"]["added"], "UPDATE");
+    assert_eq!(of("refused").code, 403, "{}", of("refused").body);
+    for title in
+        ["no such type", "another type", "syntax", "no expression", "steps that are none", "no patch", "odd patch"]
+    {
+        assert_eq!(of(title).code, 422, "{title}");
+    }
+}
+
+#[tokio::test]
+async fn every_change_is_that_of_the_real_server() {
+    let Ok(binaries) = std::env::var("CONFORMANCE_PEERS") else { return };
+    let peer = Peer::start(Path::new(&binaries), Disk::Fast).await.unwrap();
+    let space = random();
+    let ours = walk(&Cluster::ours().await.unwrap(), &space).await;
+    let theirs = walk(peer.cluster(), &space).await;
+    let mut lines = Vec::new();
+    for ((title, own), (_, real)) in ours.iter().zip(&theirs) {
+        if own.code != real.code {
+            lines.push(format!(
+                "{title}: code: ours {} {}, theirs {} {}",
+                own.code, own.body["message"], real.code, real.body["message"]
+            ));
+        }
+        lines.extend(difference::between(&own.body, &real.body).into_iter().map(|line| format!("{title}: {line}")));
+    }
+    assert!(lines.is_empty(), "{}", lines.join("\n"));
+}
