@@ -1,4 +1,4 @@
-//! The kubelet's HTTP API, in process: logs and the list of pods.
+//! The kubelet's HTTP API, in process: logs, the list of pods, and the streams of [`crate::streams`].
 //!
 //! It never asks who calls: the API server has done so before it comes here.
 
@@ -28,6 +28,7 @@ use crate::{
     history,
     logs::{Query, Reader, Shower},
     pod::launch,
+    streams,
 };
 
 /// The pods of this node, as the API has them.
@@ -42,13 +43,23 @@ pub struct Handle {
 }
 
 impl Handle {
-    /// Returns the kubelet's HTTP API: `GET /containerLogs/{namespace}/{pod}/{container}` and `GET /pods`.
+    /// Returns the kubelet's HTTP API: `/containerLogs`, `/exec`, `/attach`, `/portForward`, `/pods`.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/containerLogs/{namespace}/{pod}/{container}", get(container_logs))
+            .merge(streams::routes())
             .route("/pods", get(pods))
             .route("/healthz", get(|| async { "ok" }))
             .with_state(self.clone())
+    }
+
+    /// Returns a pod of this node.
+    pub(crate) fn pod(&self, namespace: &str, name: &str) -> Option<Arc<Pod>> {
+        let pods = self.pods.read().unwrap_or_else(PoisonError::into_inner);
+        let is_it = |pod: &&Arc<Pod>| {
+            pod.metadata.namespace.as_deref() == Some(namespace) && pod.metadata.name.as_deref() == Some(name)
+        };
+        pods.values().find(is_it).cloned()
     }
 }
 
@@ -64,14 +75,7 @@ async fn container_logs(
     UrlQuery(query): UrlQuery<Query>,
 ) -> Response {
     let refuse = |status: StatusCode, text: String| (status, text).into_response();
-    let pod = {
-        let pods = handle.pods.read().unwrap_or_else(PoisonError::into_inner);
-        let is_it = |pod: &&Arc<Pod>| {
-            pod.metadata.namespace.as_ref() == Some(&namespace) && pod.metadata.name.as_ref() == Some(&name)
-        };
-        pods.values().find(is_it).cloned()
-    };
-    let Some(pod) = pod else {
+    let Some(pod) = handle.pod(&namespace, &name) else {
         return refuse(StatusCode::NOT_FOUND, format!("pod {namespace}/{name} is not on this node"));
     };
     let known = pod.spec.iter().flat_map(|s| s.containers.iter().chain(s.init_containers.iter().flatten()));

@@ -26,6 +26,7 @@ mod purge;
 mod register;
 mod sandbox;
 pub mod shim;
+mod streams;
 
 pub use error::Error;
 pub use handle::Handle;

@@ -88,6 +88,32 @@ impl Shim {
         Error::Shim { pod: self.pod.clone(), why: why.into() }
     }
 
+    /// Opens a connection that carries streams once `request` is answered.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Shim`] with the shim's own words if it refuses, among them that the container does not run.
+    pub(crate) async fn streams(&self, request: &Request) -> Result<UnixStream, Error> {
+        let path = self.dir.join(SOCKET);
+        let exchange = async {
+            let mut stream = self.connect().await?;
+            stream.write_all(&line(request)?).await.map_err(Error::disk("write to", &path))?;
+            let mut answer = Vec::new();
+            // Byte by byte: what follows the answer is the streams'.
+            while !answer.ends_with(b"\n") {
+                let byte = stream.read_u8().await.map_err(Error::disk("read from", &path))?;
+                answer.push(byte);
+            }
+            match serde_json::from_slice(&answer) {
+                Ok(Answer::Done) => Ok(stream),
+                Ok(Answer::Failed { why }) => Err(self.failed(why)),
+                Ok(_) => Err(self.failed("it answered something else")),
+                Err(source) => Err(Error::State { path: path.clone(), source }),
+            }
+        };
+        tokio::time::timeout(PATIENCE, exchange).await.unwrap_or_else(|_| Err(self.failed("it did not answer in time")))
+    }
+
     async fn connect(&self) -> Result<UnixStream, Error> {
         let folder = File::open(&self.dir).map_err(Error::disk("open", &self.dir))?;
         let path = format!("/proc/self/fd/{}/{SOCKET}", folder.as_raw_fd());

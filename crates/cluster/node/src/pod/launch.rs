@@ -23,7 +23,7 @@ use crate::{
     Error,
     context::Context,
     proc,
-    shim::protocol::{Launch, Sandbox, Start},
+    shim::protocol::{Launch, Sandbox, Start, Stdin},
 };
 
 /// Tokens by audience and lifetime, with when each was given.
@@ -210,6 +210,12 @@ pub(crate) fn prepare(job: &Job<'_>) -> Result<Start, Error> {
         log: log_path(&dir, &container.name, job.attempt),
         bundle,
         launch,
+        stdin: match (container.stdin, container.stdin_once) {
+            (Some(true), Some(true)) => Stdin::Once,
+            (Some(true), _) => Stdin::Open,
+            _ => Stdin::None,
+        },
+        tty: container.tty == Some(true),
     })
 }
 

@@ -203,12 +203,16 @@ pub(crate) struct Parts<'a> {
 pub(crate) fn runtime_spec(parts: &Parts<'_>) -> Value {
     let security = parts.container.security_context.clone().unwrap_or_default();
     let capabilities = capabilities(parts.container, parts.available);
-    let env: Vec<String> = parts.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let mut env: Vec<String> = parts.env.iter().map(|(name, value)| format!("{name}={value}")).collect();
+    let tty = parts.container.tty == Some(true);
+    if tty && !parts.env.contains_key("TERM") {
+        env.push("TERM=xterm".to_owned());
+    }
     json!({
         "ociVersion": "1.0.2",
         "root": { "path": "rootfs", "readonly": security.read_only_root_filesystem == Some(true) },
         "process": {
-            "terminal": false,
+            "terminal": tty,
             "user": { "uid": parts.user.uid, "gid": parts.user.gid, "additionalGids": parts.user.groups },
             "args": parts.command,
             "env": env,

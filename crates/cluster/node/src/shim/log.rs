@@ -12,6 +12,8 @@ use std::{
 
 use jiff::Timestamp;
 
+use super::session::Taps;
+
 /// A log file holds at most this much; one older file is kept beside it.
 pub(crate) const LOG_LIMIT: u64 = 10 << 20;
 /// A line is cut into parts of at most this length.
@@ -39,8 +41,8 @@ impl Log {
         Ok(Self(Arc::new(Mutex::new(Inner { path: path.to_owned(), file: Some(file), size, limit, lost: 0 }))))
     }
 
-    /// Copies `from` to the log until its end.
-    pub(super) fn pump(&self, stream: &str, mut from: impl Read) {
+    /// Copies `from` to the log, and to those who follow it, until its end.
+    pub(super) fn pump(&self, stream: &str, mut from: impl Read, taps: &Taps) {
         let mut buffer = vec![0; PART];
         let mut held = 0;
         loop {
@@ -50,6 +52,7 @@ impl Log {
                 Err(_) => 0,
             };
             let end = held + n;
+            taps.tell(stream, &buffer[held..end]);
             let mut start = 0;
             let now = base::clock::now();
             let mut text = Vec::with_capacity(end + 64);
@@ -132,9 +135,9 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let path = dir.path().join("0.log");
         let log = Log::open(&path, LOG_LIMIT).unwrap();
-        log.pump("stdout", "a\n\nlast".as_bytes());
+        log.pump("stdout", "a\n\nlast".as_bytes(), &Taps::default());
         let long = "x".repeat(PART + 1);
-        log.pump("stderr", long.as_bytes());
+        log.pump("stderr", long.as_bytes(), &Taps::default());
         let tags = tags(&path);
         assert_eq!(tags[..3], ["stdout F a", "stdout F ", "stdout F last"]);
         assert!(tags[3].starts_with("stderr P xxx"), "{tags:?}");
@@ -150,7 +153,7 @@ mod tests {
         let path = dir.path().join("0.log");
         let log = Log::open(&path, 1000).unwrap();
         for n in 0..200 {
-            log.pump("stdout", format!("line {n}\n").as_bytes());
+            log.pump("stdout", format!("line {n}\n").as_bytes(), &Taps::default());
         }
         assert!(fs::metadata(&path).unwrap().len() <= 1000);
         assert!(fs::metadata(dir.path().join("0.log.1")).unwrap().len() <= 1000);
@@ -163,10 +166,10 @@ mod tests {
         let path = dir.path().join("logs/0.log");
         let log = Log::open(&path, 10).unwrap();
         fs::remove_dir_all(dir.path().join("logs")).unwrap();
-        log.pump("stdout", "lost\nlost\n".as_bytes());
+        log.pump("stdout", "lost\nlost\n".as_bytes(), &Taps::default());
         fs::create_dir(dir.path().join("logs")).unwrap();
         log.0.lock().unwrap().limit = LOG_LIMIT;
-        log.pump("stdout", "kept\n".as_bytes());
+        log.pump("stdout", "kept\n".as_bytes(), &Taps::default());
         let tags = fs::read_to_string(&path).unwrap();
         assert!(tags.contains("2 lines before this one") && tags.contains("kept"), "{tags}");
     }

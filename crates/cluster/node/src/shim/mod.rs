@@ -11,6 +11,8 @@ mod oci;
 pub(crate) mod protocol;
 mod reaper;
 mod server;
+mod session;
+mod terminal;
 
 use std::{
     ffi::OsString,
@@ -50,9 +52,9 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
                 ExitCode::FAILURE
             }
         },
-        ["create", bundle, id, state] => {
+        ["create", bundle, id, state, console @ ..] => {
             let bundle = PathBuf::from(bundle);
-            match oci::create(&bundle, id, Path::new(state)) {
+            match oci::create(&bundle, id, Path::new(state), console.first().map(|&path| Path::new(path))) {
                 Ok(()) => ExitCode::SUCCESS,
                 Err(why) => {
                     // Its standard error is the container's log: the reason goes to a file.
@@ -72,6 +74,21 @@ pub fn main(args: impl Iterator<Item = OsString>) -> ExitCode {
                     ExitCode::from(EXEC_FAILED)
                 }
             }
+        }
+        ["session", id, state, dir, streams, "--", command @ ..] => {
+            let (dir, command) = (PathBuf::from(dir), command.iter().map(|&word| word.to_owned()).collect());
+            match oci::session(id, Path::new(state), &dir, *streams == "tty", command) {
+                Ok(code) => ExitCode::from(code),
+                Err(why) => {
+                    // Its streams are the command's: the reason goes to a file.
+                    std::fs::write(dir.join("error"), why).ok();
+                    ExitCode::FAILURE
+                }
+            }
+        }
+        ["tty", "--", command @ ..] => {
+            eprintln!("{}", terminal::lead(command));
+            ExitCode::from(127)
         }
         ["delete", id, state] => match oci::delete(id, Path::new(state)) {
             Ok(()) => ExitCode::SUCCESS,

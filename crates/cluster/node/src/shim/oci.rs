@@ -2,7 +2,12 @@
 //!
 //! It never decides what a container may do: that is in `config.json`.
 
-use std::{os::unix::process::CommandExt, path::Path, process::Command, time::Duration};
+use std::{
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::Command,
+    time::Duration,
+};
 
 use libcontainer::{
     container::{Container, builder::ContainerBuilder},
@@ -17,6 +22,7 @@ use nix::{
     },
     unistd::Pid,
 };
+use serde_json::Value;
 
 /// Becomes the container's program.
 ///
@@ -39,12 +45,14 @@ impl Executor for Become {
 }
 
 /// Creates and starts the container of `bundle`; its process is left to the caller's sub-reaper.
-pub(super) fn create(bundle: &Path, id: &str, state: &Path) -> Result<(), String> {
+///
+/// Its terminal, if it has one, is sent to `console`.
+pub(super) fn create(bundle: &Path, id: &str, state: &Path, console: Option<&Path>) -> Result<(), String> {
     let mut container = ContainerBuilder::new(id.to_owned(), SyscallType::default())
         .with_root_path(state)
         .and_then(|builder| builder.with_pid_file(Some(bundle.join("pid"))))
         .and_then(ContainerBuilder::validate_id)
-        .map(|builder| builder.with_executor(Become))
+        .map(|builder| builder.with_executor(Become).with_console_socket(console))
         .and_then(|builder| builder.as_init(bundle).with_systemd(false).with_detach(true).build())
         .map_err(|error| chain(&error))?;
     container.start().map_err(|error| chain(&error))
@@ -52,12 +60,8 @@ pub(super) fn create(bundle: &Path, id: &str, state: &Path) -> Result<(), String
 
 /// Runs `command` in a container and returns its exit code, or `None` if it took longer than `timeout`.
 pub(super) fn exec(id: &str, state: &Path, command: Vec<String>, timeout: Duration) -> Result<Option<u8>, String> {
-    let pid = ContainerBuilder::new(id.to_owned(), SyscallType::default())
-        .with_root_path(state)
-        .map(|builder| builder.with_executor(Become))
-        .and_then(|builder| builder.as_tenant().with_detach(true).with_container_args(command).build())
-        .map_err(|error| chain(&error))?;
-    let pid = Pid::from_raw(pid.as_raw());
+    let file = Removed(state.join(format!("process-{}.json", std::process::id())));
+    let pid = join(id, state, &process(id, state, command, false)?, &file.0, None, None)?;
     let deadline = base::clock::now() + timeout;
     loop {
         match waitpid(pid, Some(WaitPidFlag::WNOHANG)) {
@@ -71,6 +75,67 @@ pub(super) fn exec(id: &str, state: &Path, command: Vec<String>, timeout: Durati
             return Ok(None);
         }
         std::thread::sleep(Duration::from_millis(2));
+    }
+}
+
+/// Runs `command` in a container with this process's streams, or with a terminal that is sent to the
+/// socket in `dir`; returns its exit code. Its number is in the file `pid` there while it runs.
+pub(super) fn session(id: &str, state: &Path, dir: &Path, tty: bool, command: Vec<String>) -> Result<u8, String> {
+    let console = dir.join("console.sock");
+    let console = tty.then_some(console.as_path());
+    let process = process(id, state, command, tty)?;
+    let pid = join(id, state, &process, &dir.join("process.json"), console, Some(dir.join("pid")))?;
+    loop {
+        match waitpid(pid, None) {
+            Ok(WaitStatus::Exited(_, code)) => return Ok(code as u8),
+            Ok(WaitStatus::Signaled(_, signal, _)) => return Ok(128 + signal as u8),
+            Ok(_) | Err(nix::Error::EINTR) => {}
+            Err(error) => return Err(error.to_string()),
+        }
+    }
+}
+
+/// Starts a process in a container; `file` is where it is described to the runtime.
+fn join(
+    id: &str,
+    state: &Path,
+    process: &Value,
+    file: &Path,
+    console: Option<&Path>,
+    pid_file: Option<PathBuf>,
+) -> Result<Pid, String> {
+    std::fs::write(file, process.to_string()).map_err(|error| chain(&error))?;
+    let pid = ContainerBuilder::new(id.to_owned(), SyscallType::default())
+        .with_root_path(state)
+        .and_then(|builder| builder.with_pid_file(pid_file))
+        .map(|builder| builder.with_executor(Become).with_console_socket(console))
+        .and_then(|builder| builder.as_tenant().with_detach(true).with_process(Some(file)).build())
+        .map_err(|error| chain(&error))?;
+    Ok(Pid::from_raw(pid.as_raw()))
+}
+
+/// Returns a process like the container's own, its user and its rights, that runs another command.
+fn process(id: &str, state: &Path, command: Vec<String>, tty: bool) -> Result<Value, String> {
+    let container = Container::load(state.join(id)).map_err(|error| chain(&error))?;
+    let config = std::fs::read(container.bundle().join("config.json")).map_err(|error| chain(&error))?;
+    let config: Value = serde_json::from_slice(&config).map_err(|error| chain(&error))?;
+    let mut process = config["process"].clone();
+    process["args"] = command.into();
+    process["terminal"] = tty.into();
+    if let Some(env) = process["env"].as_array_mut().filter(|_| tty)
+        && !env.iter().any(|pair| pair.as_str().is_some_and(|pair| pair.starts_with("TERM=")))
+    {
+        env.push("TERM=xterm".into());
+    }
+    Ok(process)
+}
+
+/// A file that is removed when it is no longer needed.
+struct Removed(PathBuf);
+
+impl Drop for Removed {
+    fn drop(&mut self) {
+        std::fs::remove_file(&self.0).ok();
     }
 }
 

@@ -47,6 +47,12 @@ impl Reaper {
         command.process_group(0).spawn().map(|child| child.id() as i32)
     }
 
+    /// Starts a child that makes a session, and so a group, of its own; returns its number.
+    pub(super) fn spawn_leader(&self, command: &mut Command) -> io::Result<i32> {
+        let _guard = self.starting.lock().unwrap_or_else(PoisonError::into_inner);
+        command.spawn().map(|child| child.id() as i32)
+    }
+
     /// Waits until the process `pid`, a child or an orphan left to the shim, ends; returns its code.
     pub(super) fn wait(&self, pid: i32) -> i32 {
         let (codes, changed) = &*self.codes;

@@ -2,11 +2,15 @@
 //!
 //! It never restarts anything and never ends by itself while the pod's folder exists.
 
+mod streams;
+
 use std::{
+    collections::BTreeMap,
     fs::{self, File},
-    io::{self, BufRead, BufReader, PipeReader, Write},
+    io::{self, BufRead, BufReader, Read, Write},
+    net::Ipv4Addr,
     os::{
-        fd::AsRawFd,
+        fd::{AsRawFd, OwnedFd},
         unix::{
             fs::PermissionsExt,
             net::{UnixListener, UnixStream},
@@ -30,8 +34,10 @@ use nix::{
 use super::{
     EXEC_FAILED, EXEC_TIMED_OUT, IDENTITY, LOG_LIMIT, SOCKET,
     log::Log,
-    protocol::{Answer, ExecResult, Exit, Launch, Request, Sandbox, Seen, Start, Started},
+    protocol::{Answer, ExecResult, Exit, Launch, Request, Sandbox, Seen, Start, Started, Stdin},
     reaper::Reaper,
+    session::{Input, Patient, Taps},
+    terminal::{self, Console},
 };
 use crate::{Error, cgroups, network, proc};
 
@@ -43,6 +49,8 @@ const OUTPUT_LIMIT: usize = 10 << 10;
 pub(super) struct Server {
     dir: Arc<PathBuf>,
     executable: Arc<PathBuf>,
+    /// Where the pod's ports are: its own loopback, or a plain process's address.
+    local: Ipv4Addr,
     reaper: Reaper,
     listener: Arc<UnixListener>,
     containers: Arc<(Mutex<Containers>, Condvar)>,
@@ -53,6 +61,17 @@ struct Containers {
     version: u64,
     seen: Vec<Seen>,
     starts: Vec<Start>,
+    /// The streams of those that run.
+    ends: BTreeMap<(String, u32), Arc<Ends>>,
+}
+
+/// A running container's streams, for who attaches to it.
+struct Ends {
+    input: Option<Input>,
+    /// Its input ends with the first who attached.
+    once: bool,
+    terminal: Option<File>,
+    taps: Taps,
 }
 
 /// Makes the pod's namespaces, mounts and socket.
@@ -90,6 +109,7 @@ pub(super) fn prepare(dir: &Path) -> Result<Server, Error> {
     Ok(Server {
         dir: Arc::new(dir.to_owned()),
         executable: Arc::new(executable),
+        local: if sandbox.network.is_some() { Ipv4Addr::LOCALHOST } else { sandbox.address },
         reaper: Reaper::start(),
         listener: Arc::new(listener),
         containers: Arc::default(),
@@ -159,6 +179,14 @@ impl Server {
                     };
                     say(&mut out, &answer)?;
                 }
+                // From here on the connection carries the streams.
+                Request::Stream { name, attempt, command, streams } => {
+                    return self.stream(connection, &name, attempt, &command, streams);
+                }
+                Request::Attach { name, attempt, streams } => {
+                    return self.attach(connection, &name, attempt, streams);
+                }
+                Request::Connect { port } => return self.connect(connection, port),
                 Request::Watch => self.watch(&mut out)?,
                 Request::Stop => {
                     self.stop_all();
@@ -206,32 +234,70 @@ impl Server {
         }
         let text = |error: io::Error| error.to_string();
         let log = Log::open(&start.log, LOG_LIMIT).map_err(text)?;
-        let (out, out_end) = io::pipe().map_err(text)?;
-        let (err, err_end) = io::pipe().map_err(text)?;
+        let console = match &start.launch {
+            Launch::Container { .. } if start.tty => Some(Console::listen(&start.bundle).map_err(text)?),
+            _ => None,
+        };
         let mut command = match &start.launch {
             Launch::Container { lower, .. } => {
                 mount_root(&start.bundle, lower)?;
                 let mut command = Command::new(self.executable.as_path());
                 command.args(["shim", "create"]).arg(&start.bundle).arg(id(start)).arg(self.dir.join("oci"));
+                command.args(console.as_ref().map(Console::path));
                 command
             }
-            Launch::Process { command: words, env, dir } => {
-                let (program, args) = words.split_first().ok_or("the command is empty")?;
-                let mut command = Command::new(program);
-                command.args(args).env_clear().envs(env).current_dir(dir);
-                command
-            }
+            Launch::Process { command: words, env, dir } => self.process(words, env, dir, start.tty)?,
         };
-        command.stdin(Stdio::null()).stdout(out_end).stderr(err_end);
-        let spawned = self.reaper.spawn(&mut command);
+        let mut input = None;
+        let mut outputs: Vec<(&'static str, Box<dyn Read + Send>)> = Vec::new();
+        let mut terminal = None;
+        if start.tty {
+            if console.is_some() {
+                command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+            } else {
+                let (kept, end) = terminal::open().map_err(text)?;
+                command.stdin(end.try_clone().map_err(text)?).stdout(end.try_clone().map_err(text)?).stderr(end);
+                terminal = Some(kept);
+            }
+        } else {
+            let (out, out_end) = io::pipe().map_err(text)?;
+            let (err, err_end) = io::pipe().map_err(text)?;
+            command.stdin(Stdio::null()).stdout(out_end).stderr(err_end);
+            outputs.extend([("stdout", Box::new(out) as Box<_>), ("stderr", Box::new(err) as Box<_>)]);
+            if start.stdin != Stdin::None {
+                let (in_end, kept) = io::pipe().map_err(text)?;
+                command.stdin(in_end);
+                input = Some(Input::new(OwnedFd::from(kept).into()).map_err(text)?);
+            }
+        }
+        let own_session = start.tty && console.is_none();
+        let spawned =
+            if own_session { self.reaper.spawn_leader(&mut command) } else { self.reaper.spawn(&mut command) };
         // This process's copies of the pipes' ends must go, or the log never ends.
         drop(command);
         let mut pid = spawned.map_err(text)?;
-        let (pumped, both_pumped) = mpsc::channel();
-        pump(&log, "stdout", out, pumped.clone());
-        pump(&log, "stderr", err, pumped);
+        let taps = Taps::default();
+        let (pumped, all_pumped) = mpsc::channel();
+        for (stream, from) in outputs {
+            pump(&log, stream, from, &taps, pumped.clone());
+        }
         if let Launch::Container { .. } = &start.launch {
-            if self.reaper.wait(pid) != 0 {
+            let code = match console {
+                None => self.reaper.wait(pid),
+                Some(console) => {
+                    let (reaper, (done, code)) = (self.reaper.clone(), mpsc::channel());
+                    std::thread::spawn(move || done.send(reaper.wait(pid)).ok());
+                    let ended = std::cell::Cell::new(None);
+                    terminal = console
+                        .receive(|| {
+                            ended.set(ended.get().or_else(|| code.try_recv().ok()));
+                            ended.get().is_some()
+                        })
+                        .map_err(text)?;
+                    ended.get().or_else(|| code.recv().ok()).unwrap_or(1)
+                }
+            };
+            if code != 0 {
                 let why = fs::read_to_string(start.bundle.join("error"));
                 self.clean_up(start);
                 return Err(why.unwrap_or_else(|_| "the OCI runtime ended without a reason".to_owned()));
@@ -239,6 +305,15 @@ impl Server {
             let number = fs::read_to_string(start.bundle.join("pid")).map_err(text)?;
             pid = number.trim().parse().map_err(|_| "the OCI runtime wrote no process number".to_owned())?;
         }
+        let mut pumps = if start.tty { 0 } else { 2 };
+        if let Some(terminal) = &terminal {
+            input = Some(Input::new(terminal.try_clone().map_err(text)?).map_err(text)?);
+            let from = Patient(terminal.try_clone().map_err(text)?);
+            pump(&log, "stdout", Box::new(from), &taps, pumped);
+            pumps = 1;
+        }
+        let input = input.filter(|_| start.stdin != Stdin::None);
+        let ends = Arc::new(Ends { input, once: start.stdin == Stdin::Once, terminal, taps });
         let started = Started { pid, at: base::clock::now() };
         proc::write_state(&start.bundle.join("started.json"), &started)
             .map_err(|e| base::fault::Chain(&e).to_string())?;
@@ -246,6 +321,7 @@ impl Server {
             if let Some(seen) = find(&mut containers.seen, &start.name, start.attempt) {
                 seen.started = Some(started);
             }
+            containers.ends.insert((start.name.clone(), start.attempt), ends.clone());
         });
         let (server, start) = (self.clone(), start.clone());
         std::thread::spawn(move || {
@@ -256,9 +332,11 @@ impl Server {
                 Launch::Container { cgroup, .. } => out_of_memory = cgroups::out_of_memory(cgroup),
             }
             // A process that left its group may hold the pipes open; the log must not wait for it.
-            for _ in 0..2 {
-                both_pumped.recv_timeout(Duration::from_secs(1)).ok();
+            for _ in 0..pumps {
+                all_pumped.recv_timeout(Duration::from_secs(1)).ok();
             }
+            server.containers().ends.remove(&(start.name.clone(), start.attempt));
+            ends.taps.end();
             server.clean_up(&start);
             server.ended(&start, Exit { code, at: base::clock::now(), out_of_memory, failed: None });
         });
@@ -313,6 +391,34 @@ impl Server {
         running.map(|started| started.pid).ok_or_else(|| format!("container {name} does not run"))
     }
 
+    fn start_of(&self, name: &str, attempt: u32) -> Result<Start, String> {
+        let containers = self.containers();
+        let start = containers.starts.iter().find(|start| start.name == name && start.attempt == attempt);
+        start.cloned().ok_or_else(|| format!("container {name} is not known"))
+    }
+
+    /// Returns the command of a plain process; with `tty` it leads the session of its terminal.
+    fn process(
+        &self,
+        words: &[String],
+        env: &BTreeMap<String, String>,
+        dir: &Path,
+        tty: bool,
+    ) -> Result<Command, String> {
+        let (program, args) = words.split_first().ok_or("the command is empty")?;
+        let mut command = if tty {
+            let mut command = Command::new(self.executable.as_path());
+            command.args(["shim", "tty", "--", program]).env_clear().env("TERM", "xterm");
+            command
+        } else {
+            let mut command = Command::new(program);
+            command.env_clear();
+            command
+        };
+        command.args(args).envs(env).current_dir(dir);
+        Ok(command)
+    }
+
     fn signal(&self, name: &str, attempt: u32, signal: i32) -> Result<(), String> {
         let pid = self.running(name, attempt)?;
         let signal = Signal::try_from(signal).map_err(|error| error.to_string())?;
@@ -321,11 +427,7 @@ impl Server {
 
     fn exec(&self, name: &str, attempt: u32, words: &[String], timeout_ms: u64) -> Result<ExecResult, String> {
         self.running(name, attempt)?;
-        let start = {
-            let containers = self.containers();
-            containers.starts.iter().find(|start| start.name == name && start.attempt == attempt).cloned()
-        };
-        let start = start.ok_or_else(|| format!("container {name} is not known"))?;
+        let start = self.start_of(name, attempt)?;
         let output = start.bundle.join(format!("exec-{}", uuid::Uuid::new_v4()));
         let file = File::create_new(&output).map_err(|error| error.to_string())?;
         let both = file.try_clone().map_err(|error| error.to_string())?;
@@ -336,12 +438,7 @@ impl Server {
                 command.arg(timeout_ms.to_string()).arg("--").args(words);
                 command
             }
-            Launch::Process { env, dir, .. } => {
-                let (program, args) = words.split_first().ok_or("the command is empty")?;
-                let mut command = Command::new(program);
-                command.args(args).env_clear().envs(env).current_dir(dir);
-                command
-            }
+            Launch::Process { env, dir, .. } => self.process(words, env, dir, false)?,
         };
         let spawned = self.reaper.spawn(command.stdin(Stdio::null()).stdout(file).stderr(both));
         let result = spawned.map_err(|error| error.to_string()).map(|pid| {
@@ -400,10 +497,10 @@ fn say(out: &mut impl Write, answer: &Answer) -> io::Result<()> {
     out.write_all(&line)
 }
 
-fn pump(log: &Log, stream: &'static str, from: PipeReader, done: mpsc::Sender<()>) {
-    let log = log.clone();
+fn pump(log: &Log, stream: &'static str, from: Box<dyn Read + Send>, taps: &Taps, done: mpsc::Sender<()>) {
+    let (log, taps) = (log.clone(), taps.clone());
     std::thread::spawn(move || {
-        log.pump(stream, from);
+        log.pump(stream, from, &taps);
         done.send(()).ok();
     });
 }

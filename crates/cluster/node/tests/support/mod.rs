@@ -72,7 +72,7 @@ impl World {
         })
         .await
         .expect("the node is built");
-        self.server.set_node(node.handle().router());
+        self.server.set_node("n1", node.handle().router());
         let stop = CancellationToken::new();
         #[expect(clippy::disallowed_methods, reason = "the test looks at the result itself")]
         let task = tokio::spawn(node.run(stop.clone()));
@@ -135,6 +135,21 @@ impl World {
         let path = format!("/api/v1/namespaces/default/pods/{name}/log?container=c&{query}");
         let request = http::Request::get(path).body(Vec::new()).unwrap();
         self.client.request_text(request).await.unwrap_or_else(|error| format!("error: {error}"))
+    }
+
+    /// Serves the API on a port of loopback, to everybody as an administrator.
+    pub async fn serve(&self) -> std::net::SocketAddr {
+        let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let address = listener.local_addr().unwrap();
+        let server = self.server.clone();
+        let api = axum::Router::new().fallback(move |mut request: axum::extract::Request| {
+            request.extensions_mut().insert(apiserver::User::new("system:admin", &["system:masters"]));
+            let server = server.clone();
+            async move { server.handle(request).await }
+        });
+        #[expect(clippy::disallowed_methods, reason = "it ends with the test")]
+        tokio::spawn(async move { axum::serve(listener, api).await });
+        address
     }
 
     pub async fn delete(&self, name: &str) {

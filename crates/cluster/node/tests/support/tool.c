@@ -5,7 +5,9 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
+#include <termios.h>
 #include <unistd.h>
 
 static void stop(int signal) { (void)signal; printf("stopped\n"); fflush(stdout); _exit(0); }
@@ -32,6 +34,29 @@ static int serve(int port) {
   }
 }
 
+/* Gives every connection back what it sends, until it ends. */
+static int echoes(int port) {
+  int s = socket(AF_INET, SOCK_STREAM, 0), one = 1;
+  const char *host = getenv("LISTEN_ADDR");
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+  inet_pton(AF_INET, host ? host : "127.0.0.1", &a.sin_addr);
+  setsockopt(s, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (bind(s, (void *)&a, sizeof a) || listen(s, 16)) { perror("bind"); return 3; }
+  signal(SIGCHLD, SIG_IGN);
+  printf("echoing\n"); fflush(stdout);
+  for (;;) {
+    static char buffer[1 << 16];
+    int c = accept(s, 0, 0);
+    if (c < 0) continue;
+    if (fork() == 0) {
+      for (int k; (k = read(c, buffer, sizeof buffer)) > 0;)
+        for (int at = 0, w; at < k; at += w) if ((w = write(c, buffer + at, k - at)) < 0) _exit(1);
+      _exit(0);
+    }
+    close(c);
+  }
+}
+
 int main(int n, char **v) {
   signal(SIGTERM, stop);
   setvbuf(stdout, 0, _IOLBF, 0);
@@ -46,6 +71,18 @@ int main(int n, char **v) {
     else if (!strcmp(w, "sleep")) { sleep(atoi(a)); i++; }
     else if (!strcmp(w, "exit")) { return atoi(a); }
     else if (!strcmp(w, "serve")) { return serve(atoi(a)); }
+    else if (!strcmp(w, "echoes")) { return echoes(atoi(a)); }
+    else if (!strcmp(w, "copy")) {
+      static char buffer[1 << 16];
+      for (int k; (k = read(0, buffer, sizeof buffer)) > 0;)
+        for (int at = 0, o; at < k; at += o) if ((o = write(1, buffer + at, k - at)) < 0) return 1;
+    }
+    else if (!strcmp(w, "terminal")) { printf("terminal %s %s\n", isatty(0) ? ttyname(0) : "none", getenv("TERM") ? getenv("TERM") : "none"); }
+    else if (!strcmp(w, "size")) {
+      struct winsize z = {0};
+      while (!z.ws_row) { ioctl(0, TIOCGWINSZ, &z); usleep(10000); }
+      printf("%d rows %d columns\n", z.ws_row, z.ws_col);
+    }
     else if (!strcmp(w, "check")) { if (access(a, F_OK)) { printf("no %s\n", a); return 1; } i++; }
     else if (!strcmp(w, "cat") || !strcmp(w, "write")) {
       int out = w[0] == 'w';
