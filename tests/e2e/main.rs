@@ -18,4 +18,5 @@ mod kubectl;
 mod registry;
 mod session;
 mod store;
+mod streams;
 mod world;

@@ -272,7 +272,7 @@ pub(crate) fn which(name: &str) -> PathBuf {
         .map(|folder| folder.join(name))
         .find(|file| file.is_file());
     found.unwrap_or_else(|| match name {
-        "kubectl" | "helm" => panic!("{name} is missing: run 'cargo xtask peers' (needs Go)"),
+        "kubectl" | "helm" | "python/bin/python" => panic!("{name} is missing: run 'cargo xtask peers' (needs Go)"),
         "setpriv" => panic!("setpriv is missing: apt-get install util-linux"),
         "chromedriver" => panic!("chromedriver is missing: apt-get install chromium chromium-driver"),
         other => panic!("{other} is missing: apt-get install {other}"),

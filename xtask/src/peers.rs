@@ -12,14 +12,13 @@ const API: &str = "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 -X 
 
 /// Builds what is missing and compares the embedded API server with the real one.
 pub(crate) fn run() -> anyhow::Result<()> {
-    tools()?;
     api()
 }
 
 /// Compares the embedded API server with a real kube-apiserver and its etcd, answer by answer.
 pub(crate) fn api() -> anyhow::Result<()> {
+    tools()?;
     servers()?;
-    python()?;
     let folder = std::env::current_dir()?.join("target/peers");
     let folder = folder.to_str().context("the path of this checkout is no text")?;
     conformance("comparison", &[("CONFORMANCE_PEERS", folder)])
@@ -60,10 +59,11 @@ fn conformance(title: &str, env: &[(&str, &str)]) -> anyhow::Result<()> {
     step_with(title, "cargo", &["test", "--package", "conformance", "--", "--nocapture"], env)
 }
 
-/// Builds the stock clients that are missing into `target/peers`.
+/// Builds the stock clients that are missing into `target/peers`: kubectl, helm, and Python's with its environment.
 pub(crate) fn tools() -> anyhow::Result<()> {
     std::fs::create_dir_all("target/peers")?;
     let version = "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.6 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36";
+    python()?;
     build("kubectl", "kubectl", ".", version)?;
     build("helm", "helm", "helm.sh/helm/v3/cmd/helm", "-s -w -X helm.sh/helm/v3/internal/version.version=v3.22.0")
 }

@@ -151,7 +151,7 @@ pub(crate) async fn start(
         pod_cidr: None,
     })
     .await?;
-    server.set_node(node.handle().router());
+    server.set_node(node_name(), node.handle().router());
     let stop = tasks.stop();
     tasks.spawn("node", OnError::Shutdown, node.run(stop));
 

@@ -95,6 +95,10 @@ pub(crate) fn of_subresource<'a>(
         Subresource::Binding => ("", "v1", "Binding", &["create"]),
         Subresource::Eviction => ("policy", "v1", "Eviction", &["create"]),
         Subresource::Token => ("authentication.k8s.io", "v1", "TokenRequest", &["create"]),
+        Subresource::Connect(connect) if connect.is_proxy() => {
+            (own.0, own.1, connect.options_kind(), &["create", "delete", "get", "patch", "update"])
+        }
+        Subresource::Connect(connect) => (own.0, own.1, connect.options_kind(), &["create", "get"]),
     }
 }
 

@@ -113,6 +113,7 @@ impl Server {
             subresource: "status".to_owned(),
             namespace: pod.namespace.clone(),
             name: name.to_owned(),
+            rest: String::new(),
         };
         let user = User::new("system:apiserver", &["system:masters"]);
         let options = Options::parse(&Query::parse(Some("fieldManager=kube-apiserver")), &http::HeaderMap::new(), "")?;

@@ -13,6 +13,7 @@ pub mod audit;
 mod body;
 mod bootstrap;
 mod builtin;
+mod connect;
 mod custom;
 mod discovery;
 mod escalation;

@@ -11,6 +11,7 @@ use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use parking_lot::Mutex;
 
 use crate::{
     access::{Caller, wish_of},
@@ -34,6 +35,8 @@ use crate::{
 const GZIP_FROM: u64 = 128 << 10;
 /// How long a request takes at most (kube-apiserver's).
 const TAKES_AT_MOST: Duration = Duration::from_secs(60);
+/// The time of a request that is handed on: nobody here ends it.
+const WITHOUT_END: Duration = Duration::from_secs(60 * 60 * 24 * 365);
 
 impl Server {
     /// Answers one request. The user is taken from the request's extensions (a client
@@ -97,10 +100,15 @@ impl Server {
             }
             Target::Objects(info) => wish_of(info, query),
         };
-        let flow = self.flows().classify(&user, &wish);
-        trail.flow = Some(flow.uids.clone());
-        let seat = self.fair().seat(&flow.level, flow.key).await;
-        let _seat = seat.map_err(|full| self.too_many(&flow, full))?;
+        // Who is handed on to somebody else takes no place here.
+        let _seat = if matches!(target, Target::Objects(info) if info.is_handed_on()) {
+            None
+        } else {
+            let flow = self.flows().classify(&user, &wish);
+            trail.flow = Some(flow.uids.clone());
+            let seat = self.fair().seat(&flow.level, flow.key).await;
+            Some(seat.map_err(|full| self.too_many(&flow, full))?)
+        };
         let allowed = self.authorize(&user, &wish);
         trail.annotate("authorization.k8s.io/decision", if allowed.is_ok() { "allow" } else { "forbid" });
         trail.annotate("authorization.k8s.io/reason", allowed.as_deref().unwrap_or_default());
@@ -117,6 +125,15 @@ impl Server {
         let info = placed(resource, info.clone())?;
         if resource.confidential || resource.subresources.get(info.subresource.as_str()) == Some(&Subresource::Token) {
             trail.confidential(Content::Confidential);
+        }
+        if let Some(Subresource::Connect(connect)) = resource.subresources.get(info.subresource.as_str()) {
+            let notes = Notes::default();
+            let asked = Asked { user: &user, resource, info: &info, query, headers: &parts.headers, notes: &notes };
+            let answered = self.connect(asked, *connect, parts, body).await;
+            for (key, value) in notes.take() {
+                trail.annotate(&key, &value);
+            }
+            return answered;
         }
         let body = if trail.level >= Level::Request && !parts.method.is_safe() {
             let bytes = body::read_bytes(&parts.headers, body).await?;
@@ -169,11 +186,12 @@ impl Server {
         begun: tokio::time::Instant,
     ) -> (Response<Body>, String) {
         let id = trail.id().to_owned();
-        let response = answered.unwrap_or_else(|failure| refuse(&failure));
+        let mut response = answered.unwrap_or_else(|failure| refuse(&failure));
         let code = response.status();
+        let carried = response.extensions_mut().remove::<Carried>();
         self.metrics().answered(&labels, code.as_u16(), begun.elapsed());
         // Watches and logs that go on have no size yet.
-        let open = code.is_success() && response.body().size_hint().exact().is_none();
+        let open = carried.is_some() || code.is_success() && response.body().size_hint().exact().is_none();
         let stage = if open { Stage::ResponseStarted } else { Stage::ResponseComplete };
         let response = match self.audit() {
             Some(log) => trail.answered(log, stage, response).await,
@@ -184,6 +202,10 @@ impl Server {
         }
         self.metrics().long_running(&labels, 1);
         let ending = Ending { server: self.clone(), labels, trail };
+        if let Some(carried) = carried {
+            *carried.0.lock() = Some(ending);
+            return (response, id);
+        }
         let (parts, body) = response.into_parts();
         let body = Body::from_stream(body.into_data_stream().map(move |event| {
             let _until_the_last = &ending;
@@ -295,6 +317,10 @@ impl Server {
     }
 }
 
+/// Held by whoever carries a connection on after its request was answered: the end is noted when the last lets go.
+#[derive(Clone, Default)]
+pub(crate) struct Carried(Arc<Mutex<Option<Ending>>>);
+
 /// Notes the end of an answer that stayed open.
 struct Ending {
     server: Server,
@@ -393,6 +419,7 @@ fn labels_of(target: &Target, parts: &Parts, query: &Query) -> Labels {
     };
     let applies = body::media_type(&parts.headers) == "application/apply-patch+yaml";
     let verb = match info.verb {
+        _ if info.is_handed_on() => "CONNECT",
         "create" => "POST",
         "update" => "PUT",
         "patch" if applies => "APPLY",
@@ -416,6 +443,9 @@ fn labels_of(target: &Target, parts: &Parts, query: &Query) -> Labels {
 
 /// Returns how long a request may take; one that stays open has its own time.
 fn time_of(query: &Query, target: &Target) -> Result<Duration, Failure> {
+    if matches!(target, Target::Objects(info) if info.is_handed_on()) {
+        return Ok(WITHOUT_END);
+    }
     let open = matches!(target, Target::Objects(info) if info.verb == "watch");
     let Some(text) = query.get("timeout").filter(|_| !open) else { return Ok(TAKES_AT_MOST) };
     let invalid = || {

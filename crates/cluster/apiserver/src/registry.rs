@@ -57,6 +57,44 @@ pub(crate) enum Subresource {
     Token,
     /// `certificatesigningrequests/approval`: writes change `.status.conditions` alone.
     Approval,
+    /// A request that is handed on with its connection.
+    Connect(Connect),
+}
+
+/// Where a request is handed on to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Connect {
+    /// To a command in a container.
+    Exec,
+    /// To a container's own streams.
+    Attach,
+    /// To ports of a pod.
+    PortForward,
+    /// To a server in a pod, as HTTP.
+    PodProxy,
+    /// To a server behind a Service, as HTTP.
+    ServiceProxy,
+    /// To a node's own API, as HTTP.
+    NodeProxy,
+}
+
+impl Connect {
+    /// Returns the kind of its options.
+    pub(crate) fn options_kind(self) -> &'static str {
+        match self {
+            Connect::Exec => "PodExecOptions",
+            Connect::Attach => "PodAttachOptions",
+            Connect::PortForward => "PodPortForwardOptions",
+            Connect::PodProxy => "PodProxyOptions",
+            Connect::ServiceProxy => "ServiceProxyOptions",
+            Connect::NodeProxy => "NodeProxyOptions",
+        }
+    }
+
+    /// Returns whether it hands on HTTP of any method.
+    pub(crate) fn is_proxy(self) -> bool {
+        matches!(self, Connect::PodProxy | Connect::ServiceProxy | Connect::NodeProxy)
+    }
 }
 
 /// Writes to a status leave the metadata as it is.

@@ -24,6 +24,18 @@ pub(crate) struct Info {
     pub namespace: String,
     /// Object name, or empty.
     pub name: String,
+    /// Of a proxied request, what follows in its path, as it was sent.
+    pub rest: String,
+}
+
+/// The subresources whose answers take as long as somebody at the other end wants.
+const HANDED_ON: [&str; 4] = ["attach", "exec", "portforward", "proxy"];
+
+impl Info {
+    /// Returns whether the request is handed on to somebody else, who takes the time that it takes.
+    pub(crate) fn is_handed_on(&self) -> bool {
+        HANDED_ON.contains(&self.subresource.as_str())
+    }
 }
 
 /// What a path leads to.
@@ -83,6 +95,17 @@ impl Query {
         self.get(name)
             .map(|value| value.parse().map_err(|_| Failure::bad_request(format!("{name}: {value:?} is not a number"))))
             .transpose()
+    }
+
+    /// Adds a parameter.
+    pub(crate) fn push(&mut self, name: &str, value: &str) {
+        self.0.push((name.to_owned(), value.to_owned()));
+    }
+
+    /// Returns all parameters as a query string, in the order in which they were given.
+    pub(crate) fn in_order(&self) -> String {
+        let pairs = self.0.iter().map(|(key, value)| format!("{}={}", percent_encode(key), percent_encode(value)));
+        pairs.collect::<Vec<_>>().join("&")
     }
 
     /// Returns all parameters as a query string.
@@ -177,7 +200,21 @@ pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Result<Target
             (*name).clone_into(&mut info.name);
             (*subresource).clone_into(&mut info.subresource);
         }
+        [resource, name, "proxy", ..] => {
+            (*resource).clone_into(&mut info.resource);
+            (*name).clone_into(&mut info.name);
+            "proxy".clone_into(&mut info.subresource);
+            // As many slashes come before it as before the name and the word, and one more.
+            let before = parts.len() - rest.len() + 3;
+            let inner = path.trim_start_matches('/').splitn(before + 1, '/').nth(before);
+            inner.unwrap_or_default().clone_into(&mut info.rest);
+        }
         _ => return Ok(Target::Path),
+    }
+    if info.subresource == "proxy" && info.rest.is_empty() && path.ends_with('/') {
+        "/".clone_into(&mut info.rest);
+    } else if !info.rest.is_empty() {
+        info.rest.insert(0, '/');
     }
     if info.resource == "namespaces" && info.group.is_empty() {
         info.namespace.clone_from(&info.name);
@@ -192,6 +229,8 @@ pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Result<Target
         ("PATCH", true) => "patch",
         ("DELETE", true) => "delete",
         ("DELETE", false) => "deletecollection",
+        // A server behind it may know other methods; no role but one for every verb allows them.
+        (_, true) if info.subresource == "proxy" => "",
         _ => return Err(Failure::method_not_allowed()),
     };
     Ok(Target::Objects(info))
@@ -225,6 +264,20 @@ mod tests {
         check("PUT", "/api/v1/pods", "", "MethodNotAllowed");
         check("GET", "/apis/apps/v1", "", "path");
         check("GET", "/healthz", "", "path");
+        check("OPTIONS", "/api/v1/nodes/n:80/proxy/", "", " /v1 nodes/proxy ns= name=n:80");
+    }
+
+    #[test]
+    fn a_proxied_path_is_kept_as_it_was_sent() {
+        for (path, rest) in [
+            ("/api/v1/namespaces/a/pods/b/proxy", ""),
+            ("/api/v1/namespaces/a/pods/b/proxy/", "/"),
+            ("/api/v1/namespaces/a/services/http:b:80/proxy/x//y%20z/", "/x//y%20z/"),
+            ("/api/v1/nodes/n/proxy/pods", "/pods"),
+        ] {
+            let Ok(Target::Objects(info)) = parse(&Method::GET, path, &Query::default()) else { panic!("{path}") };
+            assert_eq!((info.subresource.as_str(), info.rest.as_str()), ("proxy", rest), "{path}");
+        }
     }
 
     #[test]

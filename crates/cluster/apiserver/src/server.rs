@@ -10,6 +10,7 @@ use std::{
 };
 
 use axum::body::Body;
+use base::task::Tasks;
 use http::Request;
 use parking_lot::RwLock;
 use tokio_util::sync::CancellationToken;
@@ -52,6 +53,13 @@ pub enum Error {
     },
 }
 
+/// The node that is connected.
+#[derive(Clone)]
+pub(crate) struct Node {
+    pub(crate) name: String,
+    pub(crate) router: axum::Router,
+}
+
 struct Inner {
     admission: crate::admission::Kept,
     store: Store,
@@ -63,7 +71,9 @@ struct Inner {
     metrics: Arc<Metrics>,
     fair: Fair,
     flows: RwLock<Arc<Flows>>,
-    node: RwLock<Option<axum::Router>>,
+    node: RwLock<Option<Node>>,
+    /// What goes on after its request was answered.
+    tasks: Tasks,
     service_range: (Ipv4Addr, u8),
     /// Held from choosing a Service's address until it is stored.
     addresses: Arc<tokio::sync::Mutex<Addresses>>,
@@ -105,6 +115,7 @@ impl Server {
             fair: Fair::default(),
             flows: RwLock::default(),
             node: RwLock::new(None),
+            tasks: Tasks::new(),
             service_range: config.service_range,
             addresses: Arc::default(),
             started: AtomicBool::new(false),
@@ -134,9 +145,9 @@ impl Server {
         Ok(Server::build(config).await?)
     }
 
-    /// Gives the server the node's own HTTP API, which `pods/log` is handed to.
-    pub fn set_node(&self, router: axum::Router) {
-        *self.0.node.write() = Some(router);
+    /// Gives the server the HTTP API of the node `name`, which logs and streams of its pods are handed to.
+    pub fn set_node(&self, name: impl Into<String>, router: axum::Router) {
+        *self.0.node.write() = Some(Node { name: name.into(), router });
     }
 
     /// Returns a client that acts as `user`, in this process and without a port.
@@ -156,6 +167,7 @@ impl Server {
     /// Ends all watches; further requests are still answered.
     pub fn end_watches(&self) {
         self.0.stop.cancel();
+        self.0.tasks.stop().cancel();
     }
 
     /// Waits until every request answered before is in the audit log.
@@ -203,8 +215,12 @@ impl Server {
         self.0.stop.clone()
     }
 
-    pub(crate) fn node(&self) -> Option<axum::Router> {
+    pub(crate) fn node(&self) -> Option<Node> {
         self.0.node.read().clone()
+    }
+
+    pub(crate) fn tasks(&self) -> &Tasks {
+        &self.0.tasks
     }
 
     /// The kinds that are served at this moment.

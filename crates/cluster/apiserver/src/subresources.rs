@@ -193,7 +193,7 @@ impl Server {
         };
         let uri = format!("/containerLogs/{}/{}/{container}?{}", info.namespace, info.name, query.encode());
         let request = Request::get(uri).body(Body::empty()).map_err(|error| Failure::internal(error.to_string()))?;
-        let Ok(answer) = node.oneshot(request).await;
+        let Ok(answer) = node.router.oneshot(request).await;
         if answer.status().is_success() {
             return Ok(answer);
         }

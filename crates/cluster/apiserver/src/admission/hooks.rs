@@ -56,6 +56,7 @@ impl<'a> Matter<'a> {
                 Operation::Create => "CREATE",
                 Operation::Update => "UPDATE",
                 Operation::Delete => "DELETE",
+                Operation::Connect => "CONNECT",
             },
             group: &resource.gvk.group,
             version: &resource.gvk.version,
@@ -240,6 +241,7 @@ fn options_of(operation: Operation) -> Value {
         Operation::Create => "CreateOptions",
         Operation::Update => "UpdateOptions",
         Operation::Delete => "DeleteOptions",
+        Operation::Connect => return Value::Null,
     };
     json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"})
 }

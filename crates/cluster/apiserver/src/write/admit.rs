@@ -18,6 +18,8 @@ pub(crate) enum Operation {
     Update,
     /// A deletion.
     Delete,
+    /// A request that is handed on; its object are the options.
+    Connect,
 }
 
 /// What admission looks at.

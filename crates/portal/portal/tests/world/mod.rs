@@ -174,6 +174,7 @@ impl World {
             Body::from_stream(line)
         };
         self.server.set_node(
+            "n1",
             axum::Router::new().route("/containerLogs/{namespace}/{pod}/{container}", axum::routing::get(logs)),
         );
     }

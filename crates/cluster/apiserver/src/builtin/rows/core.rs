@@ -6,7 +6,7 @@ use super::{
     super::{PLAIN, Row, Stored, columns::core as columns, conversion, defaults, rules},
     scaled, status,
 };
-use crate::registry::{NameRule, Rules, Subresource};
+use crate::registry::{Connect, NameRule, Rules, Subresource};
 
 fn of_pods() -> BTreeMap<&'static str, Subresource> {
     BTreeMap::from([
@@ -14,7 +14,15 @@ fn of_pods() -> BTreeMap<&'static str, Subresource> {
         ("log", Subresource::Log),
         ("binding", Subresource::Binding),
         ("eviction", Subresource::Eviction),
+        ("exec", Subresource::Connect(Connect::Exec)),
+        ("attach", Subresource::Connect(Connect::Attach)),
+        ("portforward", Subresource::Connect(Connect::PortForward)),
+        ("proxy", Subresource::Connect(Connect::PodProxy)),
     ])
+}
+
+fn with_proxy(to: Connect) -> BTreeMap<&'static str, Subresource> {
+    BTreeMap::from([("status", Subresource::Status), ("proxy", Subresource::Connect(to))])
 }
 
 const NO_COLLECTION: &[&str] = &["create", "delete", "get", "list", "patch", "update", "watch"];
@@ -100,7 +108,7 @@ pub(super) fn rows() -> Vec<Row> {
                 keep: defaults::changed_service,
                 ..Rules::NONE
             },
-            subresources: status,
+            subresources: || with_proxy(Connect::ServiceProxy),
             addressed: true,
             ..PLAIN
         },
@@ -150,7 +158,7 @@ pub(super) fn rows() -> Vec<Row> {
             type_name: "io.k8s.api.core.v1.Node",
             columns: columns::node,
             selectable: &["spec.unschedulable"],
-            subresources: status,
+            subresources: || with_proxy(Connect::NodeProxy),
             rules: Rules { validate: rules::core::node, ..Rules::NONE },
             ..PLAIN
         },
