@@ -26,6 +26,10 @@ use crate::{
     wire::{Connection, Endpoint},
 };
 
+/// As in the product.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 const CLIENTS: usize = 32;
 const OBJECTS: usize = 3_000;
 const WATCHERS: usize = 1_000;

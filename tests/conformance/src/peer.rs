@@ -101,6 +101,10 @@ impl Peer {
             "--disable-admission-plugins=StorageObjectInUseProtection,TaintNodesByCondition".to_owned(),
         ];
         server.extend_from_slice(more);
+        // They run in a folder of their own.
+        let binaries = binaries
+            .canonicalize()
+            .with_context(|| format!("failed to find {}: run `cargo xtask peers`", binaries.display()))?;
         peer.commands = vec![(binaries.join("etcd"), etcd), (binaries.join("kube-apiserver"), server)];
         peer.restart().await?;
         Ok(peer)
