@@ -31,10 +31,9 @@ use crate::{
 
 pub(crate) use admit::{Admission, Admitted, Operation};
 pub(crate) use delete::Deletion;
-pub(crate) use parts::{apply_conflict, at_version, changed_meanwhile, random_suffix, spec_changed};
+pub(crate) use parts::{apply_conflict, at_version, changed_meanwhile, random_suffix, spec_changed, to_storage};
 use parts::{
     is_finished, keep_identity, name_it, part_of, patch_failure, prepare_new, reset, same, stored_and_shown, text,
-    to_storage,
 };
 
 /// How often a write is tried anew when another writer came first and the caller named no revision.

@@ -293,6 +293,24 @@ async fn webhooks_change_and_refuse_over_tls() {
 }
 
 #[tokio::test]
+async fn a_webhook_for_one_version_sees_objects_of_another_in_it() {
+    let (_server, client) = admin().await;
+    let hook = hook::start().await;
+    let rules = json!([{"apiGroups": ["autoscaling"], "apiVersions": ["v1"], "operations": ["CREATE"], "resources": ["horizontalpodautoscalers"]}]);
+    let webhook = json!({"name": "m.example.com", "clientConfig": hook.config("/cpu"), "rules": rules});
+    let mutating = configuration("MutatingWebhookConfiguration", &webhook);
+    create(&client, &format!("{REGISTRATION}/mutatingwebhookconfigurations"), &mutating).await;
+    let target = json!({"apiVersion": "apps/v1", "kind": "Deployment", "name": "d"});
+    let metric = json!({"type": "Resource", "resource": {"name": "cpu", "target": {"type": "Utilization", "averageUtilization": 80}}});
+    let scaler = json!({"metadata": {"name": random("h")}, "spec": {"scaleTargetRef": target, "maxReplicas": 3, "metrics": [metric]}});
+    let path = "/apis/autoscaling/v2/namespaces/default/horizontalpodautoscalers";
+    let (code, made, _) = post(&client, path, &scaler).await;
+    assert_eq!(code, 201, "{made}");
+    assert_eq!(made["apiVersion"], "autoscaling/v2");
+    assert_eq!(made["spec"]["metrics"][0]["resource"]["target"]["averageUtilization"], 42, "{made}");
+}
+
+#[tokio::test]
 async fn a_webhook_that_does_not_answer_refuses_unless_it_is_to_be_ignored() {
     let (_server, client) = admin().await;
     let hook = hook::start().await;

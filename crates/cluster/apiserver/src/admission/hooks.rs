@@ -15,7 +15,7 @@ use crate::{
     registry::Resource,
     server::Server,
     status::Failure,
-    write::{Admission, Call, Operation},
+    write::{Admission, Call, Operation, at_version, to_storage},
 };
 
 const CONFIGURATIONS: &str = "admissionregistration.k8s.io";
@@ -176,7 +176,11 @@ impl Server {
         let name = webhook["name"].as_str().unwrap_or_default();
         let seconds = webhook["timeoutSeconds"].as_u64().unwrap_or(10).clamp(1, 30);
         let uid = uuid::Uuid::new_v4().to_string();
-        let at = |object: Option<&Value>| object.map(|object| converted(call.resource, object, version));
+        let served = self.served();
+        // The version that the webhook asks for, which the kind is served in.
+        let shown = served.registry.get(&call.resource.gvk.group, version, &call.resource.plural);
+        let shown = shown.map_or(call.resource, AsRef::as_ref);
+        let at = |object: Option<&Value>| object.map(|object| converted(call.resource, shown, object));
         let (object, before) = (at(new), at(old));
         let review =
             webhooks::review(&uid, &described, object.as_ref(), before.as_ref(), &options_of(matter.operation));
@@ -189,8 +193,7 @@ impl Server {
                 for (key, value) in &answer.audit {
                     call.options.note(key, value);
                 }
-                answer.object =
-                    answer.object.map(|object| converted(call.resource, &object, &call.resource.gvk.version));
+                answer.object = answer.object.map(|object| converted(shown, call.resource, &object));
                 Ok(Some(answer))
             }
             Ok(Err(refusal)) => Err(refused(call, new.or(old), refusal)),
@@ -246,16 +249,13 @@ fn options_of(operation: Operation) -> Value {
     json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"})
 }
 
-/// Returns an object as another version of its kind names it.
-fn converted(resource: &Resource, object: &Value, version: &str) -> Value {
-    let mut object = object.clone();
-    let group = &resource.gvk.group;
-    let named = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
+/// Returns an object of one version of a kind as another version shows it.
+fn converted(from: &Resource, to: &Resource, object: &Value) -> Value {
     // A part of an object (a Binding, an Eviction) has a version of its own.
-    if object["kind"] == resource.gvk.kind.as_str() {
-        object["apiVersion"] = named.into();
+    if from.api_version == to.api_version || object["kind"] != from.gvk.kind.as_str() {
+        return object.clone();
     }
-    object
+    at_version(to, to_storage(from, object.clone()))
 }
 
 /// Returns a webhook's refusal as the answer to the client.

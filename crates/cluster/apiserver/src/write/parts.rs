@@ -268,7 +268,7 @@ pub(crate) fn at_version(resource: &Resource, mut object: Value) -> Value {
 }
 
 /// Returns an object as it is stored.
-pub(super) fn to_storage(resource: &Resource, mut object: Value) -> Value {
+pub(crate) fn to_storage(resource: &Resource, mut object: Value) -> Value {
     if let Some(conversion) = resource.conversion {
         return (conversion.write)(object);
     }

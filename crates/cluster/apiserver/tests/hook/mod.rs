@@ -80,6 +80,11 @@ async fn answer(request: Request<hyper::body::Incoming>) -> Response<Body> {
             let patch = base64::engine::general_purpose::STANDARD.encode(patch.to_string());
             json!({"uid": asked["uid"], "allowed": true, "patchType": "JSONPatch", "patch": patch, "warnings": ["be careful"]})
         }
+        "/cpu" if asked["object"]["apiVersion"] == "autoscaling/v1" => {
+            let patch = json!([{"op": "replace", "path": "/spec/targetCPUUtilizationPercentage", "value": 42}]);
+            let patch = base64::engine::general_purpose::STANDARD.encode(patch.to_string());
+            json!({"uid": asked["uid"], "allowed": true, "patchType": "JSONPatch", "patch": patch})
+        }
         "/validate" if asked["object"]["data"]["refuse"] == "yes" => {
             json!({"uid": asked["uid"], "allowed": false, "status": {"code": 418, "message": "no tea"}})
         }
