@@ -11,6 +11,7 @@ const OUTPUT: &str = "docs/coverage.md";
 
 /// Which test shows that a kind is acted on, not only stored.
 const ACTED_ON: &[(&str, &str)] = &[
+    ("v1/ResourceQuota", "apiserver `a_quota_is_exact_however_many_create_at_once`"),
     ("v1/Namespace", "controllers `a_namespace_has_its_account_and_goes_with_all_that_is_in_it`"),
     ("v1/ConfigMap", "node `tests/api.rs`"),
     ("v1/Secret", "node `tests/api.rs`"),
