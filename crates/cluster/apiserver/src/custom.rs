@@ -76,6 +76,13 @@ pub(crate) fn resources(definition: &Value) -> Vec<Arc<Resource>> {
         .collect()
 }
 
+/// Returns what converts the versions of a definition to the one that is stored, if a webhook does.
+pub(crate) fn conversion_of(definition: &Value) -> Option<Converts> {
+    let spec = &definition["spec"];
+    let stored = spec["versions"].as_array()?.iter().find(|version| version["storage"] == true)?;
+    converts(spec, stored)
+}
+
 /// Returns what converts the other versions of a definition, if a webhook does.
 fn converts(spec: &Value, stored: &Value) -> Option<Converts> {
     let conversion = &spec["conversion"];

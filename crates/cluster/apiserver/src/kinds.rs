@@ -199,7 +199,18 @@ impl Server {
             let name = definition["metadata"]["name"].as_str()?;
             Some((name.to_owned(), Defined::of(definition, before.defined.get(name))))
         });
-        self.serve(Served::new(defined.collect()));
+        let defined: HashMap<String, Defined> = defined.collect();
+        let changed =
+            |name: &str| before.defined.get(name).map(|before| &before.spec) != defined.get(name).map(|now| &now.spec);
+        let moved: Vec<_> = known
+            .iter()
+            .filter(|definition| definition["metadata"]["name"].as_str().is_some_and(changed))
+            .filter_map(custom::conversion_of)
+            .collect();
+        self.serve(Served::new(defined));
+        for converts in moved {
+            self.bring_up(&converts).await;
+        }
         Ok(())
     }
 }

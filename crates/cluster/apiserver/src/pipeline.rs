@@ -386,7 +386,7 @@ fn placed(resource: &Resource, info: Info) -> Result<Info, Failure> {
 fn encode(resource: &Resource, form: Form, written: Written) -> Response<Body> {
     let Written { code, object, warnings } = written;
     let bytes: Bytes = match object {
-        Object::Stored(entry) if form == Form::Whole && resource.is_stored_form() => entry.bytes.clone(),
+        Object::Stored(entry) if form == Form::Whole && resource.is_as_stored(&entry) => entry.bytes.clone(),
         object => {
             let tree = object.tree(resource);
             let answer = match tree["kind"].as_str() {

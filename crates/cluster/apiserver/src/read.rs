@@ -120,7 +120,7 @@ impl Server {
         let entry = snapshot
             .get(&resource.key(&info.namespace, &info.name))
             .ok_or_else(|| Failure::not_found(resource, &info.name))?;
-        if form == Form::Whole && resource.is_stored_form() {
+        if form == Form::Whole && resource.is_as_stored(entry) {
             return Ok(respond(StatusCode::OK, entry.bytes.clone()));
         }
         let object = shown(resource, entry, form);
@@ -180,7 +180,7 @@ impl Server {
                 metadata["remainingItemCount"] = left.into();
             }
         }
-        let body = if form == Form::Whole && resource.is_stored_form() {
+        let body = if form == Form::Whole && items.iter().all(|entry| resource.is_as_stored(entry)) {
             whole_list(resource, &metadata, &items)
         } else {
             let objects: Vec<Value> = items.iter().map(|entry| shown(resource, entry, form)).collect();
@@ -341,12 +341,12 @@ impl Cursor {
 
 impl Watch {
     /// Returns whether stored bytes are what this watch shows.
-    fn is_plain(&self) -> bool {
-        self.selection.is_everything() && self.form == Form::Whole && self.resource.is_stored_form()
+    fn is_plain(&self, entry: &Entry) -> bool {
+        self.selection.is_everything() && self.form == Form::Whole && self.resource.is_as_stored(entry)
     }
 
     fn of_entry(&mut self, entry: &Entry) -> Option<Bytes> {
-        if self.is_plain() {
+        if self.is_plain(entry) {
             return Some(raw_line("ADDED", &entry.bytes));
         }
         let object = at_version(&self.resource, entry.value());
@@ -358,7 +358,7 @@ impl Watch {
             return None;
         }
         let resource = self.resource.clone();
-        if self.is_plain() {
+        if self.is_plain(&change.entry) {
             let kind = match change.kind {
                 ChangeKind::Added => "ADDED",
                 ChangeKind::Modified => "MODIFIED",

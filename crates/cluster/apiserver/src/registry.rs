@@ -13,6 +13,8 @@ use schema::{
 };
 use serde_json::Value;
 
+use crate::store::Entry;
+
 /// Group, version and kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub(crate) struct Gvk {
@@ -333,6 +335,17 @@ impl Resource {
     /// Returns whether this is the version that is stored, so that stored bytes are an answer as they are.
     pub(crate) fn is_stored_form(&self) -> bool {
         self.conversion.is_none() && self.storage.version == self.gvk.version
+    }
+
+    /// Returns whether the stored bytes of an object are an answer as they are: an earlier storage version of a custom
+    /// kind may have left it.
+    pub(crate) fn is_as_stored(&self, entry: &Entry) -> bool {
+        // The store writes the version first.
+        let begins = || {
+            let rest = entry.bytes.strip_prefix(b"{\"apiVersion\":\"")?;
+            rest.strip_prefix(self.api_version.as_bytes())?.strip_prefix(b"\"")
+        };
+        self.is_stored_form() && (!self.custom || begins().is_some())
     }
 
     /// Returns whether its status is written by the subresource alone.

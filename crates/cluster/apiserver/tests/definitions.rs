@@ -161,6 +161,57 @@ async fn a_webhook_converts_what_goes_in_and_comes_out() {
 }
 
 #[tokio::test]
+async fn what_an_earlier_storage_version_left_is_read_in_the_version_that_is_asked_for() {
+    let (_server, client) = admin().await;
+    let hook = hook::start().await;
+    let webhook = json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": hook.config("/convert")}});
+    for (conversion, field) in [(json!({"strategy": "None"}), "size"), (webhook, "length")] {
+        let group = format!("{}.example", random("g"));
+        let free = json!({"type": "object", "properties": {"spec": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}});
+        let mut value = definition(&group, &free);
+        value["spec"]["conversion"] = conversion;
+        let mut second = value["spec"]["versions"][0].clone();
+        (second["name"], second["storage"]) = (json!("v2"), json!(false));
+        value["spec"]["versions"].as_array_mut().unwrap().push(second);
+        define(&client, value.clone()).await.unwrap();
+        let old = boats(&client, &group);
+        old.create(&PostParams::default(), &boat(&group, "a", json!({"size": 2}))).await.unwrap();
+        for (index, stored) in [false, true].into_iter().enumerate() {
+            value["spec"]["versions"][index]["storage"] = stored.into();
+        }
+        let moved = json!({"spec": {"versions": value["spec"]["versions"]}});
+        let definitions: Api<CustomResourceDefinition> = Api::all(client.clone());
+        definitions.patch(&format!("boats.{group}"), &PatchParams::default(), &Patch::Merge(moved)).await.unwrap();
+        let kind = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(&group, "v2", "Boat"), "boats");
+        let new: Api<DynamicObject> = Api::namespaced_with(client.clone(), "default", &kind);
+        new.create(&PostParams::default(), &{
+            let mut made = boat(&group, "b", json!({field: 3}));
+            made.types.as_mut().unwrap().api_version = format!("{group}/v2");
+            made
+        })
+        .await
+        .unwrap();
+        let version = |object: &DynamicObject| object.types.clone().unwrap().api_version;
+        let found = new.get("a").await.unwrap();
+        assert_eq!((version(&found), &found.data["spec"]), (format!("{group}/v2"), &json!({field: 2})));
+        let path = format!("/apis/{group}/v2/namespaces/default/boats");
+        let list: Value = client.request(http::Request::get(path).body(Vec::new()).unwrap()).await.unwrap();
+        let versions: Vec<&Value> = list["items"].as_array().unwrap().iter().map(|item| &item["apiVersion"]).collect();
+        assert_eq!(versions, [&format!("{group}/v2"), &format!("{group}/v2")]);
+        let mut events = std::pin::pin!(new.watch(&kube::api::WatchParams::default(), "0").await.unwrap());
+        match futures::StreamExt::next(&mut events).await.unwrap().unwrap() {
+            kube::api::WatchEvent::Added(object) => assert_eq!(version(&object), format!("{group}/v2")),
+            other => panic!("{other:?}"),
+        }
+        let found = old.get("a").await.unwrap();
+        assert_eq!((version(&found), &found.data["spec"]), (format!("{group}/v1"), &json!({"size": 2})));
+        let patched =
+            new.patch("a", &PatchParams::default(), &Patch::Merge(json!({"spec": {field: 9}}))).await.unwrap();
+        assert_eq!((version(&patched), &patched.data["spec"]), (format!("{group}/v2"), &json!({field: 9})));
+    }
+}
+
+#[tokio::test]
 async fn an_update_is_not_refused_for_what_it_leaves_as_it_was() {
     let (_server, client) = admin().await;
     let group = "sea.example";

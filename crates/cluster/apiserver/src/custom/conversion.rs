@@ -14,11 +14,14 @@ use crate::{
     request::Info,
     server::Server,
     status::Failure,
+    store::{Expect, Write},
     write::{ATTEMPTS, PatchKind, changed_meanwhile},
 };
 
 /// How long a conversion may take, in seconds.
 const SECONDS: u64 = 30;
+/// How many objects a webhook is sent at once.
+const AT_ONCE: usize = 100;
 
 impl Server {
     /// Answers a request for objects of a version that is converted.
@@ -164,6 +167,36 @@ impl Server {
             out.push(b'\n');
         }
         out
+    }
+
+    /// Brings objects that an earlier storage version left to the one that is stored now.
+    pub(crate) async fn bring_up(&self, converts: &Converts) {
+        let stored = &converts.stored;
+        let snapshot = self.store().snapshot();
+        let prefix = stored.prefix();
+        let left: Vec<_> = snapshot.range(&prefix, None).filter(|(_, entry)| !stored.is_as_stored(entry)).collect();
+        for some in left.chunks(AT_ONCE) {
+            let objects = some.iter().map(|(_, entry)| entry.value()).collect();
+            let converted = match self.convert(converts, objects, &stored.api_version).await {
+                Ok(converted) => converted,
+                Err(failure) => {
+                    let kind = stored.qualified();
+                    tracing::warn!(
+                        kind,
+                        why = failure.message,
+                        "objects of an earlier storage version stay as they are until their definition changes again or the server starts anew"
+                    );
+                    return;
+                }
+            };
+            for ((key, entry), object) in some.iter().zip(converted) {
+                let write = self.store().write(key, Expect::Revision(entry.revision), Write::Put(object));
+                // Who came first wrote at the version that is stored now.
+                if let Err(error) = write.await {
+                    tracing::error!(%error, key, "an object could not be stored at its version");
+                }
+            }
+        }
     }
 
     /// Asks the webhook for objects at another version.
