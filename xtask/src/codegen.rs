@@ -41,6 +41,7 @@ const PACKAGES: &[&str] = &[
     "io.k8s.api.flowcontrol.v1.",
     "io.k8s.api.resource.v1.",
     "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions.v1.",
+    "io.k8s.kube-aggregator.pkg.apis.apiregistration.v1.",
     "io.k8s.apimachinery.pkg.apis.meta.v1.",
     "io.k8s.apimachinery.pkg.api.",
     "io.k8s.apimachinery.pkg.runtime.",

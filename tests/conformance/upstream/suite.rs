@@ -14,6 +14,9 @@ use crate::{Outcomes, side::Side};
 /// Copies that run at once.
 const COPIES: usize = 4;
 
+/// How much of a failure is shown, in characters.
+const SHOWN: usize = 2000;
+
 /// What came of a test.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) enum Outcome {
@@ -139,7 +142,10 @@ fn failure(spec: &Value) -> String {
     let failure = &spec["Failure"];
     let place = &failure["Location"];
     let file = place["FileName"].as_str().unwrap_or_default().rsplit("test/e2e/").next().unwrap_or_default();
-    format!("{} ({file}:{})", failure["Message"].as_str().unwrap_or_default(), place["LineNumber"])
+    let message = failure["Message"].as_str().unwrap_or_default();
+    // Some print every object that they looked at.
+    let short: String = message.chars().take(SHOWN).collect();
+    format!("{short} ({file}:{})", place["LineNumber"])
 }
 
 #[cfg(test)]

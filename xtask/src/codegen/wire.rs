@@ -40,6 +40,7 @@ const PACKAGES: &[(&str, &str, &str)] = &[
     ("k8s.io/api", "flowcontrol/v1", "flowcontrol.apiserver.k8s.io/v1"),
     ("k8s.io/api", "resource/v1", "resource.k8s.io/v1"),
     ("k8s.io/apiextensions-apiserver", "pkg/apis/apiextensions/v1", "apiextensions.k8s.io/v1"),
+    ("k8s.io/kube-aggregator", "pkg/apis/apiregistration/v1", "apiregistration.k8s.io/v1"),
 ];
 
 /// A declared type.
@@ -79,7 +80,7 @@ pub(super) fn packages() -> anyhow::Result<Packages> {
 pub(super) fn table(packages: &Packages) -> anyhow::Result<String> {
     let mut out = format!(
         "# Facts of the built-in types' binary form: made by `cargo xtask codegen` from the struct tags of k8s.io/api,\n\
-         # k8s.io/apimachinery and k8s.io/apiextensions-apiserver {VERSION} (Apache-2.0).\n\
+         # k8s.io/apimachinery, k8s.io/apiextensions-apiserver and k8s.io/kube-aggregator {VERSION} (Apache-2.0).\n\
          # `= apiVersion type`, with ` |` where the value is that of the one field set; then ` number field kind`: s string,\n\
          # b boolean, i and l integers of 32 and 64 bits, d double, y bytes, q quantity, t time, T time with microseconds,\n\
          # x integer or string, j JSON as bytes, w wrapped list of strings, @T message, [T list, {{T map from strings. A\n\
@@ -142,6 +143,8 @@ fn declarations(text: &str, package: &mut Package) {
             }
         } else if line == "import (" {
             imports = true;
+        } else if let Some((alias, path)) = line.strip_prefix("import ").and_then(|rest| rest.split_once(' ')) {
+            package.imports.insert(alias.to_owned(), path.trim_matches('"').to_owned());
         } else if imports {
             imports = line != ")";
             if let Some(path) = trimmed.split('"').nth(1) {

@@ -32,6 +32,7 @@ struct Row {
     type_name: &'static str,
     columns: fn() -> Vec<Column>,
     selectable: &'static [&'static str],
+    elsewhere: &'static [(&'static str, &'static [&'static str])],
     rules: Rules,
     subresources: fn() -> BTreeMap<&'static str, Subresource>,
     /// The metadata that a write to the status leaves as it is.
@@ -73,6 +74,7 @@ const PLAIN: Row = Row {
     type_name: "",
     columns: columns::age_only,
     selectable: &[],
+    elsewhere: &[],
     rules: Rules::NONE,
     subresources: BTreeMap::new,
     status_keeps: &[],
@@ -121,6 +123,7 @@ fn resource(row: &Row) -> Resource {
         status_keeps: row.status_keeps,
         columns: (row.columns)(),
         selectable: owned(row.selectable),
+        elsewhere: row.elsewhere,
         rules: row.rules,
         generation: row.generation,
         counts: row.counts.unwrap_or(if row.generation { spec_changed } else { |_, _| false }),

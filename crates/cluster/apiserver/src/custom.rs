@@ -143,6 +143,7 @@ fn resource(spec: &Value, version: &Value, stored: &str) -> Resource {
             .flatten()
             .map(|field| text(field, "jsonPath").trim_start_matches('.').to_owned())
             .collect(),
+        elsewhere: &[],
         rules: Rules::default(),
         generation: true,
         counts: spec_changed,

@@ -211,7 +211,7 @@ impl Server {
         for converts in moved {
             self.bring_up(&converts).await;
         }
-        Ok(())
+        if self.has_started() { Box::pin(self.register_groups()).await } else { Ok(()) }
     }
 }
 

@@ -20,6 +20,7 @@ mod escalation;
 mod evict;
 mod fair;
 mod flow;
+mod groups;
 mod health;
 mod kinds;
 mod listen;

@@ -222,6 +222,9 @@ impl Server {
             if info.verb != "create" {
                 return Err(Failure::method_not_allowed());
             }
+            if !table::takes_whole(headers) {
+                return Err(Failure::not_acceptable(&format!("{}, {}", body::TEXT_TYPES, schema::wire::MEDIA_TYPE)));
+            }
             let mut options = Options::parse(query, headers, "CreateOptions")?;
             let told = body::read_told(headers, body).await?;
             options.twice = told.twice();

@@ -61,7 +61,9 @@ impl Selection {
                 return Err(Failure::bad_request(format!("field label not supported: {path}")));
             }
         }
-        Ok(Selection { labels, fields: fields.absent_as(|path| text_of_absent(resource, path)) })
+        let fields = fields.absent_as(|path| text_of_absent(resource, path));
+        let places = |path: &str| resource.elsewhere.iter().find(|(name, _)| *name == path).map(|(_, places)| *places);
+        Ok(Selection { labels, fields: fields.elsewhere(places) })
     }
 
     fn is_everything(&self) -> bool {
@@ -152,6 +154,10 @@ impl Server {
     ) -> Result<Response<Body>, Failure> {
         let selection = Selection::parse(resource, info, query)?;
         let page = Page::parse(query)?;
+        let now = base::clock::now().as_second();
+        if page.is_over(now) {
+            return Err(page.gone());
+        }
         let prefix = prefix_of(resource, info);
         let snapshot = self.at(resource, &page)?;
         let limit = page.limit;
@@ -175,7 +181,9 @@ impl Server {
         let mut metadata = json!({"resourceVersion": snapshot.revision.to_string()});
         if let (true, Some(last)) = (left > 0, last) {
             let revision = i64::try_from(snapshot.revision).unwrap_or(-1);
-            metadata["continue"] = page::encode(revision, last.strip_prefix(&prefix).unwrap_or(&last)).into();
+            metadata["continue"] =
+                page::encode(revision, last.strip_prefix(&prefix).unwrap_or(&last), Some(page.begun.unwrap_or(now)))
+                    .into();
             if selection.is_everything() {
                 metadata["remainingItemCount"] = left.into();
             }

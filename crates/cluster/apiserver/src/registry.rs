@@ -255,6 +255,8 @@ pub(crate) struct Resource {
     pub columns: Vec<Column>,
     /// Fields that field selectors may name, beside `metadata.name` and `metadata.namespace`.
     pub selectable: Vec<String>,
+    /// Fields of them that stand elsewhere in the object: the first of these places that holds something.
+    pub elsewhere: &'static [(&'static str, &'static [&'static str])],
     /// Rules that the schema cannot say.
     pub rules: Rules,
     /// Has a `metadata.generation`, which begins with 1.

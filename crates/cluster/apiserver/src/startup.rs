@@ -42,7 +42,8 @@ impl Server {
             |failure: Failure| Error::Bootstrap { what, reason: failure.message }
         };
         self.aggregate_roles().await.map_err(failed("the aggregated roles"))?;
-        self.divide_seats().await.map_err(failed("the flow schemas"))
+        self.divide_seats().await.map_err(failed("the flow schemas"))?;
+        self.register_groups().await.map_err(failed("the API services"))
     }
 
     /// Makes an object, or gives one that is there what `difference` says it lacks.

@@ -158,6 +158,12 @@ impl Failure {
         )
     }
 
+    /// The client takes no form that there is.
+    pub(crate) fn not_acceptable(supported: &str) -> Failure {
+        let why = format!("only the following media types are accepted: {supported}");
+        Failure::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", why)
+    }
+
     /// The revision is too old for a watch or page.
     pub(crate) fn expired(message: impl Into<String>) -> Failure {
         Failure::new(StatusCode::GONE, "Expired", message)
@@ -181,8 +187,11 @@ impl Failure {
     pub(crate) fn to_json(&self) -> Value {
         let mut status = json!({
             "kind": "Status", "apiVersion": "v1", "metadata": self.metadata, "status": "Failure",
-            "message": self.message, "reason": self.reason, "code": self.code.as_u16(),
+            "message": self.message, "code": self.code.as_u16(),
         });
+        if !self.reason.is_empty() {
+            status["reason"] = self.reason.into();
+        }
         if let Value::Object(details) = &self.details {
             // What is empty is left out: the core group, the name of what has none.
             let said = details.iter().filter(|(_, value)| !value.is_null() && *value != "");

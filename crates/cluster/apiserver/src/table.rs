@@ -60,6 +60,12 @@ pub(crate) fn form(headers: &HeaderMap, include: Option<&str>) -> Option<Form> {
     None
 }
 
+/// Returns whether a client takes the object itself: some answers have no other form.
+pub(crate) fn takes_whole(headers: &HeaderMap) -> bool {
+    let accept = headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok()).unwrap_or_default();
+    accept.is_empty() || accept.split(',').any(|wanted| !wanted.contains("as="))
+}
+
 /// Returns the one object in the form asked for.
 pub(crate) fn one(form: Form, resource: &Resource, object: Value, now: jiff::Timestamp) -> Value {
     match form {

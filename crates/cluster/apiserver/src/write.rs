@@ -33,7 +33,7 @@ pub(crate) use admit::{Admission, Admitted, Operation};
 pub(crate) use delete::Deletion;
 pub(crate) use parts::{apply_conflict, at_version, changed_meanwhile, random_suffix, spec_changed, to_storage};
 use parts::{
-    is_finished, keep_identity, name_it, part_of, patch_failure, prepare_new, reset, same, stored_and_shown, text,
+    fits, is_finished, keep_identity, name_it, part_of, patch_failure, prepare_new, reset, same, stored_and_shown, text,
 };
 
 /// How often a write is tried anew when another writer came first and the caller named no revision.
@@ -317,6 +317,7 @@ impl Server {
         Ok(match kind {
             PatchKind::Apply => {
                 let now = base::clock::now_rfc3339();
+                fits(call, body)?;
                 let (config, warnings) = Self::decode(call, body.clone())?;
                 let config = part_of(resource, info, config);
                 let writer = Self::writer(call, &now);
@@ -333,6 +334,7 @@ impl Server {
     async fn apply_new(&self, call: Call<'_>, body: &Value) -> Result<Written, Failure> {
         let Call { resource, info, .. } = call;
         refuse_terminating(resource)?;
+        fits(call, body)?;
         let (mut config, mut warnings) = Self::decode(call, body.clone())?;
         if !text(&config["metadata"], "uid").is_empty() || !text(&config["metadata"], "resourceVersion").is_empty() {
             return Err(Failure::conflict(

@@ -12,6 +12,7 @@ pub mod fields;
 pub mod jsonpath;
 pub mod model;
 pub mod openapi;
+pub mod overlay;
 pub mod owners;
 pub mod patch;
 pub mod pattern;

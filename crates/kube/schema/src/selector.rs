@@ -228,6 +228,8 @@ struct Field {
     value: String,
     /// The text of an absent field.
     absent: &'static str,
+    /// Where it stands, if not at its path.
+    places: &'static [&'static str],
 }
 
 impl Fields {
@@ -243,7 +245,7 @@ impl Fields {
                 } else {
                     return Err(Error(format!("invalid selector: '{text}'; can't understand '{part}'")));
                 };
-                Ok(Field { path: path.trim().to_owned(), equal, value: value.to_owned(), absent: "" })
+                Ok(Field { path: path.trim().to_owned(), equal, value: value.to_owned(), absent: "", places: &[] })
             })
             .collect::<Result<_, _>>()
             .map(Fields)
@@ -273,10 +275,24 @@ impl Fields {
         self.0.iter().find(|field| field.equal && field.path == path).map(|field| field.value.as_str())
     }
 
+    /// Returns the selector for objects some of whose fields stand elsewhere: the first of these places that holds
+    /// something.
+    #[must_use]
+    pub fn elsewhere(mut self, places: impl Fn(&str) -> Option<&'static [&'static str]>) -> Fields {
+        for field in &mut self.0 {
+            field.places = places(&field.path).unwrap_or_default();
+        }
+        self
+    }
+
     /// Returns whether `object` is selected. An absent field is the empty text, unless [`Fields::absent_as`] said otherwise.
     pub fn matches(&self, object: &Value) -> bool {
         self.0.iter().all(|field| {
-            let found = field.path.split('.').try_fold(object, |place, step| place.get(step));
+            let at = |path: &str| path.split('.').try_fold(object, |place, step| place.get(step));
+            let found = match field.places {
+                [] => at(&field.path),
+                places => places.iter().filter_map(|path| at(path)).find(|value| !value.is_null() && *value != ""),
+            };
             let text = match found {
                 None | Some(Value::Null) => Cow::Borrowed(field.absent),
                 Some(Value::String(text)) => Cow::Borrowed(text.as_str()),
@@ -347,5 +363,7 @@ mod tests {
         }
         let schedulable = Fields::parse("spec.unschedulable=false").unwrap();
         assert!(!schedulable.matches(&pod) && schedulable.absent_as(|_| "false").matches(&pod));
+        let renamed = Fields::parse("source=n").unwrap().elsewhere(|_| Some(&["spec.none", "spec.nodeName"]));
+        assert!(renamed.matches(&pod));
     }
 }

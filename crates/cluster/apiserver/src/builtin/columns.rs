@@ -2,6 +2,7 @@
 //! Kubernetes 1.36 fill them.
 
 pub(super) mod core;
+pub(super) mod devices;
 pub(super) mod network;
 pub(super) mod settings;
 pub(super) mod workloads;

@@ -1,7 +1,9 @@
 //! The rows of the built-in kinds, group by group.
 
+mod aggregation;
 mod apps;
 mod core;
+mod devices;
 mod flow;
 mod network;
 mod policy;
@@ -15,10 +17,20 @@ use crate::registry::Subresource;
 
 /// Returns all rows.
 pub(super) fn all() -> Vec<Row> {
-    [core::rows(), apps::rows(), network::rows(), storage::rows(), policy::rows(), flow::rows(), reviews::rows()]
-        .into_iter()
-        .flatten()
-        .collect()
+    [
+        core::rows(),
+        apps::rows(),
+        network::rows(),
+        storage::rows(),
+        policy::rows(),
+        flow::rows(),
+        devices::rows(),
+        aggregation::rows(),
+        reviews::rows(),
+    ]
+    .into_iter()
+    .flatten()
+    .collect()
 }
 
 fn status() -> BTreeMap<&'static str, Subresource> {

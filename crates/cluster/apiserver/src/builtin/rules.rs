@@ -2,11 +2,13 @@
 //! Each file holds the kinds of some groups; the checks they share are in [`check`].
 
 pub(super) mod admission;
+pub(super) mod aggregation;
 pub(super) mod apps;
 pub(super) mod batch;
 pub(crate) mod check;
 pub(super) mod core;
 mod cron;
+pub(super) mod devices;
 mod env;
 pub(super) mod flow;
 pub(super) mod network;

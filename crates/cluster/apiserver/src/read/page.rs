@@ -10,6 +10,9 @@ use crate::{request::Query, status::Failure};
 const EXPIRED: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter";
 const RETRY: &str = ", or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
 
+/// For how long pages of one moment are shown, in seconds: as long as history is kept.
+const PAGES_FOR: i64 = 5 * 60;
+
 /// The moment that a list shows.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Moment {
@@ -25,6 +28,8 @@ pub(super) struct Page {
     pub(super) moment: Moment,
     /// The key after which it goes on, below the list's prefix.
     pub(super) after: Option<String>,
+    /// When the first of its pages was shown, in seconds since 1970.
+    pub(super) begun: Option<i64>,
     pub(super) limit: Option<usize>,
 }
 
@@ -38,9 +43,11 @@ impl Page {
             if revision > 0 {
                 return Err(Failure::bad_request("specifying resource version is not allowed when using continue"));
             }
-            let (revision, after) = decode(token)?;
+            let (revision, after, begun) = decode(token)?;
             let moment = u64::try_from(revision).map_or(Moment::Now(0), Moment::At);
-            return Ok(Page { moment, after: Some(after), limit });
+            // Who goes on with what is there by then begins anew.
+            let begun = begun.filter(|_| matches!(moment, Moment::At(_)));
+            return Ok(Page { moment, after: Some(after), begun, limit });
         }
         let exact = match query.get("resourceVersionMatch") {
             Some("Exact") => true,
@@ -48,7 +55,17 @@ impl Page {
             None => limit.is_some() && revision > 0,
             Some(_) => false,
         };
-        Ok(Page { moment: if exact { Moment::At(revision) } else { Moment::Now(revision) }, after: None, limit })
+        Ok(Page {
+            moment: if exact { Moment::At(revision) } else { Moment::Now(revision) },
+            after: None,
+            begun: None,
+            limit,
+        })
+    }
+
+    /// Returns whether its moment is so long ago that it is shown no more.
+    pub(super) fn is_over(&self, now: i64) -> bool {
+        self.begun.is_some_and(|begun| now - begun > PAGES_FOR)
     }
 
     /// The revision's state is no longer known.
@@ -57,7 +74,7 @@ impl Page {
             None => Failure::expired("The resourceVersion for the provided list is too old."),
             Some(after) => {
                 let mut failure = Failure::expired(format!("{EXPIRED}{RETRY}"));
-                failure.metadata = json!({"continue": encode(-1, after)});
+                failure.metadata = json!({"continue": encode(-1, after, None)});
                 failure
             }
         }
@@ -65,12 +82,16 @@ impl Page {
 }
 
 /// Returns the token that a list goes on with after `key`; revision -1 goes on with what is there by then.
-pub(super) fn encode(revision: i64, key: &str) -> String {
-    let token = json!({"v": "meta.k8s.io/v1", "rv": revision, "start": format!("{key}\u{0}")});
+/// `begun` is when the first page was shown.
+pub(super) fn encode(revision: i64, key: &str, begun: Option<i64>) -> String {
+    let mut token = json!({"v": "meta.k8s.io/v1", "rv": revision, "start": format!("{key}\u{0}")});
+    if let Some(begun) = begun {
+        token["begun"] = begun.into();
+    }
     URL_SAFE_NO_PAD.encode(token.to_string())
 }
 
-fn decode(token: &str) -> Result<(i64, String), Failure> {
+fn decode(token: &str) -> Result<(i64, String, Option<i64>), Failure> {
     let bad = |why: &str| Failure::bad_request(format!("continue key is not valid: {why}"));
     let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|error| bad(&error.to_string()))?;
     let value: Value = serde_json::from_slice(&bytes).map_err(|error| bad(&error.to_string()))?;
@@ -86,7 +107,7 @@ fn decode(token: &str) -> Result<(i64, String), Failure> {
     if start.split('/').any(|part| matches!(part, "." | "..")) {
         return Err(bad(start));
     }
-    Ok((revision, start.to_owned()))
+    Ok((revision, start.to_owned(), value["begun"].as_i64()))
 }
 
 /// Returns the revision that a request names; 0: none.
@@ -213,7 +234,7 @@ mod tests {
         ] {
             assert_eq!(parse(query).unwrap_err(), why);
         }
-        let token = encode(5, "default/a");
+        let token = encode(5, "default/a", Some(100));
         let both = format!("continue={token}&resourceVersion=5");
         assert_eq!(parse(&both).unwrap_err(), "specifying resource version is not allowed when using continue");
         let watch = |query: &str| check_watch(&Query::parse(Some(query))).map_err(|failure| failure.message);
@@ -225,7 +246,7 @@ mod tests {
     proptest! {
         #[test]
         fn a_token_leads_where_it_was_made(revision in 1_i64..i64::MAX, key in "[a-z]{1,9}(/[a-z.]{0,3}[a-z])?") {
-            prop_assert_eq!(decode(&encode(revision, &key)).unwrap(), (revision, key));
+            prop_assert_eq!(decode(&encode(revision, &key, None)).unwrap(), (revision, key, None));
         }
 
         #[test]

@@ -5,9 +5,10 @@
 use std::collections::BTreeMap;
 
 use http::StatusCode;
-use schema::{apply, patch, validate};
+use schema::{apply, overlay, patch, validate};
 use serde_json::{Map, Value, json};
 
+use super::{Call, Strictness};
 use crate::{
     registry::{ALL_METADATA, Resource},
     request::Info,
@@ -117,6 +118,22 @@ pub(super) fn prepare_new(resource: &Resource, object: &mut Value, now: &str) {
     }
 }
 
+/// Refuses an apply configuration that its kind's type does not know, whatever the validation of fields: who owned such
+/// a field could not be said.
+pub(super) fn fits(call: Call<'_>, config: &Value) -> Result<(), Failure> {
+    let Call { resource, options, .. } = call;
+    // What is said twice is refused before.
+    if options.strictness == Strictness::Strict && !options.twice.is_empty() {
+        return Ok(());
+    }
+    let Some(why) = overlay::unfit(config, &resource.node) else { return Ok(()) };
+    let of = |name: &str| text(&config["metadata"], name);
+    let (namespace, name, version) = (of("namespace"), of("name"), &resource.api_version);
+    let kind = &resource.gvk.kind;
+    let message = format!("failed to create typed patch object ({namespace}/{name}; {version}, Kind={kind}): {why}");
+    Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "", message))
+}
+
 /// Of an apply configuration, the part that the addressed resource takes.
 pub(super) fn part_of(resource: &Resource, info: &Info, mut config: Value) -> Value {
     if let Some(map) = config.as_object_mut() {
@@ -152,6 +169,9 @@ pub(super) fn reset(resource: &Resource, info: &Info, old: &Value, mut new: Valu
             let mut merged = old.clone();
             merged["status"]["conditions"] = new["status"]["conditions"].take();
             merged["metadata"]["managedFields"] = owners(&mut new);
+            for name in ALL_METADATA.iter().filter(|name| !resource.status_keeps.contains(name)) {
+                put(&mut merged["metadata"], name, new["metadata"][*name].take());
+            }
             merged
         }
         "finalize" => {

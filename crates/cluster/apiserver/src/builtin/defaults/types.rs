@@ -124,6 +124,9 @@ const TYPES: &[(&str, Default)] = &[
             set(map, "apiGroup", "rbac.authorization.k8s.io");
         }
     }),
+    ("resource.v1.DeviceSubRequest", device_request),
+    ("resource.v1.DeviceTaint", |map| set(map, "timeAdded", base::clock::now_rfc3339())),
+    ("resource.v1.ExactDeviceRequest", device_request),
     ("scheduling.v1.PriorityClass", |map| set(map, "preemptionPolicy", "PreemptLowerPriority")),
     ("storage.v1.CSIDriverSpec", csi_driver),
     ("storage.v1.StorageClass", |map| {
@@ -143,6 +146,13 @@ fn webhook(map: &mut Fields) {
     set(map, "failurePolicy", "Fail");
     match_resources(map);
     set(map, "timeoutSeconds", 10);
+}
+
+fn device_request(map: &mut Fields) {
+    set(map, "allocationMode", "ExactCount");
+    if map["allocationMode"] == "ExactCount" {
+        set_number(map, "count", 1);
+    }
 }
 
 /// Sets a number where none is given, or 0, which Kubernetes' own types cannot tell from it.

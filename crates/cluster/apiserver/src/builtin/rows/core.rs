@@ -219,6 +219,7 @@ pub(super) fn rows() -> Vec<Row> {
                 "source",
                 "type",
             ],
+            elsewhere: &[("source", &["source.component", "reportingComponent"])],
             type_name: "io.k8s.api.core.v1.Event",
             rules: Rules { validate: rules::core::event, ..Rules::NONE },
             ..EVENT

@@ -4,7 +4,7 @@ use super::{
     super::{PLAIN, Row, columns::settings as columns, rules},
     status,
 };
-use crate::registry::Rules;
+use crate::registry::{ALL_METADATA, Rules};
 
 const FLOW: Row = Row {
     group: "flowcontrol.apiserver.k8s.io",
@@ -12,6 +12,7 @@ const FLOW: Row = Row {
     subresources: status,
     generation: true,
     divides_seats: true,
+    status_keeps: ALL_METADATA,
     ..PLAIN
 };
 
