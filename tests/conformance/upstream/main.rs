@@ -15,7 +15,10 @@ mod document;
 mod side;
 mod suite;
 
-use std::{collections::BTreeMap, path::PathBuf};
+use std::{
+    collections::BTreeMap,
+    path::{Path, PathBuf},
+};
 
 use anyhow::{Context, bail};
 
@@ -29,7 +32,7 @@ type Outcomes = BTreeMap<String, Outcome>;
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse(std::env::args().skip(1))?;
-    let suite = Suite::new(&options.peers);
+    let suite = Suite::new(&options.peers, Path::new("target/upstream"))?;
     let choice = Choice::of(suite.names()?)?;
     let mut outcomes: Vec<(Which, Outcomes)> = Vec::new();
     for which in options.sides() {

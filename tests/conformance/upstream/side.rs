@@ -62,6 +62,7 @@ pub(crate) struct Side {
     _server: Box<dyn Any>,
     folder: tempfile::TempDir,
     peers: PathBuf,
+    pub(crate) which: Which,
     pub(crate) kubeconfig: PathBuf,
 }
 
@@ -83,7 +84,8 @@ impl Side {
             }
         };
         let folder = tempfile::tempdir()?;
-        let mut side = Side { running: Vec::new(), _server: server, folder, peers: peers.to_owned(), kubeconfig };
+        let mut side =
+            Side { running: Vec::new(), _server: server, folder, peers: peers.to_owned(), which, kubeconfig };
         let cluster = Cluster::of_kubeconfig(side.kubeconfig.to_str().context("a path is no text")?).await?;
         for name in ["node-1", "node-2"] {
             register(&cluster, name).await?;

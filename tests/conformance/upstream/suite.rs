@@ -2,12 +2,14 @@
 //! copies run at once, each with its part; what may not run beside others runs after them.
 
 use std::{
+    fs::File,
     path::{Path, PathBuf},
     process::{Command, Stdio},
 };
 
 use anyhow::{Context, bail};
 use serde_json::Value;
+use tokio::task::JoinHandle;
 
 use crate::{Outcomes, side::Side};
 
@@ -28,11 +30,15 @@ pub(crate) enum Outcome {
 /// The suite.
 pub(crate) struct Suite {
     peers: PathBuf,
+    /// Where the suite's own output goes.
+    logs: PathBuf,
 }
 
 impl Suite {
-    pub(crate) fn new(peers: &Path) -> Suite {
-        Suite { peers: peers.to_owned() }
+    /// Returns the suite among `peers`; what it says goes into files of `logs`.
+    pub(crate) fn new(peers: &Path, logs: &Path) -> anyhow::Result<Suite> {
+        std::fs::create_dir_all(logs).with_context(|| format!("failed to make {}", logs.display()))?;
+        Ok(Suite { peers: peers.to_owned(), logs: logs.to_owned() })
     }
 
     /// Returns the names of all conformance tests.
@@ -62,11 +68,12 @@ impl Suite {
             parts[index % COPIES].push(name.clone());
         }
         let mut found = Outcomes::new();
-        let copies = parts.into_iter().map(|part| self.copy(side, part)).collect::<Vec<_>>();
+        let copies = parts.into_iter().enumerate().map(|(index, part)| self.copy(side, &index.to_string(), part));
+        let copies = copies.collect::<Vec<_>>();
         for copy in copies {
             found.extend(copy.await.context("a copy of the suite could not be waited for")??);
         }
-        let last = self.copy(side, serial.into_iter().cloned().collect());
+        let last = self.copy(side, "serial", serial.into_iter().cloned().collect());
         found.extend(last.await.context("a copy of the suite could not be waited for")??);
         for name in names {
             found.entry(name.clone()).or_insert_with(|| Outcome::Failed("the suite ended before it".to_owned()));
@@ -74,30 +81,39 @@ impl Suite {
         Ok(found)
     }
 
-    fn copy(&self, side: &Side, names: Vec<String>) -> tokio::task::JoinHandle<anyhow::Result<Outcomes>> {
+    fn copy(&self, side: &Side, part: &str, names: Vec<String>) -> JoinHandle<anyhow::Result<Outcomes>> {
         let (peers, kubeconfig) = (self.peers.clone(), side.kubeconfig.clone());
-        tokio::task::spawn_blocking(move || run(&peers, &kubeconfig, &names))
+        let log = self.logs.join(format!("{}-{part}.log", side.which));
+        tokio::task::spawn_blocking(move || run(&peers, &kubeconfig, &log, &names))
     }
 }
 
-fn run(peers: &Path, kubeconfig: &Path, names: &[String]) -> anyhow::Result<Outcomes> {
+fn run(peers: &Path, kubeconfig: &Path, log: &Path, names: &[String]) -> anyhow::Result<Outcomes> {
     if names.is_empty() {
         return Ok(Outcomes::new());
     }
     let folder = tempfile::tempdir()?;
     let report = folder.path().join("report.json");
     let focus: Vec<String> = names.iter().map(|name| literal(name)).collect();
+    let said = File::options().create(true).append(true).open(log).context("the suite's log cannot be opened")?;
     // A test that fails makes the program fail: the report says which.
     Command::new(peers.join("e2e.test"))
         .arg(format!("--kubeconfig={}", kubeconfig.display()))
         .arg(format!("--kubectl-path={}", peers.join("kubectl").display()))
         .arg(format!("--ginkgo.focus=({})$", focus.join("|")))
         .arg(format!("--ginkgo.json-report={}", report.display()))
-        .args(["--provider=skeleton", "--ginkgo.timeout=2h", "--disable-log-dump", "--dump-logs-on-failure=false"])
+        .args([
+            "--provider=skeleton",
+            "--ginkgo.v",
+            "--ginkgo.no-color",
+            "--ginkgo.timeout=2h",
+            "--disable-log-dump",
+            "--dump-logs-on-failure=false",
+        ])
         .current_dir(folder.path())
         .stdin(Stdio::null())
-        .stdout(Stdio::null())
-        .stderr(Stdio::null())
+        .stdout(said.try_clone()?)
+        .stderr(said)
         .status()
         .context("failed to start e2e.test")?;
     Ok(specs(&report)?.into_iter().collect())

@@ -13,6 +13,7 @@ pub mod pods;
 pub mod policies;
 pub mod priority;
 pub mod quotas;
+pub mod runtimes;
 pub mod security;
 pub mod storage;
 pub mod tolerations;

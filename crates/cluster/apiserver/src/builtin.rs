@@ -118,6 +118,7 @@ fn resource(row: &Row) -> Resource {
         verbs: if row.review.is_some() { &["create"] } else { row.verbs },
         name: row.name,
         node: node_of(row.type_name),
+        defaults: false,
         type_name: Some(row.type_name),
         subresources: (row.subresources)(),
         status_keeps: row.status_keeps,

@@ -132,6 +132,7 @@ fn resource(spec: &Value, version: &Value, stored: &str) -> Resource {
         converts: None,
         verbs: VERBS,
         name: NameRule::Subdomain,
+        defaults: node.has_defaults(),
         node: Arc::new(node),
         type_name: None,
         subresources: subresources(version["subresources"].as_object()),

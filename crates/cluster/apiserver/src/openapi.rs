@@ -21,7 +21,6 @@ use sha2::{Digest, Sha512};
 
 use crate::{discovery::VERSION, kinds::Served, pipeline::respond, request::Query, status::Failure};
 use types::Types;
-pub(crate) use types::builtin_name;
 
 /// The binary form as clients ask for it (the first, with a character that media types do not have, is older), and
 /// as answers name it.

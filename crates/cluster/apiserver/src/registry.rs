@@ -245,6 +245,8 @@ pub(crate) struct Resource {
     pub name: NameRule,
     /// What an object looks like.
     pub node: Arc<Node>,
+    /// Objects are shown with the defaults of the schema: they may be stored since before those were there.
+    pub defaults: bool,
     /// Name of the built-in type, if it is one.
     pub type_name: Option<&'static str>,
     /// The metadata that a write to the status leaves as it is.
@@ -336,7 +338,7 @@ impl Resource {
 
     /// Returns whether this is the version that is stored, so that stored bytes are an answer as they are.
     pub(crate) fn is_stored_form(&self) -> bool {
-        self.conversion.is_none() && self.storage.version == self.gvk.version
+        self.conversion.is_none() && self.storage.version == self.gvk.version && !self.defaults
     }
 
     /// Returns whether the stored bytes of an object are an answer as they are: an earlier storage version of a custom

@@ -8,6 +8,7 @@
 )]
 
 use apiserver::{Server, User};
+use base64::Engine;
 use http::{HeaderMap, Request};
 use serde_json::{Value, json};
 
@@ -240,4 +241,184 @@ async fn what_flow_control_needs_cannot_be_changed_and_comes_back() {
         "queuing": {"queues": 4, "handSize": 9}}}}});
     let refused = ask(&server, "POST", LEVELS, bad).await.json();
     assert_eq!(refused["details"]["causes"][0]["message"], "Invalid value: 9: should not be greater than queues (4)");
+}
+
+#[tokio::test]
+async fn an_apply_that_its_type_does_not_know_is_refused_whatever_the_validation() {
+    let server = Server::in_memory().await.unwrap();
+    let apply = async |path: &str, body: Value| {
+        let headers = [("content-type", "application/apply-patch+yaml")];
+        ask_as(&server, User::new("admin", &["system:masters"]), "PATCH", path, &headers, body).await
+    };
+    for strictness in ["Strict", "Warn", "Ignore"] {
+        let path =
+            format!("/apis/apps/v1/namespaces/default/deployments/a?fieldManager=x&fieldValidation={strictness}");
+        let refused = apply(
+            &path,
+            json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": {"name": "a"},
+            "spec": {"bar": 1, "replicas": "x"}}),
+        );
+        let refused = refused.await.json();
+        assert_eq!(
+            (&refused["code"], refused["message"].as_str().unwrap(), &refused["reason"]),
+            (
+                &json!(500),
+                "failed to create typed patch object (/a; apps/v1, Kind=Deployment): errors:\n  .spec.bar: field not declared in schema\n  .spec.replicas: expected numeric (int or float), got string",
+                &Value::Null
+            )
+        );
+    }
+    let (group, plural) = (format!("{}.example", random("g")), random("k"));
+    let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"},
+        "any": {"type": "object", "x-kubernetes-preserve-unknown-fields": true}}}}});
+    ask(&server, "POST", DEFINITIONS, definition(&group, &plural, &schema)).await;
+    let path = format!("/apis/{group}/v1/namespaces/default/{plural}/a?fieldManager=x");
+    let kind = plural.to_uppercase();
+    let of = |spec: Value| json!({"apiVersion": format!("{group}/v1"), "kind": kind, "metadata": {"name": "a"}, "spec": spec});
+    let refused = apply(&path, of(json!({"nope": 1}))).await.json();
+    assert!(refused["message"].as_str().unwrap().ends_with(": .spec.nope: field not declared in schema"), "{refused}");
+    assert_eq!(apply(&path, of(json!({"any": {"nope": 1}}))).await.code, 201);
+}
+
+#[tokio::test]
+async fn an_approval_carries_metadata_and_a_review_has_no_table() {
+    let server = Server::in_memory().await.unwrap();
+    let key = rcgen::KeyPair::generate().unwrap();
+    let request =
+        rcgen::CertificateParams::new(["r".to_owned()]).unwrap().serialize_request(&key).unwrap().pem().unwrap();
+    let request = base64::engine::general_purpose::STANDARD.encode(request);
+    let request = json!({"metadata": {"name": "r"}, "spec": {"signerName": "example.com/s", "usages": ["client auth"], "request": request}});
+    let requests = "/apis/certificates.k8s.io/v1/certificatesigningrequests";
+    assert_eq!(ask(&server, "POST", requests, request).await.code, 201);
+    let patch = json!({"metadata": {"annotations": {"a": "b"}}, "status": {"conditions": [
+        {"type": "Approved", "status": "True", "reason": "x", "message": "y"}]}});
+    let approved = ask(&server, "PATCH", &format!("{requests}/r/approval"), patch).await.json();
+    assert_eq!(approved["metadata"]["annotations"]["a"], "b", "{approved}");
+    let review = json!({"spec": {"nonResourceAttributes": {"path": "/", "verb": "get"}}});
+    let headers = [("accept", "application/json;as=Table;v=v1;g=meta.k8s.io")];
+    let path = "/apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+    let refused = ask_as(&server, User::new("a", &["system:masters"]), "POST", path, &headers, review).await.json();
+    assert_eq!(
+        (&refused["code"], refused["message"].as_str().unwrap()),
+        (
+            &json!(406),
+            "only the following media types are accepted: application/json, application/yaml, application/vnd.kubernetes.protobuf"
+        )
+    );
+}
+
+#[tokio::test]
+async fn events_are_selected_by_where_they_come_from() {
+    let server = Server::in_memory().await.unwrap();
+    let about = json!({"kind": "Pod", "namespace": "default", "name": "p"});
+    let old = json!({"metadata": {"name": "old"}, "involvedObject": about, "source": {"component": "kubelet"}, "reason": "r", "type": "Normal"});
+    let new = json!({"metadata": {"name": "new"}, "regarding": about, "reportingController": "test", "reportingInstance": "i",
+        "action": "a", "reason": "r", "type": "Normal", "eventTime": "2026-01-01T00:00:00.000000Z"});
+    for (path, event) in [("/api/v1", old), ("/apis/events.k8s.io/v1", new)] {
+        let made = ask(&server, "POST", &format!("{path}/namespaces/default/events"), event).await;
+        assert_eq!(made.code, 201, "{}", made.json());
+    }
+    for (source, name) in [("kubelet", "old"), ("test", "new")] {
+        let list = get(&server, &format!("/api/v1/events?fieldSelector=source={source}"), &[]).await.json();
+        let names: Vec<&Value> =
+            list["items"].as_array().unwrap().iter().map(|event| &event["metadata"]["name"]).collect();
+        assert_eq!(names, [name]);
+    }
+}
+
+#[tokio::test]
+async fn a_pod_gets_what_its_runtime_class_says_and_needs_one_that_is_there() {
+    let server = Server::in_memory().await.unwrap();
+    let name = random("vm");
+    let pods = "/api/v1/namespaces/default/pods";
+    let pod = |name: &str, class: &str| {
+        json!({"metadata": {"name": name}, "spec": {"runtimeClassName": class,
+        "containers": [{"name": "c", "image": "registry.example/i"}]}})
+    };
+    let refused = ask(&server, "POST", pods, pod("a", &name)).await.json();
+    assert_eq!(
+        (&refused["reason"], refused["message"].as_str().unwrap()),
+        (
+            &json!("Forbidden"),
+            format!("pods \"a\" is forbidden: pod rejected: RuntimeClass {name:?} not found").as_str()
+        )
+    );
+    let class = json!({"metadata": {"name": name}, "handler": "h", "overhead": {"podFixed": {"cpu": "10m"}},
+        "scheduling": {"nodeSelector": {"kind": "vm"}}});
+    assert_eq!(ask(&server, "POST", "/apis/node.k8s.io/v1/runtimeclasses", class).await.code, 201);
+    let made = ask(&server, "POST", pods, pod("a", &name)).await.json();
+    assert_eq!(
+        (&made["spec"]["overhead"]["cpu"], &made["spec"]["nodeSelector"]["kind"]),
+        (&json!("10m"), &json!("vm"))
+    );
+}
+
+const SERVICES: &str = "/apis/apiregistration.k8s.io/v1/apiservices";
+
+#[tokio::test]
+async fn each_group_that_is_served_has_an_api_service_as_long_as_it_is() {
+    let server = Server::in_memory().await.unwrap();
+    let apps = get(&server, &format!("{SERVICES}/v1.apps"), &[]).await.json();
+    assert_eq!(
+        apps["spec"],
+        json!({"group": "apps", "version": "v1", "groupPriorityMinimum": 17800, "versionPriority": 15})
+    );
+    assert_eq!(apps["status"]["conditions"][0]["reason"], "Local");
+    let (group, plural) = (format!("{}.example", random("g")), random("k"));
+    let schema = json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}});
+    assert_eq!(ask(&server, "POST", DEFINITIONS, definition(&group, &plural, &schema)).await.code, 201);
+    let path = format!("{SERVICES}/v1.{group}");
+    assert_eq!(
+        get(&server, &path, &[]).await.json()["metadata"]["labels"]["kube-aggregator.kubernetes.io/automanaged"],
+        "true"
+    );
+    ask(&server, "DELETE", &format!("{DEFINITIONS}/{plural}.{group}"), Value::Null).await;
+    assert_eq!(get(&server, &path, &[]).await.code, 404);
+    let remote = json!({"metadata": {"name": "v1.other.example"}, "spec": {"group": "other.example", "version": "v1",
+        "groupPriorityMinimum": 1000, "versionPriority": 10, "service": {"namespace": "default", "name": "s"}}});
+    let refused = ask(&server, "POST", SERVICES, remote).await.json();
+    assert_eq!(refused["details"]["causes"][0]["field"], "spec.service", "{refused}");
+}
+
+#[tokio::test]
+async fn devices_are_claimed_and_a_claim_keeps_what_it_asks_for() {
+    let server = Server::in_memory().await.unwrap();
+    let claims = "/apis/resource.k8s.io/v1/namespaces/default/resourceclaims";
+    let spec = json!({"devices": {"requests": [{"name": "r", "exactly": {"deviceClassName": "gpu.example"}}]}});
+    let made = ask(&server, "POST", claims, json!({"metadata": {"name": "a"}, "spec": spec})).await.json();
+    let exactly = &made["spec"]["devices"]["requests"][0]["exactly"];
+    assert_eq!((&exactly["allocationMode"], &exactly["count"]), (&json!("ExactCount"), &json!(1)), "{made}");
+    let other = json!({"spec": {"devices": {"requests": []}}});
+    assert_eq!(ask(&server, "PATCH", &format!("{claims}/a"), other).await.code, 422);
+    let allocated = ask(&server, "PATCH", &format!("{claims}/a/status"), json!({"status": {"allocation": {}}})).await;
+    assert_eq!(allocated.json()["status"]["allocation"], json!({"devices": {}}), "{}", allocated.json());
+    let slice = json!({"metadata": {"name": "s"}, "spec": {"driver": "d.example", "nodeName": "n",
+        "pool": {"name": "p", "generation": 1, "resourceSliceCount": 1}, "devices": [{"name": "d0"}]}});
+    let made = ask(&server, "POST", "/apis/resource.k8s.io/v1/resourceslices", slice).await;
+    assert_eq!((made.code, &made.json()["metadata"]["generation"]), (201, &json!(1)), "{}", made.json());
+}
+
+#[tokio::test]
+async fn what_was_stored_before_a_default_is_shown_with_it() {
+    let server = Server::in_memory().await.unwrap();
+    let group = format!("{}.example.com", random("d"));
+    let of = |size: Value| json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {"size": size}}}});
+    assert_eq!(
+        ask(&server, "POST", DEFINITIONS, definition(&group, "sheds", &of(json!({"type": "integer"})))).await.code,
+        201
+    );
+    let path = format!("/apis/{group}/v1/namespaces/default/sheds");
+    let shed = |name: &str| json!({"apiVersion": format!("{group}/v1"), "kind": "SHEDS", "metadata": {"name": name}, "spec": {}});
+    let made = ask(&server, "POST", &path, shed("a")).await;
+    assert_eq!((made.code, &made.json()["spec"]), (201, &json!({})));
+    let versions =
+        definition(&group, "sheds", &of(json!({"type": "integer", "default": 3})))["spec"]["versions"].clone();
+    let definition = format!("{DEFINITIONS}/sheds.{group}");
+    assert_eq!(ask(&server, "PATCH", &definition, json!({"spec": {"versions": versions}})).await.code, 200);
+    let one = get(&server, &format!("{path}/a"), &[]).await.json();
+    assert_eq!(one["spec"], json!({"size": 3}));
+    let many = get(&server, &format!("{path}?fieldSelector=spec.size%3D3"), &[]).await.json();
+    assert_eq!(many["items"][0], one);
+    assert_eq!(many["items"].as_array().unwrap().len(), 1);
+    assert_eq!(get(&server, &path, &[]).await.json()["items"][0]["spec"], json!({"size": 3}));
 }

@@ -170,7 +170,7 @@ fn drop_nulls(value: &mut Value) {
     }
 }
 
-pub(crate) fn merge(live: &Value, config: &Value, node: Option<&Node>) -> Value {
+fn merge(live: &Value, config: &Value, node: Option<&Node>) -> Value {
     match (live, config, shape(config, node)) {
         (Value::Object(before), Value::Object(after), Shape::Granular) => {
             let mut merged = before.clone();

@@ -183,6 +183,15 @@ impl Node {
         }
     }
 
+    /// Returns whether something in it has a default, following no reference.
+    pub fn has_defaults(&self) -> bool {
+        let below = match &self.kind {
+            Kind::Map(inner) | Kind::Array(inner) => inner.has_defaults(),
+            _ => false,
+        };
+        below || self.properties.values().any(|field| field.default.is_some() || field.has_defaults())
+    }
+
     /// Returns whether an object or map here is one value for field ownership.
     pub fn is_atomic(&self) -> bool {
         match self.map {

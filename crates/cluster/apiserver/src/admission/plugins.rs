@@ -1,7 +1,7 @@
 //! Kubernetes' own admission plugins: which kinds each looks at, and the objects it is given.
 //! The decisions are in the crate `admission`.
 
-use admission::{accounts, limits, mutations::Mutator, policies, priority, security, storage, tolerations};
+use admission::{accounts, limits, mutations::Mutator, policies, priority, runtimes, security, storage, tolerations};
 use http::StatusCode;
 use schema::validate::Cause;
 use serde_json::{Value, json};
@@ -64,6 +64,7 @@ const MUTATING: &[(&str, &str, &[Operation], Mutate)] = &[
         tolerations::default(pod);
         Ok(())
     }),
+    ("", "pods", NEW, |scene, pod| runtimes::equip(&scene.list("node.k8s.io/runtimeclasses/"), pod)),
     ("", "persistentvolumeclaims", NEW, |scene, claim| {
         storage::claim(&scene.list("storage.k8s.io/storageclasses/"), claim);
         Ok(())
@@ -103,6 +104,12 @@ const VALIDATING: &[(&str, &str, Validate)] = &[
         }
         let refusal = scene.account(pod).map_or_else(Some, |account| accounts::refusal(&account, pod));
         refuse(admission, refusal)
+    }),
+    ("", "pods", |scene, admission| {
+        let Some(pod) = admission.new.filter(|_| admission.operation == Operation::Create) else {
+            return Ok(Vec::new());
+        };
+        refuse(admission, runtimes::refusal(&scene.list("node.k8s.io/runtimeclasses/"), pod))
     }),
     ("scheduling.k8s.io", "priorityclasses", |scene, admission| {
         let classes = scene.list("scheduling.k8s.io/priorityclasses/");

@@ -146,7 +146,7 @@ pub(super) fn name_of_list(resource: &Resource) -> String {
 }
 
 /// Returns the name of a built-in type by its kind, for example of what a subresource takes.
-pub(crate) fn builtin_name(group: &str, version: &str, kind: &str) -> String {
+pub(super) fn builtin_name(group: &str, version: &str, kind: &str) -> String {
     let package = if group.is_empty() { "core" } else { group.split('.').next().unwrap_or_default() };
     format!("io.k8s.api.{package}.{version}.{kind}")
 }

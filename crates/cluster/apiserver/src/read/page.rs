@@ -243,6 +243,16 @@ mod tests {
         assert!(watch("sendInitialEvents=true").is_err() && watch("resourceVersionMatch=NotOlderThan").is_err());
     }
 
+    #[test]
+    fn pages_of_one_moment_are_shown_for_as_long_as_history_is_kept() {
+        let token = encode(5, "default/a", Some(1000));
+        let page = Page::parse(&Query::parse(Some(&format!("continue={token}")))).unwrap();
+        assert!(!page.is_over(1000 + PAGES_FOR) && page.is_over(1001 + PAGES_FOR));
+        let onward = page.gone().metadata["continue"].as_str().unwrap().to_owned();
+        let page = Page::parse(&Query::parse(Some(&format!("continue={onward}")))).unwrap();
+        assert_eq!((page.moment.clone(), page.is_over(i64::MAX)), (Moment::Now(0), false));
+    }
+
     proptest! {
         #[test]
         fn a_token_leads_where_it_was_made(revision in 1_i64..i64::MAX, key in "[a-z]{1,9}(/[a-z.]{0,3}[a-z])?") {

@@ -5,7 +5,7 @@
 use std::collections::BTreeMap;
 
 use http::StatusCode;
-use schema::{apply, overlay, patch, validate};
+use schema::{apply, fit, patch, validate};
 use serde_json::{Map, Value, json};
 
 use super::{Call, Strictness};
@@ -126,7 +126,7 @@ pub(super) fn fits(call: Call<'_>, config: &Value) -> Result<(), Failure> {
     if options.strictness == Strictness::Strict && !options.twice.is_empty() {
         return Ok(());
     }
-    let Some(why) = overlay::unfit(config, &resource.node) else { return Ok(()) };
+    let Some(why) = fit::unfit(config, &resource.node) else { return Ok(()) };
     let of = |name: &str| text(&config["metadata"], name);
     let (namespace, name, version) = (of("namespace"), of("name"), &resource.api_version);
     let kind = &resource.gvk.kind;
@@ -277,6 +277,9 @@ pub(super) fn same(old: &Value, new: &Value) -> bool {
 
 /// Returns a stored object as the version that is asked for shows it.
 pub(crate) fn at_version(resource: &Resource, mut object: Value) -> Value {
+    if resource.defaults {
+        validate::default(&mut object, &resource.node);
+    }
     if object["apiVersion"] == resource.api_version.as_str() {
         return object;
     }

@@ -119,11 +119,10 @@ fn asked(request: &Value, at: &str, causes: &mut Causes) {
             let why = "must not be specified when allocationMode is 'All'";
             invalid(format!("{at}.count"), &json!(count), why, causes);
         }
-        "All" => {}
         "ExactCount" if count <= 0 => {
             invalid(format!("{at}.count"), &json!(count), "must be greater than zero", causes);
         }
-        "ExactCount" => {}
+        "All" | "ExactCount" => {}
         _ => causes.push(Cause::not_supported(
             format!("{at}.allocationMode"),
             &request["allocationMode"],
