@@ -117,7 +117,7 @@ async fn a_deletion_keeps_to_its_preconditions_and_policy() {
     assert_eq!(
         failure["message"],
         format!(
-            "Operation cannot be fulfilled on configmaps \"{name}\": the UID in the precondition (another) does not match the UID in record ({}). The object might have been deleted and then recreated",
+            "Operation cannot be fulfilled on ConfigMap \"{name}\": the UID in the precondition (another) does not match the UID in record ({}). The object might have been deleted and then recreated",
             made["metadata"]["uid"].as_str().unwrap()
         )
     );
