@@ -239,13 +239,19 @@ fn stock_kubectl_forwards_ports_and_proxies() {
     assert!(moved.contains("301") && moved.contains("/proxy/"), "{moved}");
     for (path, why) in [
         ("services/$pod:81/proxy/", "no service port 81 found for service"),
-        ("services/absent/proxy/", "endpoints \\\"absent\\\" not found"),
+        ("services/absent/proxy/", "services \\\"absent\\\" not found"),
         ("pods/$pod:9/proxy/", "connection refused"),
     ] {
         assert!(curl(path).contains(why), "{path}: {}", curl(path));
     }
     let node = streams.ok("kubectl get nodes -o jsonpath='{.items[0].metadata.name}'");
     assert!(streams.ok(&format!("kubectl get --raw /api/v1/nodes/{node}/proxy/pods")).contains(&streams.pod));
+
+    until("the pod is measured", || streams.shell("kubectl top pod $pod --containers").out.lines().count() == 4);
+    let top = streams.ok("kubectl top pods --sort-by=cpu");
+    assert!(top.contains(&streams.pod) && top.contains("Mi"), "{top}");
+    let top = streams.ok("kubectl top nodes");
+    assert!(top.contains(&node) && top.contains('%'), "{top}");
 }
 
 /// Sends random bytes to a server that gives them back, and compares.

@@ -109,7 +109,8 @@ impl Server {
         let Some(name) = pod["spec"]["nodeName"].as_str().filter(|name| !name.is_empty()) else {
             return Err(Failure::bad_request(format!("pod {} does not have a host assigned", info.name)));
         };
-        let node = self.connected(name)?;
+        // What is missing is said to be of the kind that was asked for.
+        let node = self.connected(name, resource)?;
         let mut given = Query::default();
         let flags = [("stdin", "input"), ("stdout", "output"), ("stderr", "error"), ("tty", "tty")];
         for (_, flag) in flags.into_iter().filter(|(name, _)| options[*name] == true) {
@@ -131,12 +132,12 @@ impl Server {
     }
 
     /// Returns the node `name`, if it is the one that is connected.
-    fn connected(&self, name: &str) -> Result<Node, Failure> {
+    fn connected(&self, name: &str, asked: &Resource) -> Result<Node, Failure> {
         if let Some(node) = self.node().filter(|node| node.name == name) {
             return Ok(node);
         }
         if self.store().snapshot().get(&format!("core/nodes//{name}")).is_none() {
-            return Err(Failure::not_found_named("", "nodes", name));
+            return Err(Failure::not_found(asked, name));
         }
         let why = format!("error dialing backend: node {name:?} is not connected");
         Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "", why))

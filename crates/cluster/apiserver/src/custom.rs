@@ -160,6 +160,7 @@ fn resource(spec: &Value, version: &Value, stored: &str) -> Resource {
         confidential: false,
         returns_deleted: false,
         review: None,
+        measured: None,
     }
 }
 

@@ -23,6 +23,13 @@ pub(crate) struct Served {
     defined: HashMap<String, Defined>,
 }
 
+/// Whether a node is there that measures.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Node {
+    Away,
+    Connected,
+}
+
 /// The kinds of one definition, and what they were made from.
 #[derive(Clone)]
 struct Defined {
@@ -56,14 +63,22 @@ impl Defined {
 impl Served {
     /// Returns the kinds that are built in.
     pub(crate) fn builtin() -> Served {
-        Served::new(HashMap::new())
+        Served::new(HashMap::new(), Node::Away)
     }
 
-    fn new(defined: HashMap<String, Defined>) -> Served {
+    /// Returns the same kinds and those that a connected node brings.
+    pub(crate) fn with_node(&self) -> Served {
+        Served::new(self.defined.clone(), Node::Connected)
+    }
+
+    fn new(defined: HashMap<String, Defined>, node: Node) -> Served {
         let mut names: Vec<&String> = defined.keys().collect();
         names.sort();
         let custom = names.into_iter().flat_map(|name| defined[name].kinds.clone());
-        let registry = Registry::new(builtin::resources().into_iter().chain(custom));
+        // What is measured is served where somebody measures it.
+        let builtin = builtin::resources().into_iter();
+        let builtin = builtin.filter(|resource| resource.measured.is_none() || node == Node::Connected);
+        let registry = Registry::new(builtin.chain(custom));
         Served { documents: Documents::default(), registry, defined }
     }
 
@@ -207,7 +222,8 @@ impl Server {
             .filter(|definition| definition["metadata"]["name"].as_str().is_some_and(changed))
             .filter_map(custom::conversion_of)
             .collect();
-        self.serve(Served::new(defined));
+        let node = if self.node().is_some() { Node::Connected } else { Node::Away };
+        self.serve(Served::new(defined, node));
         for converts in moved {
             self.bring_up(&converts).await;
         }

@@ -232,6 +232,9 @@ impl Server {
             return Ok(encode(resource, Form::Whole, self.review(call, review, told.value).await?));
         }
         let form = form_of(headers, query)?;
+        if let Some(measured) = resource.measured {
+            return self.figures(resource, measured, info, query, form).await;
+        }
         match (info.verb, part) {
             ("get", Some(Subresource::Log)) => return self.log(resource, info, query).await,
             ("get", None | Some(Subresource::Status | Subresource::Approval)) => {

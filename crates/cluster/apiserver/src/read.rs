@@ -1,5 +1,6 @@
 //! Get, list and watch, for every kind alike.
 
+mod figures;
 mod page;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};

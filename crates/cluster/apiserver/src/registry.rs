@@ -142,6 +142,15 @@ pub(crate) enum Review {
     OwnSelf,
 }
 
+/// Figures that the connected node measures, and nobody stores.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Measured {
+    /// What nodes use.
+    Nodes,
+    /// What pods use.
+    Pods,
+}
+
 /// How an object lets somebody do something: its writer must be able to do it too.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Grants {
@@ -291,6 +300,8 @@ pub(crate) struct Resource {
     pub terminating: bool,
     /// A review: `create` alone, nothing is stored.
     pub review: Option<Review>,
+    /// Its objects are what the connected node measures: they are read alone.
+    pub measured: Option<Measured>,
 }
 
 /// Where the objects of a kind lie.

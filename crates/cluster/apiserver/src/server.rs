@@ -145,9 +145,11 @@ impl Server {
         Ok(Server::build(config).await?)
     }
 
-    /// Gives the server the HTTP API of the node `name`, which logs and streams of its pods are handed to.
+    /// Gives the server the HTTP API of the node `name`, which logs and streams of its pods are handed to,
+    /// and which measures what it and its pods use.
     pub fn set_node(&self, name: impl Into<String>, router: axum::Router) {
         *self.0.node.write() = Some(Node { name: name.into(), router });
+        self.serve(self.served().with_node());
     }
 
     /// Returns a client that acts as `user`, in this process and without a port.

@@ -163,7 +163,7 @@ async fn what_cannot_be_handed_on_is_refused_in_kubernetes_words() {
     check("POST", "pods/p/exec", 400, "BadRequest", many).await;
     check("POST", "pods/p/exec?container=x", 400, "BadRequest", "container x is not valid for pod p").await;
     check("GET", "pods/waiting/attach", 400, "BadRequest", "pod waiting does not have a host assigned").await;
-    check("POST", "pods/p/portforward", 404, "NotFound", "nodes \"n1\" not found").await;
+    check("POST", "pods/p/portforward", 404, "NotFound", "pods \"n1\" not found").await;
     make(&server, "/api/v1/nodes", json!({"metadata": {"name": "n1"}})).await;
     let backend = "error dialing backend: node \"n1\" is not connected";
     check("POST", "pods/p/portforward", 500, "", backend).await;
@@ -179,11 +179,11 @@ async fn what_cannot_be_handed_on_is_refused_in_kubernetes_words() {
     check("GET", "pods/a:b:c:d/proxy/", 400, "BadRequest", "invalid pod request \"a:b:c:d\"").await;
     check("GET", "pods/waiting/proxy/", 400, "BadRequest", "address not allowed").await;
     check("GET", "services/ftp:s:1/proxy/", 400, "BadRequest", "invalid service request \"ftp:s:1\"").await;
-    check("GET", "services/s/proxy/", 404, "NotFound", "endpoints \"s\" not found").await;
+    check("GET", "services/s/proxy/", 404, "NotFound", "services \"s\" not found").await;
     check("GET", "services/s:80/proxy/", 404, "NotFound", "services \"s\" not found").await;
     make(&server, &format!("{CORE}/services"), json!({"metadata": {"name": "s"}, "spec": {"ports": [{"port": 80}]}}))
         .await;
-    let none = "no endpoints available for service \"s:80\"";
+    let none = "no endpoints available for service \"s\"";
     check("GET", "services/s:80/proxy/", 503, "ServiceUnavailable", none).await;
     let port = "no service port 81 found for service \"s\"";
     check("GET", "services/s:81/proxy/", 503, "ServiceUnavailable", port).await;
@@ -416,4 +416,59 @@ async fn discovery_names_what_is_handed_on() {
     ] {
         assert_eq!(find(&format!("{name}/proxy")), (kind.to_owned(), any.clone(), namespaced.into()));
     }
+}
+
+#[tokio::test]
+async fn figures_are_served_where_a_node_measures_them() {
+    let server = Server::in_memory().await.unwrap();
+    let api = "/apis/metrics.k8s.io/v1beta1";
+    assert_eq!(get(&server, api).await.0, 404, "without a node there is no such group");
+    assert!(!get(&server, "/apis").await.1.contains("metrics.k8s.io"));
+    let summary = json!({
+        "node": {"nodeName": "n1", "cpu": {"time": "2026-01-01T00:00:10Z", "usageNanoCores": 250_000_000, "window": 10.5},
+            "memory": {"workingSetBytes": 1 << 30}},
+        "pods": [
+            {"podRef": {"name": "p", "namespace": "default"}, "containers": [
+                {"name": "c", "cpu": {"time": "2026-01-01T00:00:10Z", "usageNanoCores": 1234, "window": 10.5}, "memory": {"workingSetBytes": 4096}},
+                {"name": "d", "cpu": {"time": "2026-01-01T00:00:10Z", "usageNanoCores": 2000, "window": 10.5}, "memory": {"workingSetBytes": 8192}}]},
+            {"podRef": {"name": "other", "namespace": "kube-system"}, "containers": [
+                {"name": "c", "cpu": {"time": "2026-01-01T00:00:10Z", "usageNanoCores": 1, "window": 10.5}, "memory": {"workingSetBytes": 1}}]},
+            {"podRef": {"name": "young", "namespace": "default"}, "containers": []},
+        ],
+    });
+    let told = summary.to_string();
+    let measure = axum::routing::get(move || async move { told });
+    server.set_node("n1", axum::Router::new().route("/stats/summary", measure));
+    let object = json!({"metadata": {"name": "p", "labels": {"app": "x"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}});
+    make(&server, &format!("{CORE}/pods"), object).await;
+    let read = async |path: &str| {
+        let (code, text) = get(&server, &format!("{api}/{path}")).await;
+        assert_eq!(code, 200, "{text}");
+        serde_json::from_str::<Value>(&text).unwrap()
+    };
+    let node = read("nodes/n1").await;
+    assert_eq!(node["usage"], json!({"cpu": "250m", "memory": "1Gi"}));
+    assert_eq!((&node["window"], &node["timestamp"]), (&json!("10.5s"), &json!("2026-01-01T00:00:10Z")));
+    let pods = read("pods").await;
+    assert_eq!((&pods["kind"], pods["items"].as_array().unwrap().len()), (&json!("PodMetricsList"), 2));
+    let own = read("namespaces/default/pods?labelSelector=app%3Dx").await;
+    assert_eq!(own["items"][0]["containers"][0], json!({"name": "c", "usage": {"cpu": "1234n", "memory": "4Ki"}}));
+    for selector in ["labelSelector=app%3Dy", "fieldSelector=metadata.name%3Dz"] {
+        assert_eq!(read(&format!("pods?{selector}")).await["items"], json!([]), "{selector}");
+    }
+    let (code, text) = get(&server, &format!("{api}/namespaces/default/pods/young")).await;
+    assert!(code == 404 && text.contains("podmetrics.metrics.k8s.io \\\"default/young\\\" not found"), "{text}");
+    for (method, path) in [("POST", "namespaces/default/pods"), ("DELETE", "nodes/n1"), ("GET", "pods?watch=1")] {
+        let (code, _, text) = call(&server, admin(), method, &format!("{api}/{path}"), json!({})).await;
+        assert_eq!(code, 405, "{method} {path}: {text}");
+    }
+    let mut request = Request::get(format!("{api}/namespaces/default/pods"));
+    request = request.header("accept", "application/json;as=Table;g=meta.k8s.io;v=v1");
+    let mut request = request.body(Body::empty()).unwrap();
+    request.extensions_mut().insert(admin());
+    let table = axum::body::to_bytes(server.handle(request).await.into_body(), 1 << 20).await.unwrap();
+    let table: Value = serde_json::from_slice(&table).unwrap();
+    assert_eq!(table["rows"][0]["cells"], json!(["p", "3234n", "12Ki", "10.5s"]));
+    let discovery = serde_json::from_str::<Value>(&get(&server, api).await.1).unwrap();
+    assert_eq!(discovery["resources"].as_array().unwrap().len(), 2);
 }

@@ -14,7 +14,10 @@ use nix::{
     unistd::Pid,
 };
 
-use crate::Error;
+use crate::{
+    Error,
+    figures::{Usage, number, working_set},
+};
 
 const ROOT: &str = "/sys/fs/cgroup";
 
@@ -33,6 +36,23 @@ pub(crate) fn out_of_memory(group: &str) -> bool {
         .iter()
         .filter_map(|path| fs::read_to_string(path).ok())
         .any(|text| text.lines().any(|line| line.strip_prefix("oom_kill ").is_some_and(|n| n.trim() != "0")))
+}
+
+/// Returns what the processes of `group` use, or `None` if there is no such group.
+pub(crate) fn usage(group: &str) -> Option<Usage> {
+    let group = group.trim_start_matches('/');
+    let at = |hierarchy: &str| Path::new(ROOT).join(hierarchy).join(group);
+    let stat = |dir: &Path| fs::read_to_string(dir.join("memory.stat")).unwrap_or_default();
+    let memory = at("memory");
+    if let Some(used) = number(&memory.join("memory.usage_in_bytes")) {
+        let cpu = number(&at("cpuacct").join("cpuacct.usage"))?;
+        return Some(Usage { cpu, memory: working_set(used, &stat(&memory), "total_inactive_file") });
+    }
+    let dir = at("");
+    let used = number(&dir.join("memory.current"))?;
+    let text = fs::read_to_string(dir.join("cpu.stat")).ok()?;
+    let micros: u64 = text.lines().find_map(|line| line.strip_prefix("usage_usec ")?.trim().parse().ok())?;
+    Some(Usage { cpu: micros * 1000, memory: working_set(used, &stat(&dir), "inactive_file") })
 }
 
 /// Kills everything in `group` and below, and removes it from every hierarchy; absent ones are fine.

@@ -25,6 +25,8 @@ use tokio::sync::mpsc;
 use tokio_stream::wrappers::ReceiverStream;
 
 use crate::{
+    context::Context,
+    figures::{self, Looks},
     history,
     logs::{Query, Reader, Shower},
     pod::launch,
@@ -40,17 +42,25 @@ pub struct Handle {
     pub(crate) pods: Pods,
     pub(crate) dir: PathBuf,
     pub(crate) tasks: Tasks,
+    pub(crate) context: Arc<Context>,
+    pub(crate) looks: Arc<Looks>,
 }
 
 impl Handle {
-    /// Returns the kubelet's HTTP API: `/containerLogs`, `/exec`, `/attach`, `/portForward`, `/pods`.
+    /// Returns the kubelet's HTTP API: `/containerLogs`, `/exec`, `/attach`, `/portForward`, `/stats/summary`, `/pods`.
     pub fn router(&self) -> Router {
         Router::new()
             .route("/containerLogs/{namespace}/{pod}/{container}", get(container_logs))
             .merge(streams::routes())
+            .route("/stats/summary", get(summary))
             .route("/pods", get(pods))
             .route("/healthz", get(|| async { "ok" }))
             .with_state(self.clone())
+    }
+
+    /// Returns the pods of this node.
+    pub(crate) fn all(&self) -> Vec<Arc<Pod>> {
+        self.pods.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
     /// Returns a pod of this node.
@@ -60,6 +70,14 @@ impl Handle {
             pod.metadata.namespace.as_deref() == Some(namespace) && pod.metadata.name.as_deref() == Some(name)
         };
         pods.values().find(is_it).cloned()
+    }
+}
+
+async fn summary(State(handle): State<Handle>) -> Response {
+    let read = tokio::task::spawn_blocking(move || figures::summary(&handle));
+    match read.await {
+        Ok(summary) => Json(summary).into_response(),
+        Err(_) => (StatusCode::INTERNAL_SERVER_ERROR, "the figures could not be read").into_response(),
     }
 }
 

@@ -13,6 +13,7 @@ mod cgroups;
 mod context;
 mod error;
 mod events;
+mod figures;
 mod handle;
 mod history;
 mod isolation;

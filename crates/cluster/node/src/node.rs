@@ -25,6 +25,7 @@ use crate::{
     Error, Handle, Isolation, cgroups,
     context::Context,
     events::{self, Events},
+    figures::{self, Looks},
     handle::Pods,
     isolation, network,
     plan::{Cidr, Naming},
@@ -56,6 +57,7 @@ pub struct Node {
     context: Arc<Context>,
     isolation: Isolation,
     pods: Pods,
+    looks: Arc<Looks>,
     queue: tokio::sync::mpsc::Receiver<k8s_openapi::api::core::v1::Event>,
 }
 
@@ -114,18 +116,32 @@ impl Node {
             last_address: std::sync::Mutex::default(),
             unpacking: tokio::sync::Mutex::default(),
         };
-        Ok(Self { context: Arc::new(context), isolation: config.isolation, pods: Pods::default(), queue })
+        Ok(Self {
+            context: Arc::new(context),
+            isolation: config.isolation,
+            pods: Pods::default(),
+            looks: Arc::default(),
+            queue,
+        })
     }
 
     /// Returns a handle to the node's HTTP API.
     pub fn handle(&self) -> Handle {
-        Handle { pods: self.pods.clone(), dir: self.context.dir.clone(), tasks: self.context.tasks.clone() }
+        Handle {
+            pods: self.pods.clone(),
+            dir: self.context.dir.clone(),
+            tasks: self.context.tasks.clone(),
+            context: self.context.clone(),
+            looks: self.looks.clone(),
+        }
     }
 
     /// Runs the node's pods until `stop`. Containers go on running after it.
     pub async fn run(self, stop: CancellationToken) -> Result<(), Error> {
-        let Self { context, isolation, pods, queue } = self;
+        let handle = self.handle();
+        let Self { context, isolation, pods, queue, .. } = self;
         let tasks = context.tasks.clone();
+        tasks.spawn("look at what is used", OnError::Log, look_at_use(handle));
         tasks.spawn("send events", OnError::Log, {
             let (client, stop) = (context.client.clone(), tasks.stop());
             async move {
@@ -160,6 +176,20 @@ impl Node {
 
 fn cgroups_after_reboot(naming: &Naming, isolated: bool) -> Result<(), Error> {
     if isolated { cgroups::destroy(&naming.cgroup) } else { Ok(()) }
+}
+
+/// Looks at what the node and its containers use, so that there is a rate whenever somebody asks.
+async fn look_at_use(handle: Handle) -> Result<(), Infallible> {
+    let stop = handle.tasks.stop();
+    loop {
+        let own = handle.clone();
+        // One that fails is made up for by the next.
+        tokio::task::spawn_blocking(move || figures::look(&own)).await.ok();
+        tokio::select! {
+            () = stop.cancelled() => return Ok(()),
+            () = tokio::time::sleep(figures::EVERY) => {}
+        }
+    }
 }
 
 async fn watch_pods(context: Arc<Context>, pods: Pods) -> Result<(), Infallible> {

@@ -13,7 +13,7 @@ use nix::{
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 
-use crate::Error;
+use crate::{Error, figures::Usage};
 
 /// Which process this is, safe against reuse of its number and against reboots.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -83,6 +83,25 @@ pub(crate) fn descendants(pid: i32) -> Vec<i32> {
         at += 1;
     }
     found.split_off(1)
+}
+
+/// Returns how many nanoseconds a tick of `/proc` has.
+pub(crate) fn tick() -> u64 {
+    1_000_000_000 / rustix::param::clock_ticks_per_second().max(1)
+}
+
+/// Returns what a process and its descendants use.
+pub(crate) fn usage(pid: i32) -> Usage {
+    let page = rustix::param::page_size() as u64;
+    let mut all = Usage::default();
+    for pid in descendants(pid).into_iter().chain([pid]) {
+        let Some(fields) = stat(pid) else { continue };
+        let of = |at: usize| fields.get(at).and_then(|field| field.parse::<u64>().ok()).unwrap_or_default();
+        // Its own time, and that of its children that have ended; its pages in memory.
+        all.cpu += (of(11) + of(12) + of(13) + of(14)) * tick();
+        all.memory += of(21) * page;
+    }
+    all
 }
 
 /// Returns a process's arguments; empty if it is gone.

@@ -3,6 +3,7 @@
 
 pub(super) mod core;
 pub(super) mod devices;
+pub(super) mod figures;
 pub(super) mod network;
 pub(super) mod settings;
 pub(super) mod workloads;

@@ -5,6 +5,7 @@ mod apps;
 mod core;
 mod devices;
 mod flow;
+mod metrics;
 mod network;
 mod policy;
 mod reviews;
@@ -27,6 +28,7 @@ pub(super) fn all() -> Vec<Row> {
         devices::rows(),
         aggregation::rows(),
         reviews::rows(),
+        metrics::rows(),
     ]
     .into_iter()
     .flatten()

@@ -65,7 +65,7 @@ impl Server {
             .ok_or_else(|| Failure::bad_request(format!("invalid {what} request {:?}", info.name)))?;
         match connect {
             Connect::ServiceProxy => self.behind_service(resource, info, &named),
-            Connect::NodeProxy => self.behind_node(&named),
+            Connect::NodeProxy => self.behind_node(resource, &named),
             _ => self.behind_pod(resource, info, &named),
         }
     }
@@ -105,15 +105,16 @@ impl Server {
             port["name"].as_str().unwrap_or_default().clone_into(&mut port_name);
         }
         if service.is_none() {
-            return Err(Failure::not_found_named("", "endpoints", named.name));
+            return Err(Failure::not_found(resource, named.name));
         }
-        let mut found = Vec::new();
+        let (mut found, mut any) = (Vec::new(), false);
         let prefix = format!("discovery.k8s.io/endpointslices/{}/", info.namespace);
         for (_, entry) in snapshot.range(&prefix, None) {
             let slice = entry.value();
             if slice["metadata"]["labels"]["kubernetes.io/service-name"] != named.name {
                 continue;
             }
+            any |= slice["endpoints"].as_array().is_some_and(|endpoints| !endpoints.is_empty());
             let ports = slice["ports"].as_array().into_iter().flatten();
             let mut ports = ports.filter(|port| port["name"].as_str().unwrap_or_default() == port_name);
             let Some(port) = ports.next().and_then(|port| u16::try_from(port["port"].as_u64()?).ok()) else { continue };
@@ -133,14 +134,16 @@ impl Server {
             }
         }
         if found.is_empty() {
-            return Err(unavailable(format!("no endpoints available for service {:?}", info.name)));
+            // The port is named where it may be what is wrong.
+            let asked = if any { info.name.as_str() } else { named.name };
+            return Err(unavailable(format!("no endpoints available for service {asked:?}")));
         }
         let (address, port) = found.swap_remove(uuid::Uuid::new_v4().as_u128() as usize % found.len());
         Ok(Place::Server { scheme: named.scheme, address, port })
     }
 
-    fn behind_node(&self, named: &Named<'_>) -> Result<Place, Failure> {
-        let connected = self.connected(named.name).map_err(|failure| match failure.code {
+    fn behind_node(&self, resource: &Resource, named: &Named<'_>) -> Result<Place, Failure> {
+        let connected = self.connected(named.name, resource).map_err(|failure| match failure.code {
             StatusCode::NOT_FOUND => failure,
             _ => Failure::new(
                 StatusCode::SERVICE_UNAVAILABLE,

@@ -96,6 +96,7 @@ int main(int n, char **v) {
       for (int m = atoi(a); m > 0; m--) { char *p = malloc(1 << 20); memset(p, m, 1 << 20); }
       i++;
     }
+    else if (!strcmp(w, "spin")) { for (volatile long k = 0;; k++) {} }
     else if (!strcmp(w, "pause")) { for (;;) pause(); }
     else { printf("unknown word %s\n", w); return 2; }
   }
