@@ -80,20 +80,9 @@ fn is_over(pod: &Value, now: i64) -> bool {
     if matches!(text(&pod["status"], "phase"), "Succeeded" | "Failed") {
         return true;
     }
-    let deleted = text(&pod["metadata"], "deletionTimestamp");
+    let deleted = pod["metadata"]["deletionTimestamp"].as_str().and_then(|time| time.parse::<jiff::Timestamp>().ok());
     // The time of deletion has the grace in it already.
-    seconds(deleted).is_some_and(|deleted| now > deleted)
-}
-
-fn seconds(time: &str) -> Option<i64> {
-    let value = expressions::Value::from(time);
-    let env = expressions::Env::new().with("t", expressions::Type::String);
-    let program = env.compile("int(timestamp(t))").ok()?;
-    let scope = std::collections::BTreeMap::from([("t".to_owned(), value)]);
-    match program.eval(&scope, expressions::CALL_LIMIT).0 {
-        Ok(expressions::Value::Int(seconds)) => Some(seconds),
-        _ => None,
-    }
+    deleted.is_some_and(|deleted| now > deleted.as_second())
 }
 
 fn pod(pod: &Value, used: &mut Resources) {
