@@ -56,11 +56,7 @@ async fn the_stock_controllers_run_workloads_collect_garbage_and_empty_namespace
     let file = std::fs::File::create(&log).unwrap();
     let running = Command::new(program)
         .arg(format!("--kubeconfig={}", served.kubeconfig().display()))
-        .args([
-            "--leader-elect=false",
-            "--secure-port=0",
-            "--controllers=*,-resourceclaim-controller,-device-taint-eviction-controller",
-        ])
+        .args(["--leader-elect=false", "--secure-port=0"])
         .stdin(Stdio::null())
         .stdout(file.try_clone().unwrap())
         .stderr(file)
@@ -168,8 +164,7 @@ async fn the_stock_controllers_run_workloads_collect_garbage_and_empty_namespace
     assert!(running.0.try_wait().unwrap().is_none(), "the controllers still run");
     let log = std::fs::read_to_string(&log).unwrap();
     // klog: E and F begin the lines of errors. Not of the server: a file that is not given, what a controller meets in
-    // a namespace that is being emptied, and one that sees its own write before its watch tells of it. The kinds of
-    // resource.k8s.io are not served, and the quota controller asks for two of them.
+    // a namespace that is being emptied, and one that sees its own write before its watch tells of it.
     let own = [
         "manifest file is empty",
         "because it is being terminated",
@@ -177,8 +172,6 @@ async fn the_stock_controllers_run_workloads_collect_garbage_and_empty_namespace
         // Two writers met, or an object went while it was looked at: the controller tries again.
         "Operation cannot be fulfilled on",
         "failed with replicasets.apps",
-        "failed to list *v1.ResourceClaim: the server could not find the requested resource",
-        "failed to list *v1.DeviceClass: the server could not find the requested resource",
     ];
     let errors: Vec<&str> = log
         .lines()

@@ -29,13 +29,15 @@ use suite::{Outcome, Suite};
 /// What came of each test that was run.
 type Outcomes = BTreeMap<String, Outcome>;
 
+/// Where output and outcomes are kept.
+const KEPT: &str = "target/upstream";
+
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let options = Options::parse(std::env::args().skip(1))?;
-    let suite = Suite::new(&options.peers, Path::new("target/upstream"))?;
+    let suite = Suite::new(&options.peers, Path::new(KEPT))?;
     let choice = Choice::of(suite.names()?)?;
-    let mut outcomes: Vec<(Which, Outcomes)> = Vec::new();
-    for which in options.sides() {
+    for &which in &options.sides {
         let found = run(&options, &suite, &choice, which).await?;
         for (name, outcome) in &found {
             if let Outcome::Failed(why) = outcome {
@@ -44,12 +46,23 @@ async fn main() -> anyhow::Result<()> {
         }
         let passed = found.values().filter(|outcome| matches!(outcome, Outcome::Passed)).count();
         println!("== {which}: {passed} of {} pass", found.len());
-        outcomes.push((which, found));
+        if options.focus.is_empty() {
+            std::fs::write(kept(which), serde_json::to_vec_pretty(&found)?)?;
+        }
     }
     let Some(file) = options.document else { return Ok(()) };
-    let [(_, ours), (_, real)] = outcomes.as_slice() else { bail!("a document needs both sides") };
-    let text = document::write(&choice, ours, real)?;
+    let text = document::write(&choice, &last(Which::Ours)?, &last(Which::Real)?)?;
     std::fs::write(&file, text).with_context(|| format!("failed to write {}", file.display()))
+}
+
+/// Returns the file that keeps what came of the last whole run against a side.
+fn kept(which: Which) -> PathBuf {
+    Path::new(KEPT).join(format!("{which}.json"))
+}
+
+fn last(which: Which) -> anyhow::Result<Outcomes> {
+    let text = std::fs::read(kept(which)).with_context(|| format!("a document needs a whole run against {which}"))?;
+    Ok(serde_json::from_slice(&text)?)
 }
 
 async fn run(options: &Options, suite: &Suite, choice: &Choice, which: Which) -> anyhow::Result<Outcomes> {
@@ -71,28 +84,32 @@ struct Options {
     document: Option<PathBuf>,
     /// Words that a test's name has to contain.
     focus: Vec<String>,
-    against: Option<Which>,
+    /// What the tests are run against; a document takes the last whole run of each.
+    sides: Vec<Which>,
 }
 
 impl Options {
     fn parse(mut args: impl Iterator<Item = String>) -> anyhow::Result<Options> {
-        let mut options =
-            Options { peers: PathBuf::from("target/peers"), document: None, focus: Vec::new(), against: None };
+        let mut options = Options {
+            peers: PathBuf::from("target/peers"),
+            document: None,
+            focus: Vec::new(),
+            sides: vec![Which::Ours, Which::Real],
+        };
         while let Some(flag) = args.next() {
             let value = args.next().with_context(|| format!("{flag} needs a value"))?;
             match flag.as_str() {
                 "--peers" => options.peers = PathBuf::from(value),
                 "--document" => options.document = Some(PathBuf::from(value)),
                 "--focus" => options.focus.push(value),
-                "--against" => options.against = Some(value.parse()?),
-                _ => bail!("usage: upstream [--peers FOLDER] [--focus WORDS] [--against ours|real] [--document FILE]"),
+                "--against" if value == "none" => options.sides = Vec::new(),
+                "--against" => options.sides = vec![value.parse()?],
+                _ => bail!(
+                    "usage: upstream [--peers FOLDER] [--focus WORDS] [--against ours|real|none] [--document FILE]"
+                ),
             }
         }
         options.peers = options.peers.canonicalize().context("the folder of the peers is not there")?;
         Ok(options)
-    }
-
-    fn sides(&self) -> Vec<Which> {
-        self.against.map_or_else(|| vec![Which::Ours, Which::Real], |which| vec![which])
     }
 }

@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 
 use crate::{status::Failure, write::PatchKind};
 
-pub(crate) use told::Told;
+pub(crate) use told::{Told, Twice};
 
 /// The largest body that is read, in bytes (kube-apiserver's limit).
 const MAX_BODY: usize = 3 << 20;
@@ -77,12 +77,14 @@ pub(crate) fn decode(media: &str, bytes: &[u8]) -> Result<Told, Failure> {
         return Ok(json!({}).into());
     }
     match media {
-        "application/yaml" | "application/apply-patch+yaml" => serde_json::from_slice(bytes).or_else(|_| {
+        "application/yaml" | "application/apply-patch+yaml" => {
             let text = std::str::from_utf8(bytes).map_err(|error| Failure::bad_request(error.to_string()))?;
             let options = serde_saphyr::options! { duplicate_keys: serde_saphyr::DuplicateKeyPolicy::LastWins };
-            serde_saphyr::from_str_with_options(text, options)
-                .map_err(|error| Failure::bad_request(format!("error converting YAML to JSON: {error}")))
-        }),
+            let told: Told = serde_json::from_slice(bytes)
+                .or_else(|_| serde_saphyr::from_str_with_options(text, options.clone()))
+                .map_err(|error| Failure::bad_request(format!("error converting YAML to JSON: {error}")))?;
+            Ok(told.with_lines(text, options))
+        }
         ""
         | "application/json"
         | "application/json-patch+json"
@@ -104,7 +106,11 @@ mod tests {
     fn yaml_says_twice_what_json_does() {
         let yaml = "kind: ConfigMap\ndata:\n  a: b\n  a: c\n  n: '1'\nkind: ConfigMap\n";
         let told = decode("application/yaml", yaml.as_bytes()).unwrap();
-        assert_eq!(told.twice(), ["data.a", "kind"]);
+        assert_eq!(told.twice().fields, ["data.a", "kind"]);
+        let lines = ["line 4: key \"a\" already set in map", "line 6: key \"kind\" already set in map"];
+        assert_eq!(told.twice().lines, lines);
+        let json = decode("application/apply-patch+yaml", br#"{"a": {"b": 1, "b": 2}}"#).unwrap();
+        assert_eq!(json.twice().lines, ["line 1: key \"b\" already set in map"]);
         assert_eq!(told.value, json!({"kind": "ConfigMap", "data": {"a": "c", "n": "1"}}));
     }
 }

@@ -20,6 +20,7 @@ use schema::{
 use serde_json::{Value, json};
 
 use crate::{
+    body::Twice,
     custom,
     rbac::User,
     registry::{Resource, Subresource},
@@ -33,7 +34,8 @@ pub(crate) use admit::{Admission, Admitted, Operation};
 pub(crate) use delete::Deletion;
 pub(crate) use parts::{apply_conflict, at_version, changed_meanwhile, random_suffix, spec_changed, to_storage};
 use parts::{
-    fits, is_finished, keep_identity, name_it, part_of, patch_failure, prepare_new, reset, same, stored_and_shown, text,
+    fits, is_finished, keep_identity, name_it, part_of, patch_failure, prepare_new, reset, same, stored_and_shown,
+    text, told_wrongly,
 };
 
 /// How often a write is tried anew when another writer came first and the caller named no revision.
@@ -57,8 +59,8 @@ pub(crate) struct Options {
     pub(crate) dry_run: bool,
     pub(crate) strictness: Strictness,
     pub(crate) force: bool,
-    /// Paths of what the body says twice.
-    pub(crate) twice: Vec<String>,
+    /// What the body says twice.
+    pub(crate) twice: Twice,
     /// What admission has to say in the audit log.
     pub(crate) notes: Notes,
 }
@@ -192,7 +194,7 @@ impl Options {
             dry_run: dry_run.is_some(),
             strictness,
             force: query.flag("force"),
-            twice: Vec::new(),
+            twice: Twice::default(),
             notes: Notes::default(),
         })
     }
@@ -466,7 +468,7 @@ impl Server {
 
     /// Checks what a client sent against path and type; returns it pruned, with warnings.
     pub(crate) fn decode(call: Call<'_>, mut body: Value) -> Result<(Value, Vec<String>), Failure> {
-        let Call { resource, info, options, .. } = call;
+        let Call { resource, info, .. } = call;
         let Some(map) = body.as_object_mut() else {
             return Err(Failure::bad_request("the body must be one object"));
         };
@@ -517,26 +519,7 @@ impl Server {
                 )));
             }
         }
-        let unknown = validate::unknown(&mut body, &resource.node, true);
-        let mut warnings = Vec::new();
-        let duplicate = options.twice.iter().map(|field| format!("duplicate field {field:?}"));
-        let list: Vec<String> =
-            unknown.iter().map(|field| format!("unknown field {field:?}")).chain(duplicate).collect();
-        if !list.is_empty() {
-            match options.strictness {
-                Strictness::Strict => {
-                    return Err(Failure::bad_request(format!(
-                        "{} in version {:?} cannot be handled as a {}: strict decoding error: {}",
-                        resource.gvk.kind,
-                        resource.gvk.version,
-                        resource.gvk.kind,
-                        list.join(", ")
-                    )));
-                }
-                Strictness::Warn => warnings = list,
-                Strictness::Ignore => {}
-            }
-        }
+        let warnings = told_wrongly(call, &mut body)?;
         if !resource.custom
             && let Some(problem) = decode::problem(&body, &resource.node, &resource.gvk.kind)
         {

@@ -422,3 +422,43 @@ async fn what_was_stored_before_a_default_is_shown_with_it() {
     assert_eq!(many["items"].as_array().unwrap().len(), 1);
     assert_eq!(get(&server, &path, &[]).await.json()["items"][0]["spec"], json!({"size": 3}));
 }
+
+#[tokio::test]
+async fn what_yaml_says_twice_is_told_with_its_line() {
+    let server = Server::in_memory().await.unwrap();
+    let name = random("m");
+    let text = format!(
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {name}\ndata:\n  a: b\n  c: d\n  a: e\n  c:\n    f\n"
+    );
+    let maps = "/api/v1/namespaces/default/configmaps";
+    let send = |method: &'static str, path: String, media: &'static str| {
+        let mut request = Request::builder().method(method).uri(path).header("content-type", media);
+        request = request.header("accept", "application/json");
+        let mut request = request.body(axum::body::Body::from(text.clone())).unwrap();
+        request.extensions_mut().insert(User::new("admin", &["system:masters"]));
+        let server = server.clone();
+        async move {
+            let (parts, body) = server.handle(request).await.into_parts();
+            let bytes = axum::body::to_bytes(body, 1 << 20).await.unwrap().to_vec();
+            Asked { code: parts.status.as_u16(), headers: parts.headers, bytes }
+        }
+    };
+    let lines =
+        "yaml: unmarshal errors:\n  line 8: key \"a\" already set in map\n  line 10: key \"c\" already set in map";
+    let made = send("POST", format!("{maps}?fieldValidation=Strict"), "application/yaml").await;
+    let message =
+        format!("ConfigMap in version \"v1\" cannot be handled as a ConfigMap: strict decoding error: {lines}");
+    assert_eq!((made.code, &made.json()["message"]), (400, &json!(message)));
+    let applied = |validation: &str| {
+        let path = format!("{maps}/{name}?fieldManager=a&fieldValidation={validation}");
+        send("PATCH", path, "application/apply-patch+yaml")
+    };
+    let strict = applied("Strict").await;
+    let message = format!("error strict decoding YAML: error converting YAML to JSON: {lines}");
+    assert_eq!((strict.code, &strict.json()["message"]), (400, &json!(message)));
+    let warned = applied("Warn").await;
+    let warnings: Vec<_> = warned.headers.get_all("warning").iter().map(|value| value.to_str().unwrap()).collect();
+    assert_eq!(warned.json()["data"], json!({"a": "e", "c": "f"}));
+    let line = |number: u8, key: &str| format!("299 - \"line {number}: key \\\"{key}\\\" already set in map\"");
+    assert_eq!(warnings, [line(8, "a"), line(10, "c")]);
+}

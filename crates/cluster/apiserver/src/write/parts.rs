@@ -118,14 +118,43 @@ pub(super) fn prepare_new(resource: &Resource, object: &mut Value, now: &str) {
     }
 }
 
+/// Takes out the fields that the kind does not know, and returns what to warn of: those, and what the body says twice.
+pub(super) fn told_wrongly(call: Call<'_>, body: &mut Value) -> Result<Vec<String>, Failure> {
+    let Call { resource, info, options, .. } = call;
+    let unknown = validate::unknown(body, &resource.node, true);
+    let unknown = unknown.iter().map(|field| format!("unknown field {field:?}"));
+    let strict = options.strictness == Strictness::Strict;
+    let lines = &options.twice.lines;
+    let list: Vec<String> = if lines.is_empty() {
+        let twice = options.twice.fields.iter().map(|field| format!("duplicate field {field:?}"));
+        unknown.chain(twice).collect()
+    } else if strict {
+        let errors = format!("yaml: unmarshal errors:\n  {}", lines.join("\n  "));
+        if info.verb == "patch" {
+            let message = format!("error strict decoding YAML: error converting YAML to JSON: {errors}");
+            return Err(Failure::bad_request(message));
+        }
+        [errors].into_iter().chain(unknown).collect()
+    } else {
+        lines.iter().cloned().chain(unknown).collect()
+    };
+    match options.strictness {
+        Strictness::Strict if !list.is_empty() => {
+            let (kind, version) = (&resource.gvk.kind, &resource.gvk.version);
+            let list = list.join(", ");
+            let message =
+                format!("{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {list}");
+            Err(Failure::bad_request(message))
+        }
+        Strictness::Warn => Ok(list),
+        Strictness::Strict | Strictness::Ignore => Ok(Vec::new()),
+    }
+}
+
 /// Refuses an apply configuration that its kind's type does not know, whatever the validation of fields: who owned such
 /// a field could not be said.
 pub(super) fn fits(call: Call<'_>, config: &Value) -> Result<(), Failure> {
-    let Call { resource, options, .. } = call;
-    // What is said twice is refused before.
-    if options.strictness == Strictness::Strict && !options.twice.is_empty() {
-        return Ok(());
-    }
+    let resource = call.resource;
     let Some(why) = fit::unfit(config, &resource.node) else { return Ok(()) };
     let of = |name: &str| text(&config["metadata"], name);
     let (namespace, name, version) = (of("namespace"), of("name"), &resource.api_version);
