@@ -12,12 +12,13 @@ const DOCUMENT: &str = "docs/conformance.md";
 /// servers make the document.
 pub(crate) fn run(rest: &[&str]) -> anyhow::Result<()> {
     if rest.len() % 2 == 1 || rest.chunks(2).any(|pair| !matches!(pair[0], "--focus" | "--against")) {
-        bail!("usage: cargo xtask conformance --upstream [--focus WORDS] [--against ours|real]");
+        bail!("usage: cargo xtask conformance --upstream [--focus WORDS] [--against ours|real|none]");
     }
     peers::suite()?;
     let mut args = vec!["run", "--package", "conformance", "--bin", "upstream", "--"];
     args.extend(rest);
-    if rest.is_empty() {
+    // Against none, the document is written anew from the last whole runs.
+    if rest.is_empty() || rest == ["--against", "none"] {
         args.extend(["--document", DOCUMENT]);
     }
     step("conformance tests of Kubernetes", "cargo", &args)

@@ -63,7 +63,9 @@ impl Suite {
     /// Runs tests against a side.
     pub(crate) async fn run(&self, side: &Side, names: &[String]) -> anyhow::Result<Outcomes> {
         let alone = |name: &&String| name.contains("[Serial]") || name.contains("[Disruptive]");
-        let (serial, beside): (Vec<&String>, Vec<&String>) = names.iter().partition(alone);
+        let (serial, mut beside): (Vec<&String>, Vec<&String>) = names.iter().partition(alone);
+        // Each of these takes minutes: they are spread over the copies.
+        beside.sort_by_key(|name| !name.contains("[Slow]"));
         let mut parts: Vec<Vec<String>> = vec![Vec::new(); COPIES];
         for (index, name) in beside.into_iter().enumerate() {
             parts[index % COPIES].push(name.clone());
