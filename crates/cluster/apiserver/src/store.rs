@@ -37,6 +37,8 @@ pub use ring::{Change, ChangeKind};
 
 /// How many writes share one sync at most.
 const GROUP: usize = 512;
+/// How long a group waits for the next write of as many as came together before.
+const PATIENCE: Duration = Duration::from_micros(150);
 /// How many writes may wait for the disk.
 const WAITING: usize = 4096;
 /// Bytes of objects that all rings hold at most.
@@ -419,6 +421,7 @@ struct Committer {
 
 impl Committer {
     fn run(mut self, inbox: &mpsc::Receiver<Message>) {
+        let mut usual = 1;
         while let Ok(first) = inbox.recv() {
             let mut group = Vec::new();
             let mut next = Some(first);
@@ -430,8 +433,15 @@ impl Committer {
                         self.save(target, reply);
                     }
                 }
-                next = if group.len() < GROUP { inbox.try_recv().ok() } else { None };
+                // Writers that were told together come back one after the other: who goes ahead with the first of them
+                // pays a sync for it alone.
+                next = match group.len() {
+                    GROUP.. => None,
+                    length if length < usual => inbox.recv_timeout(PATIENCE).ok(),
+                    _ => inbox.try_recv().ok(),
+                };
             }
+            usual = group.len();
             self.commit(group);
         }
     }
