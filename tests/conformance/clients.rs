@@ -2,13 +2,6 @@
 //! kube-controller-manager, which are as strict a reader of an API as there is.
 //!
 //! `CONFORMANCE_PEERS` names the folder with the programs, see `cargo xtask peers`.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stderr,
-    clippy::disallowed_methods,
-    reason = "a test stops at what it did not expect, and runs beside the product"
-)]
 
 use std::{
     path::{Path, PathBuf},

@@ -2,19 +2,10 @@
 //!
 //! Asked is the embedded server, or the cluster of the kubeconfig in `CONFORMANCE_KUBECONFIG`. With
 //! `CONFORMANCE_PEERS` every answer is compared with that of a real kube-apiserver.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "a test stops at what it did not expect, and runs beside the product"
-)]
-
-use std::path::Path;
 
 use conformance::{
     cluster::{Answer, Call, Cluster, MERGE_PATCH},
-    difference,
-    peer::{Disk, Peer},
+    difference, peer,
 };
 use serde_json::{Value, json};
 
@@ -118,11 +109,10 @@ async fn a_budget_is_asked_before_a_pod_is_evicted() {
 
 #[tokio::test]
 async fn every_eviction_is_answered_as_by_the_real_server() {
-    let Ok(binaries) = std::env::var("CONFORMANCE_PEERS") else { return };
-    let peer = Peer::start(Path::new(&binaries), Disk::Fast).await.unwrap();
+    let Some(peer) = peer::shared().await.unwrap() else { return };
     let space = space();
     let ours = walk(&Cluster::ours().await.unwrap(), &space).await;
-    let theirs = walk(peer.cluster(), &space).await;
+    let theirs = walk(&peer, &space).await;
     let mut lines = Vec::new();
     for ((title, own), (_, real)) in ours.iter().zip(&theirs) {
         if own.code != real.code {

@@ -1,12 +1,6 @@
 //! Expressions that make no sense, as a policy says so: the words and the place.
 //!
 //! With `CONFORMANCE_PEERS` every answer is compared with that of a real kube-apiserver; without, each is refused.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "a test stops at what it did not expect, and runs beside the product"
-)]
 
 use std::path::Path;
 

@@ -3,21 +3,13 @@
 //! Asked is the embedded server, or the cluster of the kubeconfig in
 //! `CONFORMANCE_KUBECONFIG`. With `CONFORMANCE_PEERS` (a folder with `etcd` and
 //! `kube-apiserver`, see `cargo xtask peers`) every answer is compared with the real one's.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::print_stderr,
-    clippy::disallowed_methods,
-    reason = "a test stops at what it did not expect, and runs beside the product"
-)]
 
 use std::path::Path;
 
 use conformance::{
     case,
     cluster::{Call, Cluster},
-    difference,
-    peer::{Disk, Peer},
+    difference, peer,
 };
 use serde_json::{Value, json};
 
@@ -74,18 +66,17 @@ async fn every_kind_is_created_read_patched_and_deleted_and_what_is_wrong_is_ref
 
 #[tokio::test]
 async fn every_answer_is_that_of_the_real_server() {
-    let Ok(binaries) = std::env::var("CONFORMANCE_PEERS") else { return };
-    let peer = Peer::start(Path::new(&binaries), Disk::Fast).await.unwrap();
+    let Some(peer) = peer::shared().await.unwrap() else { return };
     let ours = Cluster::ours().await.unwrap();
     let space = random();
-    for cluster in [&ours, peer.cluster()] {
+    for cluster in [&ours, &peer] {
         namespace(cluster, &space).await;
     }
     let only = std::env::var("CONFORMANCE_ONLY").unwrap_or_default();
     let (mut lines, mut compared) = (Vec::new(), 0);
     for case in case::all(Path::new(FOLDER), &space).unwrap().iter().filter(|case| case.title.contains(&only)) {
         let mine = case::walk(&ours, case).await.unwrap();
-        let real = case::walk(peer.cluster(), case).await.unwrap();
+        let real = case::walk(&peer, case).await.unwrap();
         for (index, theirs) in real.iter().enumerate() {
             compared += 1;
             let Some(own) = mine.get(index) else {
@@ -113,8 +104,7 @@ async fn every_answer_is_that_of_the_real_server() {
 /// Discovery of the groups that both serve: versions, resources, verbs, names, categories.
 #[tokio::test]
 async fn discovery_names_the_same_resources_as_the_real_server() {
-    let Ok(binaries) = std::env::var("CONFORMANCE_PEERS") else { return };
-    let peer = Peer::start(Path::new(&binaries), Disk::Fast).await.unwrap();
+    let Some(peer) = peer::shared().await.unwrap() else { return };
     let ours = Cluster::ours().await.unwrap();
     let (mut lines, mut roots) = (Vec::new(), vec!["/api/v1".to_owned()]);
     let groups = ours.send(&Call::get("/apis")).await.unwrap().body;
@@ -133,7 +123,7 @@ async fn discovery_names_the_same_resources_as_the_real_server() {
             });
             each.collect::<serde_json::Map<_, _>>().into()
         };
-        let found = difference::between(&resources(&ours).await, &resources(peer.cluster()).await);
+        let found = difference::between(&resources(&ours).await, &resources(&peer).await);
         // What is not served answers 404, and is no difference in what is; it is told.
         let (absent, other): (Vec<String>, Vec<String>) =
             found.into_iter().partition(|line| line.contains(": ours absent"));

@@ -2,12 +2,6 @@
 //!
 //! Asked is the embedded server, or the cluster of the kubeconfig in `CONFORMANCE_KUBECONFIG`. With
 //! `CONFORMANCE_PEERS` every answer is compared with that of a real kube-apiserver.
-#![allow(
-    clippy::unwrap_used,
-    clippy::panic,
-    clippy::disallowed_methods,
-    reason = "a test stops at what it did not expect, and runs beside the product"
-)]
 
 use std::{
     path::Path,

@@ -1,5 +1,8 @@
 //! Two answers compared as JSON, after what differs by its nature is masked.
 
+use std::sync::LazyLock;
+
+use regex::Regex;
 use serde_json::{Map, Value};
 
 /// What differs between any two clusters: identities, times, addresses, tokens.
@@ -38,35 +41,44 @@ pub fn masked(value: &Value) -> Value {
         }
         Value::Object(map) => object(map),
         Value::Array(list) => list.iter().map(masked).collect(),
-        Value::String(text) => without_uids(text).into(),
+        Value::String(text) => masked_text(text).into(),
         other => other.clone(),
     }
 }
 
-/// A text with every UID in it masked.
-fn without_uids(text: &str) -> String {
-    const FORM: &str = "00000000-0000-0000-0000-000000000000";
-    let is_uid = |part: &str| {
-        part.bytes()
-            .zip(FORM.bytes())
-            .all(|(byte, form)| if form == b'-' { byte == b'-' } else { byte.is_ascii_hexdigit() })
-    };
-    let mut out = String::with_capacity(text.len());
-    let mut rest = text;
-    while let Some(next) = rest.chars().next() {
-        let (part, length) = match rest.get(..FORM.len()) {
-            Some(part) if is_uid(part) => ("(uid)", FORM.len()),
-            _ => (&rest[..next.len_utf8()], next.len_utf8()),
-        };
-        out.push_str(part);
-        rest = &rest[length..];
-    }
-    out
+/// Returns a text with identities, times and revisions masked.
+pub fn masked_text(text: &str) -> String {
+    static RULES: LazyLock<Vec<(Regex, &str)>> = LazyLock::new(|| {
+        [
+            ("[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}", "(uid)"),
+            (r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?Z", "(time)"),
+            (r"current: \d+", "current: (revision)"),
+            (r"too old resource version: \d+ \(\d+\)", "too old resource version: (revision)"),
+            // Where a text stops being YAML is told; why is in the words of the one that reads it.
+            (r"yaml: line \d+: [^(\n]*", "yaml: line (why) "),
+            (r"ResourceVersion: \d+", "ResourceVersion: (revision)"),
+            ("kube-api-access-[a-z0-9]{5}", "kube-api-access-(generated)"),
+            (r"\b(d|w|gen|g|t|Not-Valid|x{58})-?[bcdfghjklmnpqrstvwxz2456789]{5}\b", "$1-(generated)"),
+            (r"-a[bcdfghjklmnpqrstvwxz2456789]{5}\b", "-a(generated)"),
+            (r"in record \(\d+\)", "in record (revision)"),
+        ]
+        .into_iter()
+        .filter_map(|(rule, instead)| Some((Regex::new(rule).ok()?, instead)))
+        .collect()
+    });
+    RULES.iter().fold(text.to_owned(), |text, (rule, instead)| rule.replace_all(&text, *instead).into_owned())
 }
 
 fn object(map: &Map<String, Value>) -> Value {
     let shown = map.iter().map(|(name, inner)| {
-        let inner = if MASKED.contains(&name.as_str()) && !inner.is_null() && !inner.is_object() {
+        // The place where a list goes on is its own.
+        if name == "continue" && inner.is_string() {
+            return (name.clone(), place_of(inner.as_str().unwrap_or_default()));
+        }
+        let generated = name == "name" && map.contains_key("generateName");
+        let inner = if generated {
+            "(generated)".into()
+        } else if MASKED.contains(&name.as_str()) && !inner.is_null() && !inner.is_object() {
             "(masked)".into()
         } else if let (true, Some(moments)) = (name == "disruptedPods", inner.as_object()) {
             moments.keys().map(|pod| (pod.clone(), "(masked)".into())).collect::<Map<_, _>>().into()
@@ -81,11 +93,32 @@ fn object(map: &Map<String, Value>) -> Value {
     shown.collect::<Map<_, _>>().into()
 }
 
+/// What a token says, without the revision.
+fn place_of(token: &str) -> Value {
+    let bytes = base64::Engine::decode(&base64::engine::general_purpose::URL_SAFE_NO_PAD, token);
+    let mut said: Value =
+        bytes.ok().and_then(|bytes| serde_json::from_slice(&bytes).ok()).unwrap_or_else(|| token.into());
+    // Ours says when its first page was shown.
+    said.as_object_mut().map(|said| said.remove("begun"));
+    if said["rv"].as_i64().is_some_and(|revision| revision > 0) {
+        said["rv"] = "(revision)".into();
+    }
+    said
+}
+
 /// The causes of a refusal in one order: of those that come from a map, Kubernetes tells no order. A message repeats
 /// them. A difference of Go structures, which follows some sentences, is not the API's.
 fn status(map: &Map<String, Value>) -> Value {
     let mut status = object(map);
     let cut = |text: &str| text.split("\n@@ ").next().unwrap_or_default().to_owned();
+    // What a patch makes of an object is shown in the order of Go's structures.
+    let patched = |text: &str| match (text.find("Invalid value: \"{"), text.rfind("}\": ")) {
+        (Some(from), Some(to)) if text.contains("patch: ") || from == 0 => {
+            format!("{}(patched){}", &text[..from + 16], &text[to + 1..])
+        }
+        _ => text.to_owned(),
+    };
+    let cut = |text: &str| patched(&cut(text));
     if let Some(causes) = status["details"].get_mut("causes").and_then(Value::as_array_mut) {
         for cause in causes.iter_mut() {
             cause["message"] = cut(cause["message"].as_str().unwrap_or_default()).into();
@@ -124,7 +157,9 @@ fn table(map: &Map<String, Value>) -> Value {
             cells.truncate(shown);
         }
         for (index, cell) in row["cells"].as_array_mut().into_iter().flatten().enumerate() {
-            if is_age(index) && !cell.is_null() {
+            // Later tables of a watch do not say their columns again.
+            let since = columns.is_empty() && cell.as_str().is_some_and(|text| text.len() < 4 && text.ends_with('s'));
+            if (is_age(index) || since) && !cell.is_null() {
                 *cell = "(masked)".into();
             }
         }

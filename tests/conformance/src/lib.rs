@@ -8,3 +8,4 @@ pub mod cluster;
 pub mod difference;
 pub mod peer;
 pub mod served;
+pub mod walk;

@@ -221,6 +221,41 @@ impl Drop for Peer {
     }
 }
 
+/// The peer that all tests of a process ask, and what ends it with the process.
+static SHARED: tokio::sync::OnceCell<(Peer, Child)> = tokio::sync::OnceCell::const_new();
+
+/// Returns a client of the peer that all tests of this process share, if `CONFORMANCE_PEERS` names its programs.
+///
+/// # Errors
+///
+/// As [`Peer::start`].
+pub async fn shared() -> anyhow::Result<Option<Cluster>> {
+    let Ok(binaries) = std::env::var("CONFORMANCE_PEERS") else { return Ok(None) };
+    let start = async || {
+        let peer = Peer::start(Path::new(&binaries), Disk::Fast).await?;
+        let keeper = keeper(&peer)?;
+        anyhow::Ok((peer, keeper))
+    };
+    let (peer, _) = SHARED.get_or_try_init(start).await?;
+    // Connections belong to the test that opens them.
+    Ok(Some(Cluster::at(&format!("https://127.0.0.1:{}", peer.port), &peer.token)?))
+}
+
+/// Starts what ends a peer when this process is gone, however it ends: nothing drops what is static.
+fn keeper(peer: &Peer) -> anyhow::Result<Child> {
+    let script = "folder=$1; shift; read -r _; kill -9 \"$@\"; rm -rf \"$folder\"";
+    Command::new("sh")
+        .args(["-c", script, "keeper"])
+        .arg(peer.folder.path())
+        .args(peer.pids().iter().map(u32::to_string))
+        // Its end is what the script waits for.
+        .stdin(Stdio::piped())
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .context("failed to start a shell")
+}
+
 /// Returns ports that were free a moment ago.
 fn free_ports<const N: usize>() -> anyhow::Result<[u16; N]> {
     let mut ports = [0; N];

@@ -62,7 +62,8 @@ impl Server {
                     ..Info::default()
                 };
                 let call = Call { user: &user, resource, info: &info, options: &options };
-                let config = json!({"metadata": {"name": name}, "rules": rules});
+                let config = json!({"apiVersion": resource.api_version, "kind": resource.gvk.kind,
+                    "metadata": {"name": name}, "rules": rules});
                 match Box::pin(self.patch(call, PatchKind::Apply, &config)).await {
                     Err(failure) if failure.reason != "NotFound" => return Err(failure),
                     _ => {}

@@ -50,6 +50,8 @@ struct Row {
     grants: Option<Grants>,
     confidential: bool,
     returns_deleted: bool,
+    /// An update need not say which state it saw.
+    unconditional: bool,
     review: Option<Review>,
     measured: Option<Measured>,
 }
@@ -90,6 +92,7 @@ const PLAIN: Row = Row {
     grants: None,
     confidential: false,
     returns_deleted: false,
+    unconditional: true,
     review: None,
     measured: None,
 };
@@ -142,6 +145,7 @@ fn resource(row: &Row) -> Resource {
         grants: row.grants,
         confidential: row.confidential,
         returns_deleted: row.returns_deleted,
+        unconditional: row.unconditional,
         review: row.review,
         measured: row.measured,
     }

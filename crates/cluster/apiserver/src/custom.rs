@@ -159,6 +159,7 @@ fn resource(spec: &Value, version: &Value, stored: &str) -> Resource {
         grants: None,
         confidential: false,
         returns_deleted: false,
+        unconditional: false,
         review: None,
         measured: None,
     }

@@ -1,8 +1,10 @@
 //! What is served here: discovery (plain and aggregated) and version. The documents that
 //! describe the kinds are in [`crate::openapi`].
 
+use base64::Engine;
 use http::HeaderMap;
 use serde_json::{Value, json};
+use sha2::{Digest, Sha256};
 
 use crate::{
     registry::{Registry, Resource, Subresource},
@@ -150,6 +152,9 @@ fn resources(registry: &Registry, group: &str, version: &str) -> Result<Value, F
             "name": resource.plural, "singularName": resource.singular, "namespaced": resource.namespaced, "kind": resource.gvk.kind,
             "verbs": resource.verbs,
         });
+        if resource.review.is_none() {
+            entry["storageVersionHash"] = storage_hash(resource).into();
+        }
         for (name, values) in [("shortNames", &resource.short), ("categories", &resource.categories)] {
             if !values.is_empty() {
                 entry[name] = values.clone().into();
@@ -169,5 +174,17 @@ fn resources(registry: &Registry, group: &str, version: &str) -> Result<Value, F
         }
     }
     let group_version = if group.is_empty() { version.to_owned() } else { format!("{group}/{version}") };
-    Ok(json!({"kind": "APIResourceList", "apiVersion": "v1", "groupVersion": group_version, "resources": list}))
+    let mut answer = json!({"kind": "APIResourceList", "groupVersion": group_version, "resources": list});
+    // The list of the core group is older than lists that say their version.
+    if !group.is_empty() {
+        answer["apiVersion"] = "v1".into();
+    }
+    Ok(answer)
+}
+
+/// Returns what changes when a kind is stored in another version.
+fn storage_hash(resource: &Resource) -> String {
+    let group = if resource.storage.group == "core" { "" } else { &resource.storage.group };
+    let stored = format!("{group}/{}/{}", resource.storage.version, resource.gvk.kind);
+    base64::engine::general_purpose::STANDARD.encode(&Sha256::digest(stored.as_bytes())[..8])
 }

@@ -34,6 +34,7 @@ enum Leave {
 impl Server {
     /// Evicts a pod.
     pub(crate) async fn evict(&self, call: Call<'_>, mut body: Value) -> Result<Written, Failure> {
+        kind_fits(&body)?;
         let mut warnings = self.mutate(call, Operation::Create, &mut body, None).await?;
         if body["metadata"]["name"].as_str().unwrap_or_default() != call.info.name {
             return Err(Failure::bad_request("name in URL does not match name in Eviction object"));
@@ -176,4 +177,17 @@ fn disrupted(mut pod: Value) -> Value {
         list.push(condition);
     }
     pod
+}
+
+/// Checks that a body is an `Eviction`, if it says what it is.
+fn kind_fits(body: &Value) -> Result<(), Failure> {
+    let text = |name: &str| body[name].as_str().unwrap_or_default();
+    let (version, kind) = (text("apiVersion"), text("kind"));
+    if matches!(version, "" | "policy/v1" | "policy/v1beta1") && matches!(kind, "" | "Eviction") {
+        return Ok(());
+    }
+    let shown = version.rsplit('/').next().unwrap_or_default();
+    Err(Failure::bad_request(format!(
+        "{kind} in version {shown:?} cannot be handled as a Eviction: no kind {kind:?} is registered for version {version:?} in scheme \"pkg/runtime/scheme.go:111\""
+    )))
 }

@@ -21,7 +21,7 @@ impl Server {
         if !one.is_empty() {
             checks.retain(|(name, _)| *name == one);
             if checks.is_empty() {
-                return Some(Err(Failure::no_such_path()));
+                return Some(Err(Failure::no_such_page()));
             }
             // One check by its name says no more than how it went.
             let (code, text) = match &checks[0].1 {
@@ -98,7 +98,8 @@ fn report(endpoint: &str, checks: &[Check], excluded: &[&str], verbose: bool) ->
     plain(StatusCode::OK, if verbose { format!("{text}{endpoint} check passed\n") } else { "ok".to_owned() })
 }
 
-fn plain(code: StatusCode, text: String) -> Response<Body> {
+/// Returns a page of text.
+pub(crate) fn plain(code: StatusCode, text: String) -> Response<Body> {
     let mut response = Response::new(Body::from(text));
     *response.status_mut() = code;
     let headers = response.headers_mut();

@@ -1,15 +1,25 @@
 //! What stands at paths that lead to no kind: discovery, documents, version, health.
 
 use axum::body::Body;
-use http::{HeaderMap, HeaderValue, Response, StatusCode, header};
+use http::{HeaderMap, HeaderValue, Method, Response, StatusCode, header};
 
 use crate::{discovery, pipeline::respond, request::Query, server::Server, status::Failure, tokens::ISSUER};
 
 impl Server {
     /// Answers a request for such a path.
-    pub(crate) fn path(&self, path: &str, headers: &HeaderMap, query: &Query) -> Result<Response<Body>, Failure> {
+    pub(crate) fn path(
+        &self,
+        method: &Method,
+        path: &str,
+        headers: &HeaderMap,
+        query: &Query,
+    ) -> Result<Response<Body>, Failure> {
         let served = self.served();
         let trimmed = path.trim_end_matches('/');
+        let versioned = trimmed == "/version" || trimmed.starts_with("/api/") || trimmed.matches('/').count() >= 3;
+        if method != Method::GET && versioned && (trimmed == "/version" || trimmed.starts_with("/api")) {
+            return Err(Failure::method_not_allowed());
+        }
         if matches!(trimmed, "/api" | "/apis") && discovery::wants_aggregated(headers) {
             let mut response =
                 respond(StatusCode::OK, discovery::aggregated(&served.registry, trimmed == "/api").to_string());
@@ -17,7 +27,8 @@ impl Server {
             return Ok(response);
         }
         if let Some(answer) = discovery::plain(&served.registry, trimmed) {
-            return Ok(respond(StatusCode::OK, answer?.to_string()));
+            let answer = answer.map_err(|_| served.registry.unknown(path))?;
+            return Ok(respond(StatusCode::OK, answer.to_string()));
         }
         if let Some(answer) = self.health(trimmed, query) {
             return answer;
@@ -40,8 +51,16 @@ impl Server {
             "/openapi/v2" => Ok(served.openapi_v2(headers)),
             "/openapi/v3" => Ok(served.openapi_v3_index()),
             _ => {
-                let document = trimmed.strip_prefix("/openapi/v3/").ok_or_else(Failure::no_such_path)?;
-                served.openapi_v3(document, headers, query)
+                let document = trimmed.strip_prefix("/openapi/v3/").ok_or_else(|| served.registry.unknown(path))?;
+                match served.openapi_v3(document, headers, query) {
+                    // Who serves the documents says no more than that there is none.
+                    Err(failure) if failure.code == StatusCode::NOT_FOUND => {
+                        let mut response = Response::new(Body::empty());
+                        *response.status_mut() = StatusCode::NOT_FOUND;
+                        Ok(response)
+                    }
+                    answered => answered,
+                }
             }
         }
     }

@@ -12,13 +12,15 @@ use bytes::Bytes;
 use futures::StreamExt;
 use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
 use parking_lot::Mutex;
+use serde_json::{Value, json};
 
 use crate::{
     access::{Caller, wish_of},
     audit::{Content, Level, Stage, Trail},
-    body,
+    body::{self, Sent},
     fair::Full,
     flow::Flow,
+    health,
     metrics::{Labels, RequestKind},
     rbac::{User, Wish},
     read::form_of,
@@ -28,7 +30,7 @@ use crate::{
     snapshot,
     status::Failure,
     table::{self, Form},
-    write::{Call, Deletion, Notes, Object, Options, Written, subresource},
+    write::{Call, Deletion, Notes, Object, Options, PatchKind, Written, subresource},
 };
 
 /// The size from which on an answer is compressed (kube-apiserver's).
@@ -70,6 +72,8 @@ impl Server {
         if let Ok(id) = HeaderValue::from_str(answer.1.as_str()) {
             answer.0.headers_mut().insert("audit-id", id);
         }
+        let kept = HeaderValue::from_static("no-cache, private");
+        answer.0.headers_mut().entry(header::CACHE_CONTROL).or_insert(kept);
         let answer = if query.flag("pretty") { spread(answer.0).await } else { answer.0 };
         shrink(&parts.headers, answer).await
     }
@@ -117,11 +121,13 @@ impl Server {
             if path == snapshot::PATH {
                 return self.snapshot().await;
             }
-            return self.path(path, &parts.headers, query);
+            return self.path(&parts.method, path, &parts.headers, query);
         };
         let served = self.served();
-        let resource =
-            served.registry.get(&info.group, &info.version, &info.resource).ok_or_else(Failure::no_such_path)?;
+        let resource = served
+            .registry
+            .get(&info.group, &info.version, &info.resource)
+            .ok_or_else(|| served.registry.unknown(path))?;
         let info = placed(resource, info.clone())?;
         if resource.confidential || resource.subresources.get(info.subresource.as_str()) == Some(&Subresource::Token) {
             trail.confidential(Content::Confidential);
@@ -226,12 +232,15 @@ impl Server {
                 return Err(Failure::not_acceptable(&format!("{}, {}", body::TEXT_TYPES, schema::wire::MEDIA_TYPE)));
             }
             let mut options = Options::parse(query, headers, "CreateOptions")?;
-            let told = body::read_told(headers, body).await?;
-            options.twice = told.twice();
+            let (value, sent) = object(resource, headers, body).await?;
+            options.sent = sent;
             let call = Call { user, resource, info, options: &options };
-            return Ok(encode(resource, Form::Whole, self.review(call, review, told.value).await?));
+            return Ok(encode(resource, Form::Whole, self.review(call, review, value).await?));
         }
-        let form = form_of(headers, query)?;
+        if part.is_none() && !resource.verbs.contains(&info.verb) {
+            return Err(Failure::method_not_allowed());
+        }
+        let form = form_of(resource, info, headers, query)?;
         if let Some(measured) = resource.measured {
             return self.figures(resource, measured, info, query, form).await;
         }
@@ -258,13 +267,29 @@ impl Server {
             "delete" => "DeleteOptions",
             _ => "UpdateOptions",
         };
-        let patch = if info.verb == "patch" { Some(body::patch_kind(headers)?) } else { None };
+        let patch = if info.verb == "patch" { Some(body::patch_kind(headers, resource.custom)?) } else { None };
         asked.refuse_binary_custom()?;
         let mut options = Options::parse(query, headers, kind)?;
-        let told = body::read_told(headers, body).await?;
-        options.twice = told.twice();
         options.notes = asked.notes.clone();
-        let body = told.value;
+        let body = match (patch, info.verb) {
+            (Some(kind), _) => {
+                let bytes = body::read_bytes(headers, body).await?;
+                let empty = kind == PatchKind::Apply && bytes.trim_ascii().is_empty();
+                let told = if empty {
+                    json!({}).into()
+                } else {
+                    body::decode(body::media_type(headers), &bytes).map_err(|why| why.of_patch(kind))?
+                };
+                options.sent = Sent::new(body::media_type(headers), bytes, &told);
+                told.value
+            }
+            (None, "create" | "update") => {
+                let (value, sent) = object(resource, headers, body).await?;
+                options.sent = sent;
+                value
+            }
+            _ => body::read(headers, body).await?,
+        };
         let call = Call { user, resource, info, options: &options };
         match (info.verb, part) {
             ("get", Some(scale @ Subresource::Scale { .. })) => self.scale(call, scale, None).await,
@@ -362,7 +387,7 @@ impl Asked<'_> {
             && self.info.subresource != "scale"
             && body::media_type(self.headers) == schema::wire::MEDIA_TYPE
         {
-            return Err(Failure::unsupported_media(schema::wire::MEDIA_TYPE, body::TEXT_TYPES));
+            return Err(body::unread(body::TEXT_TYPES));
         }
         Ok(())
     }
@@ -378,13 +403,27 @@ fn name_flow(response: &mut Response<Body>, flow: Option<(String, String)>) {
     }
 }
 
+/// Reads an object of a kind, with the text that it was sent as.
+async fn object(resource: &Resource, headers: &HeaderMap, body: Body) -> Result<(Value, Sent), Failure> {
+    let (media, bytes) = (body::media_type(headers), body::read_bytes(headers, body).await?);
+    // What a patch is sent as is no object.
+    if media.ends_with("patch+json") || media.ends_with("patch+yaml") {
+        return Err(body::Unreadable::Media.plainly());
+    }
+    let told = body::decode(media, &bytes).map_err(|why| why.of_kind(&resource.gvk.kind, &bytes))?;
+    let sent = Sent::new(media, bytes, &told);
+    Ok((told.value, sent))
+}
+
 /// Checks that a path fits its kind's scope; what lives in no namespace is in none.
 fn placed(resource: &Resource, info: Info) -> Result<Info, Failure> {
+    let absent = || if resource.custom { Failure::no_such_page() } else { Failure::no_such_path() };
     if resource.namespaced && info.namespace.is_empty() && !matches!(info.verb, "list" | "watch") {
-        return Err(Failure::method_not_allowed());
+        return Err(if info.name.is_empty() && !resource.custom { Failure::method_not_allowed() } else { absent() });
     }
-    if !resource.namespaced && !info.namespace.is_empty() && info.resource != "namespaces" {
-        return Err(Failure::no_such_path());
+    let itself = info.resource == "namespaces" && info.namespace == info.name;
+    if !resource.namespaced && !info.namespace.is_empty() && !itself {
+        return Err(absent());
     }
     Ok(Info { namespace: if resource.namespaced { info.namespace } else { String::new() }, ..info })
 }
@@ -396,7 +435,8 @@ fn encode(resource: &Resource, form: Form, written: Written) -> Response<Body> {
         object => {
             let tree = object.tree(resource);
             let answer = match tree["kind"].as_str() {
-                Some("Status" | "Scale" | "TokenRequest") => tree,
+                Some("Status" | "TokenRequest") => tree,
+                Some("Scale") => table::scale(form, tree, base::clock::now()),
                 _ => table::one(form, resource, tree, base::clock::now()),
             };
             answer.to_string().into()
@@ -454,10 +494,9 @@ fn time_of(query: &Query, target: &Target) -> Result<Duration, Failure> {
     }
     let open = matches!(target, Target::Objects(info) if info.verb == "watch");
     let Some(text) = query.get("timeout").filter(|_| !open) else { return Ok(TAKES_AT_MOST) };
-    let invalid = || {
-        Failure::bad_request(format!("invalid timeout specified in the request URL - time: invalid duration {text:?}"))
-    };
-    let time = request::duration(text).ok_or_else(invalid)?;
+    let invalid = |why| Failure::bad_request(format!("invalid timeout specified in the request URL - {why}"));
+    // A time before now is none that anybody waits for.
+    let time = request::duration(text.strip_prefix('-').unwrap_or(text)).map_err(invalid)?;
     Ok(if time.is_zero() { TAKES_AT_MOST } else { time.min(TAKES_AT_MOST) })
 }
 
@@ -478,7 +517,8 @@ async fn spread(response: Response<Body>) -> Response<Body> {
 /// Compresses a large answer for a client that asks for it; a stream stays as it is.
 async fn shrink(headers: &HeaderMap, response: Response<Body>) -> Response<Body> {
     let wants = headers.get(header::ACCEPT_ENCODING).and_then(|value| value.to_str().ok()).is_some_and(|value| {
-        value.split(',').any(|coding| coding.split(';').next().unwrap_or_default().trim() == "gzip")
+        // As Kubernetes reads it: one that is weighed is not asked for.
+        value.split(',').any(|coding| coding.trim() == "gzip")
     });
     let large = response.body().size_hint().exact().is_some_and(|size| size > GZIP_FROM);
     if !wants || !large || response.headers().contains_key(header::CONTENT_ENCODING) {
@@ -498,7 +538,11 @@ async fn shrink(headers: &HeaderMap, response: Response<Body>) -> Response<Body>
 
 /// Returns a failure as the answer that tells it.
 fn refuse(failure: &Failure) -> Response<Body> {
+    if failure.is_page() {
+        return health::plain(failure.code, "404 page not found\n".to_owned());
+    }
     let mut response = respond(failure.code, failure.to_json().to_string());
+    warn(&mut response, failure.warnings().iter());
     if let Some(seconds) = failure.retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

@@ -49,6 +49,12 @@ struct Selection {
 impl Selection {
     fn parse(resource: &Resource, info: &Info, query: &Query) -> Result<Selection, Failure> {
         let bad = |error: schema::selector::Error| Failure::bad_request(error.to_string());
+        // Whose own words its fields are refused in: a kind that names some has a table of them, others have none.
+        let known_fields = || {
+            let known = ["metadata.name", "metadata.namespace"].into_iter().map(str::to_owned);
+            let known = known.chain(resource.selectable.iter().cloned()).map(|field| format!("{field:?}"));
+            known.collect::<Vec<_>>().join(", ")
+        };
         let labels = query.get("labelSelector").map(Labels::parse).transpose().map_err(bad)?.unwrap_or_default();
         let mut text = query.get("fieldSelector").unwrap_or_default().to_owned();
         if !info.name.is_empty() {
@@ -59,7 +65,11 @@ impl Selection {
             let known = matches!(path, "metadata.name" | "metadata.namespace")
                 || resource.selectable.iter().any(|known| known == path);
             if !known {
-                return Err(Failure::bad_request(format!("field label not supported: {path}")));
+                return Err(Failure::bad_request(if resource.selectable.is_empty() {
+                    format!("{path:?} is not a known field selector: only {}", known_fields())
+                } else {
+                    format!("field label not supported: {path}")
+                }));
             }
         }
         let fields = fields.absent_as(|path| text_of_absent(resource, path));
@@ -219,8 +229,9 @@ impl Server {
             .filter(|s| *s > 0)
             .map_or(WATCH_FOR, Duration::from_secs);
         let snapshot = self.store().snapshot();
-        if given > snapshot.revision {
-            return Err(page::too_large(given, snapshot.revision));
+        if given > snapshot.revision && initial {
+            let failure = page::too_large(given, snapshot.revision);
+            return Ok(streamed(Body::from(line(&json!({"type": "ERROR", "object": failure.to_json()})))));
         }
         let watch = Watch {
             store: self.store().clone(),
@@ -230,12 +241,14 @@ impl Server {
             selection,
             form,
             columns_sent: false,
-            bookmarks: bookmarks || initial,
+            bookmarks,
         };
-        // Without a revision, or with 0, a watch begins with what is there.
-        let from_state = given == 0 || initial;
-        let told = if from_state { snapshot.revision } else { given };
-        let initial = from_state.then_some(Initial { snapshot, after: None, ends_with_bookmark: initial });
+        // Without a revision, or with 0, a watch begins with what is there, unless it asks not to. One from a revision
+        // that is still to come waits for what comes after it.
+        let from_state = initial || (given == 0 && !query.has("sendInitialEvents"));
+        let told = if from_state || given == 0 { snapshot.revision } else { given };
+        let ends_with_bookmark = initial && bookmarks;
+        let initial = from_state.then_some(Initial { snapshot, after: None, ends_with_bookmark });
         let queue = VecDeque::new();
         let notices = self.store().notices(&resource.ring());
         let stop = self.stop();
@@ -244,10 +257,15 @@ impl Server {
         let events = stream::unfold(state, |mut state| async move { state.next().await.map(|bytes| (bytes, state)) });
         let events: std::pin::Pin<Box<dyn Stream<Item = Bytes> + Send>> =
             Box::pin(events.take_until(async move { stop.cancelled().await }));
-        let mut response = Response::new(Body::from_stream(events.map(Ok::<_, std::convert::Infallible>)));
-        response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
-        Ok(response)
+        Ok(streamed(Body::from_stream(events.map(Ok::<_, std::convert::Infallible>))))
     }
+}
+
+/// Returns an answer that goes on as long as its body does.
+fn streamed(body: Body) -> Response<Body> {
+    let mut response = Response::new(body);
+    response.headers_mut().insert(http::header::CONTENT_TYPE, http::HeaderValue::from_static("application/json"));
+    response
 }
 
 struct Watch {
@@ -367,12 +385,8 @@ impl Watch {
             return None;
         }
         let resource = self.resource.clone();
-        if self.is_plain(&change.entry) {
-            let kind = match change.kind {
-                ChangeKind::Added => "ADDED",
-                ChangeKind::Modified => "MODIFIED",
-                ChangeKind::Deleted => "DELETED",
-            };
+        if self.is_plain(&change.entry) && change.kind != ChangeKind::Deleted {
+            let kind = if change.kind == ChangeKind::Added { "ADDED" } else { "MODIFIED" };
             return Some(raw_line(kind, &change.entry.bytes));
         }
         let object = at_version(&resource, change.entry.value());
@@ -386,7 +400,13 @@ impl Watch {
             (true, false) => "DELETED",
             (false, false) => return None,
         };
-        Some(self.event(kind, object))
+        // What goes is shown as it was before it went, at the revision at which it did.
+        let last = change.previous.as_ref().filter(|_| kind == "DELETED").map(|entry| {
+            let mut last = at_version(&resource, entry.value());
+            last["metadata"]["resourceVersion"] = change.revision.to_string().into();
+            last
+        });
+        Some(self.event(kind, last.unwrap_or(object)))
     }
 
     fn event(&mut self, kind: &str, object: Value) -> Bytes {
@@ -402,23 +422,21 @@ impl Watch {
     }
 
     fn bookmark(&self, revision: u64, initial: bool) -> Bytes {
-        let mut metadata = json!({"resourceVersion": revision.to_string(), "creationTimestamp": null});
+        let mut metadata = json!({"resourceVersion": revision.to_string()});
         if initial {
             metadata["annotations"] = json!({"k8s.io/initial-events-end": "true"});
         }
-        let object = match self.form {
-            Form::Whole => {
-                json!({"kind": self.resource.gvk.kind, "apiVersion": self.resource.api_version, "metadata": metadata})
+        let object =
+            json!({"kind": self.resource.gvk.kind, "apiVersion": self.resource.api_version, "metadata": metadata});
+        let mut shown = table::one(self.form, &self.resource, object, base::clock::now());
+        if let Some(cells) = shown.pointer_mut("/rows/0/cells").and_then(Value::as_array_mut) {
+            // An object that says nothing has a name all the same, and none.
+            cells.iter_mut().filter(|cell| cell.is_null()).for_each(|cell| *cell = "".into());
+            if self.columns_sent {
+                shown["columnDefinitions"] = Value::Null;
             }
-            Form::Metadata => {
-                json!({"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata})
-            }
-            Form::Table(_) => {
-                json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1", "metadata": metadata, "columnDefinitions": null, "rows": [
-                {"cells": [], "object": {"kind": "PartialObjectMetadata", "apiVersion": "meta.k8s.io/v1", "metadata": metadata}}]})
-            }
-        };
-        line(&json!({"type": "BOOKMARK", "object": object}))
+        }
+        line(&json!({"type": "BOOKMARK", "object": shown}))
     }
 }
 
@@ -457,23 +475,62 @@ fn whole_list(resource: &Resource, metadata: &Value, items: &[&Arc<Entry>]) -> B
     );
     let mut bytes = Vec::with_capacity(head.len() + 2 + items.iter().map(|entry| entry.bytes.len() + 1).sum::<usize>());
     bytes.extend_from_slice(head.as_bytes());
+    // The objects of built-in lists do not say their kind again.
+    let said = format!("{{\"apiVersion\":\"{}\",\"kind\":\"{}\",", resource.api_version, resource.gvk.kind);
     for (index, entry) in items.iter().enumerate() {
         if index > 0 {
             bytes.push(b',');
         }
-        bytes.extend_from_slice(&entry.bytes);
+        match entry.bytes.strip_prefix(said.as_bytes()).filter(|_| !resource.custom) {
+            Some(rest) => {
+                bytes.push(b'{');
+                bytes.extend_from_slice(rest);
+            }
+            None => bytes.extend_from_slice(&entry.bytes),
+        }
     }
     bytes.extend_from_slice(b"]}");
     bytes.into()
 }
 
 /// Returns the form that a request's headers and query ask for.
-pub(crate) fn form_of(headers: &HeaderMap, query: &Query) -> Result<Form, Failure> {
-    table::form(headers, query.get("includeObject")).ok_or_else(|| {
-        Failure::new(
-            StatusCode::NOT_ACCEPTABLE,
-            "NotAcceptable",
-            "only the following media types are accepted: application/json, application/json;as=Table;v=v1;g=meta.k8s.io, application/json;as=PartialObjectMetadata;v=v1;g=meta.k8s.io",
-        )
-    })
+pub(crate) fn form_of(resource: &Resource, info: &Info, headers: &HeaderMap, query: &Query) -> Result<Form, Failure> {
+    let stream = if matches!(info.verb, "list" | "watch") {
+        ", application/json;stream=watch, application/vnd.kubernetes.protobuf;stream=watch"
+    } else {
+        ""
+    };
+    let refused = |message: String| Failure::new(StatusCode::NOT_ACCEPTABLE, "NotAcceptable", message);
+    // Custom kinds are answered by a server of their own, which asks no router first.
+    if !resource.custom && !table::routed(headers) {
+        let failure = refused(format!("406: Not Acceptable\n\nAvailable representations: {SERVED}{stream}"));
+        return Err(Failure { details: json!({}), ..failure });
+    }
+    let include = query.get("includeObject");
+    if let Some(other) = include.filter(|include| !matches!(*include, "None" | "Metadata" | "Object"))
+        && matches!(table::form(headers, None), Some((Form::Table(_), _)))
+    {
+        return Err(Failure::bad_request(format!(
+            "Unable to convert to Table as requested: includeObject: Invalid value: {other:?}: must be 'Metadata', 'Object', 'None', or empty"
+        )));
+    }
+    let (form, single) = table::form(headers, include)
+        .ok_or_else(|| refused(format!("only the following media types are accepted: {SERVED}")))?;
+    let kind = if resource.custom {
+        "unstructured.Unstructured".to_owned()
+    } else {
+        format!("{}.{}", crate::write::hub(&resource.gvk.group), resource.gvk.kind)
+    };
+    match (form, single, info.verb) {
+        (Form::Metadata, true, "list") => Err(refused(format!(
+            "you requested PartialObjectMetadata, but the requested object is a list (*{kind}List)"
+        ))),
+        (Form::Metadata, false, verb) if verb != "list" && verb != "watch" => Err(refused(format!(
+            "you requested PartialObjectMetadataList, but the requested object is not a list (*{kind})"
+        ))),
+        _ => Ok(form),
+    }
 }
+
+/// The forms that Kubernetes names when none of them is asked for.
+const SERVED: &str = "application/json, application/yaml, application/vnd.kubernetes.protobuf";

@@ -13,7 +13,7 @@ use schema::{
 };
 use serde_json::Value;
 
-use crate::store::Entry;
+use crate::{status::Failure, store::Entry};
 
 /// Group, version and kind.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -290,6 +290,8 @@ pub(crate) struct Resource {
     pub confidential: bool,
     /// A deletion answers with the object, where other kinds answer with a `Status`.
     pub returns_deleted: bool,
+    /// An update need not say which state it saw.
+    pub unconditional: bool,
     /// The rules of a definition's schema.
     pub validator: Option<Arc<expressions::rules::Validator>>,
     /// What to warn of whoever uses this version.
@@ -389,6 +391,20 @@ impl Registry {
     /// Returns the kind at `group/version/plural`.
     pub(crate) fn get(&self, group: &str, version: &str, plural: &str) -> Option<&Arc<Resource>> {
         self.resources.get(&(group.to_owned(), version.to_owned(), plural.to_owned()))
+    }
+
+    /// Returns how a path that leads nowhere is answered: below a group that is served, by that group.
+    pub(crate) fn unknown(&self, path: &str) -> Failure {
+        let mut parts = path.trim_start_matches('/').split('/');
+        let served = match parts.next() {
+            Some("api" | "version") => true,
+            Some("apis") => {
+                let group = parts.next().unwrap_or_default();
+                self.resources.values().any(|resource| resource.gvk.group == group && !resource.custom)
+            }
+            _ => false,
+        };
+        if served && !path.contains("//") { Failure::no_such_path() } else { Failure::no_such_page() }
     }
 
     /// Returns whether any kind is served at `group/version`.

@@ -52,7 +52,7 @@ pub(crate) enum Target {
 pub(crate) struct Query(Vec<(String, String)>);
 
 impl Query {
-    /// Reads a query string; the last of several values counts.
+    /// Reads a query string; the first of several values counts.
     pub(crate) fn parse(query: Option<&str>) -> Query {
         let decode = |text: &str| percent_decode(&text.replace('+', " "));
         Query(
@@ -68,17 +68,17 @@ impl Query {
 
     /// Returns a parameter that is there and not empty.
     pub(crate) fn get(&self, name: &str) -> Option<&str> {
-        self.last(name).filter(|value| !value.is_empty())
+        self.first(name).filter(|value| !value.is_empty())
     }
 
-    /// Returns a switch: `true` or `1`, also when given without a value.
+    /// Returns a switch: on when it is there and says neither `false` nor `0`.
     pub(crate) fn flag(&self, name: &str) -> bool {
-        self.last(name).is_some_and(|value| matches!(value, "" | "true" | "1"))
+        self.first(name).is_some_and(|value| value != "0" && !value.eq_ignore_ascii_case("false"))
     }
 
     /// Returns whether a parameter is there, whatever it says.
     pub(crate) fn has(&self, name: &str) -> bool {
-        self.last(name).is_some()
+        self.first(name).is_some()
     }
 
     /// Returns every value of a parameter that may be given several times.
@@ -86,14 +86,17 @@ impl Query {
         self.0.iter().filter(move |(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
-    fn last(&self, name: &str) -> Option<&str> {
-        self.0.iter().rev().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    fn first(&self, name: &str) -> Option<&str> {
+        self.0.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 
     /// Returns a whole number.
     pub(crate) fn number(&self, name: &str) -> Result<Option<i64>, Failure> {
-        self.get(name)
-            .map(|value| value.parse().map_err(|_| Failure::bad_request(format!("{name}: {value:?} is not a number"))))
+        self.first(name)
+            .map(|value| {
+                let invalid = || Failure::bad_request(format!("strconv.ParseInt: parsing {value:?}: invalid syntax"));
+                value.parse().map_err(|_| invalid())
+            })
             .transpose()
     }
 
@@ -117,24 +120,35 @@ impl Query {
     }
 }
 
-/// Reads a time as Go writes it: `1h2m3.5s`, `300ms`, `0`.
-pub(crate) fn duration(text: &str) -> Option<Duration> {
+/// Reads a time as Go writes it: `1h2m3.5s`, `300ms`, `0`. What is wrong is said as Go says it.
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
+    let invalid = || format!("time: invalid duration {text:?}");
     let mut rest = text.strip_prefix('+').unwrap_or(text);
     if rest == "0" {
-        return Some(Duration::ZERO);
+        return Ok(Duration::ZERO);
+    }
+    if rest.is_empty() {
+        return Err(invalid());
     }
     let mut seconds = 0.0;
     while !rest.is_empty() {
-        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.')?;
-        let number: f64 = rest[..end].parse().ok()?;
-        let (unit, length) =
-            [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("h", 3600.0), ("m", 60.0), ("s", 1.0)]
-                .into_iter()
-                .find(|(unit, _)| rest[end..].starts_with(unit))?;
+        let end = rest.find(|c: char| !c.is_ascii_digit() && c != '.').unwrap_or(rest.len());
+        let number: f64 = rest[..end].parse().map_err(|_| invalid())?;
+        let after = &rest[end..];
+        let unit_end = after.find(|c: char| c.is_ascii_digit() || c == '.').unwrap_or(after.len());
+        let unit = &after[..unit_end];
+        if unit.is_empty() {
+            return Err(format!("time: missing unit in duration {text:?}"));
+        }
+        let known = [("ns", 1e-9), ("us", 1e-6), ("µs", 1e-6), ("ms", 1e-3), ("h", 3600.0), ("m", 60.0), ("s", 1.0)];
+        let (_, length) = known
+            .into_iter()
+            .find(|(known, _)| *known == unit)
+            .ok_or_else(|| format!("time: unknown unit {unit:?} in duration {text:?}"))?;
         seconds += number * length;
-        rest = &rest[end + unit.len()..];
+        rest = &after[unit_end..];
     }
-    (!text.is_empty()).then(|| Duration::try_from_secs_f64(seconds).ok()).flatten()
+    Duration::try_from_secs_f64(seconds).map_err(|_| invalid())
 }
 
 /// Decodes `%XX`; what is not UTF-8 is replaced.
@@ -180,6 +194,11 @@ pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Result<Target
         _ => return Ok(Target::Path),
     };
     let mut info = Info { group: group.to_owned(), version: version.to_owned(), ..Info::default() };
+    // The older way to ask for a watch.
+    let (rest, watches) = match rest {
+        ["watch", inner @ ..] if !inner.is_empty() && method == Method::GET => (inner, true),
+        _ => (rest, false),
+    };
     let rest = match rest {
         // `namespaces/x` and its subresources are the Namespace itself.
         ["namespaces", _] | ["namespaces", _, "status" | "finalize"] if group.is_empty() => rest,
@@ -216,14 +235,17 @@ pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Result<Target
     } else if !info.rest.is_empty() {
         info.rest.insert(0, '/');
     }
-    if info.resource == "namespaces" && info.group.is_empty() {
+    if info.resource == "namespaces" && info.group.is_empty() && info.namespace.is_empty() {
         info.namespace.clone_from(&info.name);
     }
     let one = !info.name.is_empty();
     info.verb = match (method.as_str(), one) {
-        ("GET" | "HEAD", _) if query.flag("watch") && query.get("watch").is_some() => "watch",
-        ("GET" | "HEAD", true) => "get",
-        ("GET" | "HEAD", false) => "list",
+        ("GET", _) if watches => "watch",
+        ("HEAD", true) if info.subresource == "proxy" => "get",
+        // One object is read, whatever else is asked.
+        ("GET", true) => "get",
+        ("GET", false) if query.flag("watch") => "watch",
+        ("GET", false) => "list",
         ("POST", _) => "create",
         ("PUT", true) => "update",
         ("PATCH", true) => "patch",
@@ -264,6 +286,9 @@ mod tests {
         check("PUT", "/api/v1/pods", "", "MethodNotAllowed");
         check("GET", "/apis/apps/v1", "", "path");
         check("GET", "/healthz", "", "path");
+        check("GET", "/api/v1/watch/namespaces/a/pods/b", "", "watch /v1 pods/ ns=a name=b");
+        check("HEAD", "/api/v1/pods", "", "MethodNotAllowed");
+        check("HEAD", "/api/v1/nodes/n/proxy", "", "get /v1 nodes/proxy ns= name=n");
         check("OPTIONS", "/api/v1/nodes/n:80/proxy/", "", " /v1 nodes/proxy ns= name=n:80");
     }
 
@@ -282,11 +307,16 @@ mod tests {
 
     #[test]
     fn times_are_read_as_go_writes_them() {
-        let seconds = |text: &str| duration(text).map(|time| time.as_secs_f64());
+        let seconds = |text: &str| duration(text).ok().map(|time| time.as_secs_f64());
         assert_eq!(seconds("1h2m3.5s"), Some(3723.5));
         assert_eq!((seconds("300ms"), seconds("0"), seconds("1m")), (Some(0.3), Some(0.0), Some(60.0)));
         for text in ["", "5", "s", "1x", "-1s", "1s2"] {
             assert_eq!(seconds(text), None, "{text:?}");
+        }
+        for (text, why) in
+            [("x", "invalid duration"), ("5", "missing unit in duration"), ("1x", "unknown unit \"x\" in duration")]
+        {
+            assert_eq!(duration(text), Err(format!("time: {why} {text:?}")));
         }
     }
 

@@ -18,16 +18,56 @@ pub(crate) struct Failure {
     pub message: String,
     /// `Status.details`.
     pub details: Value,
-    /// `Status.metadata`: how a list may go on.
-    pub metadata: Value,
     /// Seconds for `Retry-After`.
     pub retry_after: Option<u32>,
+    /// What few failures have.
+    pub beside: Option<Box<Beside>>,
+}
+
+/// What few failures have beside what all have.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Beside {
+    /// `Status.metadata.continue`: where a list may go on.
+    pub goes_on: Option<String>,
+    /// What to warn of all the same.
+    pub warnings: Vec<String>,
+    /// Nobody serves the path: answered as a page and not as a `Status`.
+    pub page: bool,
 }
 
 impl Failure {
     /// A failure of any reason.
     pub(crate) fn new(code: StatusCode, reason: &'static str, message: impl Into<String>) -> Failure {
-        Failure { code, reason, message: message.into(), details: Value::Null, metadata: json!({}), retry_after: None }
+        Failure { code, reason, message: message.into(), details: Value::Null, retry_after: None, beside: None }
+    }
+
+    /// The same, with what to warn of before.
+    #[must_use]
+    pub(crate) fn warned(mut self, mut before: Vec<String>) -> Failure {
+        if before.is_empty() {
+            return self;
+        }
+        let beside = self.beside.get_or_insert_default();
+        before.append(&mut beside.warnings);
+        beside.warnings = before;
+        self
+    }
+
+    /// The same, with where a list may go on.
+    #[must_use]
+    pub(crate) fn going_on(mut self, token: String) -> Failure {
+        self.beside.get_or_insert_default().goes_on = Some(token);
+        self
+    }
+
+    /// Returns what to warn of.
+    pub(crate) fn warnings(&self) -> &[String] {
+        self.beside.as_ref().map_or(&[], |beside| &beside.warnings)
+    }
+
+    /// Returns whether nobody serves the path.
+    pub(crate) fn is_page(&self) -> bool {
+        self.beside.as_ref().is_some_and(|beside| beside.page)
     }
 
     /// The body or a parameter makes no sense.
@@ -81,7 +121,19 @@ impl Failure {
 
     /// No such path.
     pub(crate) fn no_such_path() -> Failure {
-        Failure::new(StatusCode::NOT_FOUND, "NotFound", "the server could not find the requested resource")
+        let sentence = "the server could not find the requested resource";
+        Failure { details: json!({}), ..Failure::new(StatusCode::NOT_FOUND, "NotFound", sentence) }
+    }
+
+    /// No such path, and nobody serves any that begins like it.
+    pub(crate) fn no_such_page() -> Failure {
+        let beside = Beside { page: true, ..Beside::default() };
+        Failure { beside: Some(Box::new(beside)), ..Failure::no_such_path() }
+    }
+
+    /// Something that has no reason of Kubernetes' own.
+    pub(crate) fn unreasoned(message: impl Into<String>) -> Failure {
+        Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "", message)
     }
 
     /// The object exists.
@@ -140,22 +192,8 @@ impl Failure {
 
     /// The path does not take this method.
     pub(crate) fn method_not_allowed() -> Failure {
-        Failure::new(
-            StatusCode::METHOD_NOT_ALLOWED,
-            "MethodNotAllowed",
-            "the server does not allow this method on the requested resource",
-        )
-    }
-
-    /// The body is in a form that is not read.
-    pub(crate) fn unsupported_media(got: &str, supported: &str) -> Failure {
-        Failure::new(
-            StatusCode::UNSUPPORTED_MEDIA_TYPE,
-            "UnsupportedMediaType",
-            format!(
-                "the body of the request was in an unknown format - accepted media types include: {supported} (got {got:?})"
-            ),
-        )
+        let sentence = "the server does not allow this method on the requested resource";
+        Failure { details: json!({}), ..Failure::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", sentence) }
     }
 
     /// The client takes no form that there is.
@@ -185,8 +223,10 @@ impl Failure {
 
     /// Returns the `Status` object.
     pub(crate) fn to_json(&self) -> Value {
+        let goes_on = self.beside.as_ref().and_then(|beside| beside.goes_on.as_ref());
+        let metadata = goes_on.map_or_else(|| json!({}), |token| json!({"continue": token}));
         let mut status = json!({
-            "kind": "Status", "apiVersion": "v1", "metadata": self.metadata, "status": "Failure",
+            "kind": "Status", "apiVersion": "v1", "metadata": metadata, "status": "Failure",
             "message": self.message, "code": self.code.as_u16(),
         });
         if !self.reason.is_empty() {

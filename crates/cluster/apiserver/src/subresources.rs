@@ -14,19 +14,17 @@ use serde_json::{Value, json};
 use tower::ServiceExt;
 
 use crate::{
-    registry::{Resource, Subresource},
+    registry::{Gvk, Resource, Subresource, node_of},
     request::{Info, Query},
     server::Server,
     status::Failure,
     store::Entry,
     tokens::{Claims, ISSUER},
     write::{
-        ATTEMPTS, Admission, Call, Change, Operation, PatchKind, Written, apply_conflict, at_version, changed_meanwhile,
+        ATTEMPTS, Admission, Call, Change, Operation, PatchKind, Written, apply_conflict, at_version,
+        changed_meanwhile, patch_failure, same_object,
     },
 };
-
-/// The type of what stands at `scale`.
-const SCALE: &str = "io.k8s.api.autoscaling.v1.Scale";
 
 fn at<'a>(object: &'a Value, path: &[String]) -> &'a Value {
     path.iter().fold(object, |place, step| &place[step.as_str()])
@@ -46,9 +44,24 @@ fn scale_of(object: &Value, spec: &[String], status: &[String], selector: Option
         "kind": "Scale", "apiVersion": "autoscaling/v1",
         "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"],
             "resourceVersion": metadata["resourceVersion"], "creationTimestamp": metadata["creationTimestamp"]},
-        "spec": {"replicas": at(object, spec).as_i64().unwrap_or_default()},
+        "spec": match at(object, spec).as_i64().unwrap_or_default() {
+            0 => json!({}),
+            count => json!({"replicas": count}),
+        },
         "status": {"replicas": at(object, status).as_i64().unwrap_or_default(), "selector": selector},
     })
+}
+
+/// What a `Scale` of this kind's objects is read as.
+fn scale_form(resource: &Resource) -> Resource {
+    let gvk = Gvk { group: "autoscaling".into(), version: "v1".into(), kind: "Scale".into() };
+    Resource {
+        api_version: gvk.api_version(),
+        gvk,
+        node: node_of("io.k8s.api.autoscaling.v1.Scale"),
+        custom: false,
+        ..resource.clone()
+    }
 }
 
 impl Server {
@@ -66,7 +79,9 @@ impl Server {
         let show = |object: &Value| scale_of(object, spec, status, selector.as_deref());
         let path: Vec<&str> = spec.iter().map(String::as_str).collect();
         let versions = self.versions(resource);
-        let node = schema::model::builtin(SCALE).unwrap_or(&resource.node);
+        let form = scale_form(resource);
+        let as_scale = Call { resource: &form, ..call };
+        let node = &form.node;
         let now = base::clock::now_rfc3339();
         let writer = Writer { api_version: "autoscaling/v1", ..Self::writer(call, &now) };
         for _ in 0..ATTEMPTS {
@@ -78,24 +93,34 @@ impl Server {
             let mut before = show(&old);
             let owners = owners::of_scale(&old, &path, &versions.iter().map(String::as_str).collect::<Vec<_>>());
             owners::set_managers(&mut before, &owners);
-            let bad = |error: schema::patch::Error| Failure::bad_request(error.to_string());
-            let mut wanted = match patch {
-                None => body.clone(),
-                Some(PatchKind::Json) => schema::patch::json(&before, body).map_err(bad)?,
-                Some(PatchKind::Merge) => schema::patch::merge(&before, body).map_err(bad)?,
-                Some(PatchKind::Strategic) => schema::patch::strategic(&before, body, node).map_err(bad)?,
-                Some(PatchKind::Apply) => schema::apply::apply(&before, body, node, writer, call.options.force)
-                    .map_err(|conflicts| apply_conflict(resource, &info.name, &conflicts))?,
+            let (mut wanted, told) = match patch {
+                None => Self::decode(as_scale, body.clone())?,
+                Some(PatchKind::Apply) => {
+                    let config = Self::decode_applied(as_scale, body.clone())?;
+                    let applied = schema::apply::apply(&before, &config, node, writer, call.options.force);
+                    (applied.map_err(|conflicts| apply_conflict(&conflicts))?, Vec::new())
+                }
+                Some(kind) => {
+                    let patched = match kind {
+                        PatchKind::Json => schema::patch::json(&before, body),
+                        PatchKind::Strategic if !resource.custom => schema::patch::strategic(&before, body, node),
+                        _ => schema::patch::merge(&before, body),
+                    };
+                    let patched = patched.map_err(|error| patch_failure(resource, &info.name, &error))?;
+                    Self::decode_patched(as_scale, *kind, body, patched)?
+                }
             };
+            same_object(resource, info, &before, &wanted)?;
             if !matches!(patch, Some(PatchKind::Apply)) {
                 owners::updated(&before, owners, &mut wanted, node, writer);
             }
-            let mut warnings = self.mutate(call, Operation::Update, &mut wanted, Some(&before)).await?;
+            let mut warnings = told;
+            warnings.extend(self.mutate(call, Operation::Update, &mut wanted, Some(&before)).await?);
             let version = wanted["metadata"]["resourceVersion"].as_str().unwrap_or_default();
             if !version.is_empty() && version != entry.revision.to_string() {
                 return Err(changed_meanwhile(resource, &info.name));
             }
-            let replicas = wanted_count(call, &wanted)?;
+            let replicas = wanted_count(as_scale, &wanted)?;
             let admission = Admission { call, operation: Operation::Update, new: Some(&wanted), old: Some(&before) };
             let admitted = self.admit(admission).await?;
             warnings.extend(admitted.warnings);
@@ -123,10 +148,14 @@ impl Server {
     pub(crate) async fn bind(&self, call: Call<'_>, mut body: Value) -> Result<Written, Failure> {
         let Call { resource, info, .. } = call;
         let mut warnings = self.mutate(call, Operation::Create, &mut body, None).await?;
-        let node = body["target"]["name"].as_str().unwrap_or_default();
+        named_alike(call, &body, "Binding")?;
+        let (kind, node) = (&body["target"]["kind"], body["target"]["name"].as_str().unwrap_or_default());
+        if !matches!(kind.as_str(), None | Some("" | "Node")) {
+            let why = format!("target.kind: Unsupported value: {kind}: supported values: \"Node\", \"<empty>\"");
+            return Err(Failure::unreasoned(why));
+        }
         if node.is_empty() {
-            let cause = Cause::required("target.name", "");
-            return Err(Failure::invalid(resource, &info.name, &[cause]));
+            return Err(Failure::unreasoned("target.name: Required value"));
         }
         let admission = Admission { call, operation: Operation::Create, new: Some(&body), old: None };
         let admitted = self.admit(admission).await?;
@@ -242,8 +271,11 @@ impl Server {
         let mut answer = body;
         answer["kind"] = "TokenRequest".into();
         answer["apiVersion"] = "authentication.k8s.io/v1".into();
-        answer["metadata"] =
-            json!({"name": info.name, "namespace": info.namespace, "creationTimestamp": base::clock::now_rfc3339()});
+        answer["metadata"] = json!({"name": info.name, "namespace": info.namespace, "uid": account["metadata"]["uid"],
+                "creationTimestamp": base::clock::now_rfc3339()});
+        if answer["spec"]["boundObjectRef"].is_null() {
+            answer["spec"]["boundObjectRef"] = Value::Null;
+        }
         answer["spec"]["expirationSeconds"] = seconds.into();
         answer["spec"]["audiences"] = audiences.into();
         answer["status"] = json!({"token": token, "expirationTimestamp": expires});
@@ -299,7 +331,7 @@ impl Server {
     }
 }
 
-fn created(warnings: Vec<String>) -> Written {
+pub(crate) fn created(warnings: Vec<String>) -> Written {
     let object = json!({"kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Success", "code": 201});
     Written { code: StatusCode::CREATED, object: object.into(), warnings }
 }
@@ -307,13 +339,20 @@ fn created(warnings: Vec<String>) -> Written {
 /// Returns a pod as it is once it is bound to `node`.
 fn bound(resource: &Resource, mut pod: Value, node: &str) -> Result<Value, Failure> {
     let name = pod["metadata"]["name"].as_str().unwrap_or_default();
+    let conflict = |why: &str| {
+        let mut failure = Failure::conflict(resource, name, why);
+        let part = format!("{}/binding", resource.plural);
+        failure.message = format!("Operation cannot be fulfilled on {part} {name:?}: {why}");
+        failure.details["kind"] = part.into();
+        failure
+    };
     if !pod["metadata"]["deletionTimestamp"].is_null() {
         let why = format!("pod {name} is being deleted, cannot be assigned to a host");
-        return Err(Failure::conflict(resource, name, &why));
+        return Err(conflict(&why));
     }
     if let Some(before) = pod["spec"]["nodeName"].as_str().filter(|before| !before.is_empty()) {
         let why = format!("pod {name} is already assigned to node {before:?}");
-        return Err(Failure::conflict(resource, name, &why));
+        return Err(conflict(&why));
     }
     pod["spec"]["nodeName"] = node.into();
     let now = base::clock::now_rfc3339();
@@ -335,6 +374,14 @@ fn wanted_count(call: Call<'_>, scale: &Value) -> Result<i64, Failure> {
         let cause = Cause::invalid("spec.replicas", count, "must be greater than or equal to 0");
         Failure::invalid(call.resource, &call.info.name, &[cause])
     })
+}
+
+/// Checks that what is sent to a part of an object names it; a name that is left out is none.
+pub(crate) fn named_alike(call: Call<'_>, body: &Value, kind: &str) -> Result<(), Failure> {
+    if body["metadata"]["name"].as_str() != Some(call.info.name.as_str()) {
+        return Err(Failure::bad_request(format!("name in URL does not match name in {kind} object")));
+    }
+    Ok(())
 }
 
 /// Returns the place at `path`, made if it is missing.

@@ -27,12 +27,22 @@ pub(crate) enum Include {
     Object,
 }
 
-/// Returns the form that the `Accept` header asks for first, of those that are served.
+/// Returns whether a form that is asked for is one of those that the paths of built-in kinds name.
+pub(crate) fn routed(headers: &HeaderMap) -> bool {
+    let Some(accept) = headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok()) else { return true };
+    accept.split(',').any(|wanted| {
+        let media = wanted.split(';').next().unwrap_or_default().trim();
+        matches!(media, "" | "*/*" | "application/json" | "application/yaml" | "application/vnd.kubernetes.protobuf")
+    })
+}
+
+/// Returns the form that the `Accept` header asks for first, of those that are served, and whether it is that of one
+/// object.
 ///
 /// `None`: it accepts none of them.
-pub(crate) fn form(headers: &HeaderMap, include: Option<&str>) -> Option<Form> {
+pub(crate) fn form(headers: &HeaderMap, include: Option<&str>) -> Option<(Form, bool)> {
     let Some(accept) = headers.get(http::header::ACCEPT).and_then(|value| value.to_str().ok()) else {
-        return Some(Form::Whole);
+        return Some((Form::Whole, true));
     };
     for wanted in accept.split(',') {
         let mut parameters = wanted.split(';').map(str::trim);
@@ -45,15 +55,17 @@ pub(crate) fn form(headers: &HeaderMap, include: Option<&str>) -> Option<Form> {
         let known = parameters.iter().all(|parameter| !parameter.starts_with("g=") || *parameter == "g=meta.k8s.io")
             && parameters.iter().all(|parameter| !parameter.starts_with("v=") || *parameter == "v=v1");
         match kind {
-            None => return Some(Form::Whole),
+            None => return Some((Form::Whole, true)),
             Some("Table") if known => {
-                return Some(Form::Table(match include {
+                let form = Form::Table(match include {
                     Some("None") => Include::Nothing,
                     Some("Object") => Include::Object,
                     _ => Include::Metadata,
-                }));
+                });
+                return Some((form, true));
             }
-            Some("PartialObjectMetadata" | "PartialObjectMetadataList") if known => return Some(Form::Metadata),
+            Some("PartialObjectMetadata") if known => return Some((Form::Metadata, true)),
+            Some("PartialObjectMetadataList") if known => return Some((Form::Metadata, false)),
             Some(_) => {}
         }
     }
@@ -78,6 +90,28 @@ pub(crate) fn one(form: Form, resource: &Resource, object: Value, now: jiff::Tim
     }
 }
 
+/// Returns a `Scale` in the form asked for.
+pub(crate) fn scale(form: Form, object: Value, now: jiff::Timestamp) -> Value {
+    let Form::Table(include) = form else {
+        return if form == Form::Metadata { metadata(&object) } else { object };
+    };
+    let heading = |name: &str, kind: &str, format: &str| json!({"name": name, "type": kind, "format": format, "description": "", "priority": 0});
+    let count = |part: &str| object[part]["replicas"].as_i64().unwrap_or_default();
+    let made = object["metadata"]["creationTimestamp"].as_str().and_then(|time| time.parse::<jiff::Timestamp>().ok());
+    let since = made.map_or_else(|| "<unknown>".to_owned(), |time| age(now.as_second() - time.as_second()));
+    let mut row = json!({"cells": [object["metadata"]["name"], count("spec"), count("status"), since]});
+    match include {
+        Include::Nothing => row["object"] = Value::Null,
+        Include::Metadata => row["object"] = metadata(&object),
+        Include::Object => row["object"] = object.clone(),
+    }
+    json!({"kind": "Table", "apiVersion": "meta.k8s.io/v1",
+        "metadata": {"resourceVersion": object["metadata"]["resourceVersion"]},
+        "columnDefinitions": [heading("Name", "string", ""), heading("Desired", "integer", ""),
+            heading("Available", "integer", ""), heading("Age", "string", "")],
+        "rows": [row]})
+}
+
 /// Returns a list in the form asked for. `list_metadata` is the list's own metadata.
 pub(crate) fn many(
     form: Form,
@@ -88,7 +122,8 @@ pub(crate) fn many(
 ) -> Value {
     match form {
         Form::Whole => json!({
-            "kind": resource.list_kind, "apiVersion": resource.gvk.api_version(), "metadata": list_metadata, "items": items,
+            "kind": resource.list_kind, "apiVersion": resource.gvk.api_version(), "metadata": list_metadata,
+            "items": items.iter().map(|item| if resource.custom { item.clone() } else { unnamed(item) }).collect::<Vec<_>>(),
         }),
         Form::Metadata => json!({
             "kind": "PartialObjectMetadataList", "apiVersion": "meta.k8s.io/v1", "metadata": list_metadata,
@@ -96,6 +131,16 @@ pub(crate) fn many(
         }),
         Form::Table(include) => table(resource, items, include, list_metadata, now),
     }
+}
+
+/// The objects of built-in lists do not say their kind again.
+fn unnamed(object: &Value) -> Value {
+    let fields = object.as_object().into_iter().flatten();
+    fields
+        .filter(|(name, _)| !matches!(name.as_str(), "apiVersion" | "kind"))
+        .map(|(name, value)| (name.clone(), value.clone()))
+        .collect::<serde_json::Map<_, _>>()
+        .into()
 }
 
 fn metadata(object: &Value) -> Value {
@@ -120,7 +165,7 @@ fn table(resource: &Resource, items: &[Value], include: Include, list_metadata: 
             cells.extend(resource.columns.iter().map(|column| cell(&column.cell, &column.kind, item, now)));
             let mut row = json!({"cells": cells});
             match include {
-                Include::Nothing => {}
+                Include::Nothing => row["object"] = Value::Null,
                 Include::Metadata => row["object"] = metadata(item),
                 Include::Object => row["object"] = item.clone(),
             }
@@ -197,7 +242,7 @@ mod tests {
         let of = |accept: &str| {
             let mut headers = HeaderMap::new();
             headers.insert(http::header::ACCEPT, accept.parse().unwrap());
-            form(&headers, None)
+            form(&headers, None).map(|(form, _)| form)
         };
         assert_eq!(
             of("application/json;as=Table;v=v1;g=meta.k8s.io,application/json"),

@@ -2,6 +2,7 @@
 //! default → validate → own → admit → store.
 
 mod admit;
+mod decode;
 mod delete;
 mod metadata;
 mod parts;
@@ -11,7 +12,7 @@ use std::sync::Arc;
 use http::{HeaderMap, StatusCode, header};
 use parking_lot::Mutex;
 use schema::{
-    apply, decode,
+    apply,
     owners::{self, Writer},
     patch,
     settle::settle,
@@ -20,7 +21,7 @@ use schema::{
 use serde_json::{Value, json};
 
 use crate::{
-    body::Twice,
+    body::Sent,
     custom,
     rbac::User,
     registry::{Resource, Subresource},
@@ -31,11 +32,13 @@ use crate::{
 };
 
 pub(crate) use admit::{Admission, Admitted, Operation};
+pub(crate) use decode::hub;
 pub(crate) use delete::Deletion;
-pub(crate) use parts::{apply_conflict, at_version, changed_meanwhile, random_suffix, spec_changed, to_storage};
+pub(crate) use parts::{
+    apply_conflict, at_version, changed_meanwhile, patch_failure, random_suffix, same_object, spec_changed, to_storage,
+};
 use parts::{
-    fits, is_finished, keep_identity, name_it, part_of, patch_failure, prepare_new, reset, same, stored_and_shown,
-    text, told_wrongly,
+    is_finished, keep_identity, name_it, part_of, prepare_new, reset, same, stored_and_shown, text, unconditional,
 };
 
 /// How often a write is tried anew when another writer came first and the caller named no revision.
@@ -59,8 +62,8 @@ pub(crate) struct Options {
     pub(crate) dry_run: bool,
     pub(crate) strictness: Strictness,
     pub(crate) force: bool,
-    /// What the body says twice.
-    pub(crate) twice: Twice,
+    /// The body as it was sent.
+    pub(crate) sent: Sent,
     /// What admission has to say in the audit log.
     pub(crate) notes: Notes,
 }
@@ -161,13 +164,17 @@ impl Options {
         }
         if let Some((at, odd)) = given.unwrap_or_default().char_indices().find(|(_, c)| c.is_control()) {
             let code = u32::from(odd);
+            // Go has letters of its own for some of them.
+            let shown = format!("{:?}", given.unwrap_or_default());
+            let shown = [("\\u{7}", "\\a"), ("\\u{8}", "\\b"), ("\\u{b}", "\\v"), ("\\u{c}", "\\f")]
+                .iter()
+                .fold(shown, |text, (ours, theirs)| text.replace(ours, theirs));
             wrong.push(format!(
-                "fieldManager: Invalid value: {:?}: invalid character U+{code:04X} (at position {at})",
-                given.unwrap_or_default()
+                "fieldManager: Invalid value: {shown}: invalid character U+{code:04X} (at position {at})"
             ));
         }
         let dry_run = query.get("dryRun");
-        if query.all("dryRun").any(|value| !matches!(value, "" | "All")) {
+        if query.all("dryRun").any(|value| value != "All") {
             let given: Vec<String> = query.all("dryRun").map(|value| format!("{value:?}")).collect();
             wrong.push(format!("dryRun: Unsupported value: [{}]: supported values: \"All\"", given.join(",")));
         }
@@ -194,7 +201,7 @@ impl Options {
             dry_run: dry_run.is_some(),
             strictness,
             force: query.flag("force"),
-            twice: Twice::default(),
+            sent: Sent::default(),
             notes: Notes::default(),
         })
     }
@@ -203,9 +210,18 @@ impl Options {
 impl Server {
     /// Creates an object.
     pub(crate) async fn create(&self, call: Call<'_>, body: Value) -> Result<Written, Failure> {
+        refuse_terminating(call.resource)?;
+        let (object, warnings) = Self::decode(call, body)?;
+        self.create_decoded(call, object, warnings.clone()).await.map_err(|failure| failure.warned(warnings))
+    }
+
+    async fn create_decoded(
+        &self,
+        call: Call<'_>,
+        mut object: Value,
+        mut warnings: Vec<String>,
+    ) -> Result<Written, Failure> {
         let Call { resource, .. } = call;
-        refuse_terminating(resource)?;
-        let (mut object, mut warnings) = Self::decode(call, body)?;
         let before = owners::before(&resource.node, &object);
         Self::default(resource, &mut object);
         let now = base::clock::now_rfc3339();
@@ -254,7 +270,14 @@ impl Server {
             Outcome::Mismatch(_) if generated => {
                 Err(Failure { retry_after: Some(1), ..Failure::already_exists(resource, &name) })
             }
-            Outcome::Mismatch(_) => Err(Failure::already_exists(resource, &name)),
+            Outcome::Mismatch(_) => {
+                let mut failure = Failure::already_exists(resource, &name);
+                let there = self.store().snapshot().get(&key).map(|entry| entry.value());
+                if there.is_some_and(|there| !there["metadata"]["deletionTimestamp"].is_null()) {
+                    failure.message = format!("object is being deleted: {}", failure.message);
+                }
+                Err(failure)
+            }
         }
     }
 
@@ -267,11 +290,17 @@ impl Server {
             let Some(entry) = self.store().snapshot().get(&resource.key(&info.namespace, &info.name)).cloned() else {
                 return Err(Failure::not_found(resource, &info.name));
             };
+            // Which object is meant comes before which of its states.
+            same_object(resource, info, &entry.value(), &new)?;
+            if wanted.is_empty() && !resource.unconditional {
+                return Err(unconditional(resource, &info.name));
+            }
             if !wanted.is_empty() && wanted != entry.revision.to_string() {
                 return Err(changed_meanwhile(resource, &info.name));
             }
             let change = Change::new(new.clone(), warnings.clone());
-            if let Some(written) = self.replace(call, &entry, change).await? {
+            let replaced = self.replace(call, &entry, change).await;
+            if let Some(written) = replaced.map_err(|failure| failure.warned(warnings.clone()))? {
                 return Ok(written);
             }
         }
@@ -282,10 +311,7 @@ impl Server {
     pub(crate) async fn patch(&self, call: Call<'_>, kind: PatchKind, body: &Value) -> Result<Written, Failure> {
         let Call { resource, info, .. } = call;
         if kind == PatchKind::Strategic && resource.custom {
-            return Err(Failure::unsupported_media(
-                "application/strategic-merge-patch+json",
-                "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
-            ));
+            return Err(crate::body::unread(crate::body::CUSTOM_PATCHES));
         }
         for _ in 0..ATTEMPTS {
             let entry = self.store().snapshot().get(&resource.key(&info.namespace, &info.name)).cloned();
@@ -297,15 +323,19 @@ impl Server {
             };
             let old = at_version(resource, entry.value());
             let (new, mut warnings) = Self::patched(call, kind, body, &old)?;
-            let (new, more) = Self::decode(call, new)?;
+            let (new, more) = match kind {
+                PatchKind::Apply => (new, Vec::new()),
+                kind => Self::decode_patched(call, kind, body, new)?,
+            };
             let owners = (kind == PatchKind::Apply).then(|| new["metadata"]["managedFields"].clone());
             let wanted = text(&new["metadata"], "resourceVersion");
             if !wanted.is_empty() && wanted != entry.revision.to_string() {
                 return Err(changed_meanwhile(resource, &info.name));
             }
             warnings.extend(more);
-            let change = Change { owners, ..Change::new(new, warnings) };
-            if let Some(written) = self.replace(call, &entry, change).await? {
+            let change = Change { owners, ..Change::new(new, warnings.clone()) };
+            let replaced = self.replace(call, &entry, change).await;
+            if let Some(written) = replaced.map_err(|failure| failure.warned(warnings))? {
                 return Ok(written);
             }
         }
@@ -315,17 +345,16 @@ impl Server {
     /// Returns what a patch makes of `old`, and what to warn of.
     fn patched(call: Call<'_>, kind: PatchKind, body: &Value, old: &Value) -> Result<(Value, Vec<String>), Failure> {
         let Call { resource, info, options, .. } = call;
-        let failed = |error| patch_failure(resource, &info.name, error);
+        let failed = |error| patch_failure(resource, &info.name, &error);
         Ok(match kind {
             PatchKind::Apply => {
                 let now = base::clock::now_rfc3339();
-                fits(call, body)?;
-                let (config, warnings) = Self::decode(call, body.clone())?;
+                let config = Self::decode_applied(call, body.clone())?;
                 let config = part_of(resource, info, config);
                 let writer = Self::writer(call, &now);
                 let new = apply::apply(old, &config, &resource.node, writer, options.force)
-                    .map_err(|conflicts| apply_conflict(resource, &info.name, &conflicts))?;
-                (new, warnings)
+                    .map_err(|conflicts| apply_conflict(&conflicts))?;
+                (new, decode::told_twice(call))
             }
             PatchKind::Json => (patch::json(old, body).map_err(failed)?, Vec::new()),
             PatchKind::Merge => (patch::merge(old, body).map_err(failed)?, Vec::new()),
@@ -336,14 +365,17 @@ impl Server {
     async fn apply_new(&self, call: Call<'_>, body: &Value) -> Result<Written, Failure> {
         let Call { resource, info, .. } = call;
         refuse_terminating(resource)?;
-        fits(call, body)?;
-        let (mut config, mut warnings) = Self::decode(call, body.clone())?;
-        if !text(&config["metadata"], "uid").is_empty() || !text(&config["metadata"], "resourceVersion").is_empty() {
-            return Err(Failure::conflict(
-                resource,
-                &info.name,
-                "the object has been deleted; please apply your changes without uid and resourceVersion",
-            ));
+        let mut config = Self::decode_applied(call, body.clone())?;
+        let mut warnings = decode::told_twice(call);
+        let uid = text(&config["metadata"], "uid");
+        if !uid.is_empty() {
+            let why =
+                format!("uid mismatch: the provided object specified uid {uid}, and no existing object was found");
+            return Err(Failure::conflict(resource, &info.name, &why));
+        }
+        if !text(&config["metadata"], "resourceVersion").is_empty() {
+            let why = "the object has been deleted; please apply your changes without uid and resourceVersion";
+            return Err(Failure::conflict(resource, &info.name, why));
         }
         if text(&config["metadata"], "name").is_empty() {
             config["metadata"]["name"] = info.name.clone().into();
@@ -353,7 +385,7 @@ impl Server {
         let writer = Self::writer(call, &now);
         let config = part_of(resource, info, config);
         let mut object = apply::apply(&empty, &config, &resource.node, writer, true)
-            .map_err(|conflicts| apply_conflict(resource, &info.name, &conflicts))?;
+            .map_err(|conflicts| apply_conflict(&conflicts))?;
         let owners = object["metadata"]["managedFields"].take();
         Self::default(resource, &mut object);
         warnings.extend(self.mutate(call, Operation::Create, &mut object, None).await?);
@@ -388,7 +420,7 @@ impl Server {
         if matches!(info.subresource.as_str(), "" | "scale") {
             (resource.rules.keep)(&old, &mut new);
         }
-        keep_identity(&old, &mut new)?;
+        keep_identity(resource, info, &old, &mut new)?;
         // What a binding sets, an update may not.
         let binding = info.subresource == "binding";
         if !binding {
@@ -464,71 +496,6 @@ impl Server {
         if let Some(metadata) = new["metadata"].as_object_mut() {
             metadata.retain(|_, value| !value.is_null());
         }
-    }
-
-    /// Checks what a client sent against path and type; returns it pruned, with warnings.
-    pub(crate) fn decode(call: Call<'_>, mut body: Value) -> Result<(Value, Vec<String>), Failure> {
-        let Call { resource, info, .. } = call;
-        let Some(map) = body.as_object_mut() else {
-            return Err(Failure::bad_request("the body must be one object"));
-        };
-        let expected = resource.gvk.api_version();
-        for (name, expected) in [("apiVersion", &expected), ("kind", &resource.gvk.kind)] {
-            match map.get(name).and_then(Value::as_str) {
-                None | Some("") => {
-                    map.insert(name.to_owned(), expected.clone().into());
-                }
-                Some(found) if found == expected => {}
-                Some(found) if name == "kind" => {
-                    return Err(Failure::bad_request(format!(
-                        "{found} in version {:?} cannot be handled as a {expected}: no kind {found:?} is registered here",
-                        resource.gvk.api_version()
-                    )));
-                }
-                Some(found) => {
-                    return Err(Failure::bad_request(format!(
-                        "the API version in the data ({found}) does not match the expected API version ({expected})"
-                    )));
-                }
-            }
-        }
-        if !map.get("metadata").is_some_and(Value::is_object) {
-            map.insert("metadata".into(), json!({}));
-        }
-        let metadata = &mut body["metadata"];
-        if resource.namespaced {
-            let namespace = text(metadata, "namespace");
-            if namespace.is_empty() {
-                metadata["namespace"] = info.namespace.clone().into();
-            } else if namespace != info.namespace {
-                return Err(Failure::bad_request(
-                    "the namespace of the provided object does not match the namespace sent on the request",
-                ));
-            }
-        } else if let Some(metadata) = metadata.as_object_mut() {
-            metadata.remove("namespace");
-        }
-        if !info.name.is_empty() && info.verb != "create" {
-            let name = text(&body["metadata"], "name");
-            if name.is_empty() {
-                body["metadata"]["name"] = info.name.clone().into();
-            } else if name != info.name {
-                return Err(Failure::bad_request(format!(
-                    "the name of the object ({name}) does not match the name on the URL ({})",
-                    info.name
-                )));
-            }
-        }
-        let warnings = told_wrongly(call, &mut body)?;
-        if !resource.custom
-            && let Some(problem) = decode::problem(&body, &resource.node, &resource.gvk.kind)
-        {
-            return Err(Failure::bad_request(format!(
-                "{} in version {:?} cannot be handled as a {}: {problem}",
-                resource.gvk.kind, resource.gvk.version, resource.gvk.kind
-            )));
-        }
-        Ok((body, warnings))
     }
 
     /// Fills in what is not given, and gives built-in kinds their one form.

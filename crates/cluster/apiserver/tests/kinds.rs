@@ -128,7 +128,7 @@ async fn events_of_both_groups_are_the_same_objects() {
     let path = format!("{new}?fieldSelector=regarding.name%3D{pod}");
     let (_, list) = send(&server, Method::GET, &path, "application/json", None).await;
     assert_eq!(list["items"][0]["note"], "hello");
-    assert_eq!(list["items"][0]["apiVersion"], "events.k8s.io/v1");
+    assert_eq!(list["apiVersion"], "events.k8s.io/v1");
     assert_eq!(watched(&server, &format!("{path}&watch=1&timeoutSeconds=1")).await[0]["object"]["deprecatedCount"], 2);
     let (_, list) = send(
         &server,

@@ -113,10 +113,8 @@ async fn what_cannot_be_read_is_refused_as_kubernetes_refuses_it() {
     let body = envelope(&format!("{name}.example/v1"), "Boat", field(1, field(1, "b")));
     assert_eq!(send(&server, "POST", &boats, PROTOBUF, body.clone()).await.0, 415);
     assert_eq!(send(&server, "PUT", &format!("{boats}/b"), PROTOBUF, body).await.0, 415);
-    assert_eq!(
-        send(&server, "POST", &boats, "application/json", br#"{"metadata":{"name":"b"}}"#.to_vec()).await.0,
-        201
-    );
+    let body = json!({"apiVersion": format!("{name}.example/v1"), "kind": "Boat", "metadata": {"name": "b"}});
+    assert_eq!(send(&server, "POST", &boats, "application/json", body.to_string().into()).await.0, 201);
     let options = envelope("v1", "DeleteOptions", Vec::new());
     assert_eq!(send(&server, "DELETE", &format!("{boats}/b"), PROTOBUF, options).await.0, 200);
 }

@@ -6,8 +6,6 @@
     reason = "a test stops at what it did not expect, and runs beside the product"
 )]
 
-use std::io::Read;
-
 use apiserver::{Server, User};
 use http::Request;
 use serde_json::{Value, json};
@@ -49,26 +47,6 @@ fn random(prefix: &str) -> String {
 }
 
 #[tokio::test]
-async fn a_list_shows_the_moment_that_is_asked_for() {
-    let server = Server::in_memory().await.unwrap();
-    let first = make(&server, "a").await;
-    let then = first["metadata"]["resourceVersion"].as_str().unwrap();
-    make(&server, "b").await;
-    ask(&server, "DELETE", &format!("{MAPS}/a"), Value::Null).await;
-    let (_, now) = get(&server, &format!("{MAPS}?resourceVersion={then}&resourceVersionMatch=NotOlderThan")).await;
-    assert_eq!(names(&now), ["b"]);
-    let (_, exact) = get(&server, &format!("{MAPS}?resourceVersion={then}&resourceVersionMatch=Exact")).await;
-    assert_eq!((names(&exact), exact["metadata"]["resourceVersion"].as_str()), (vec!["a"], Some(then)));
-    let (_, page) = get(&server, &format!("{MAPS}?resourceVersion={then}&limit=5")).await;
-    assert_eq!(names(&page), ["a"]);
-    let (code, failure) = get(&server, &format!("{MAPS}?resourceVersion=99999999")).await;
-    assert_eq!((code, &failure["details"]["causes"][0]["reason"]), (504, &json!("ResourceVersionTooLarge")));
-    assert_eq!(get(&server, &format!("{MAPS}/b?resourceVersion=99999999")).await.0, 504);
-    let (code, failure) = get(&server, &format!("{MAPS}?resourceVersionMatch=Exact")).await;
-    assert_eq!((code, failure["reason"].as_str()), (422, Some("Invalid")));
-}
-
-#[tokio::test]
 async fn pages_count_what_remains_and_go_on_after_they_expired() {
     let server = Server::in_memory().await.unwrap();
     for name in ["a", "b", "c", "d"] {
@@ -106,109 +84,6 @@ async fn flood(server: &Server) {
 }
 
 #[tokio::test]
-async fn a_deletion_keeps_to_its_preconditions_and_policy() {
-    let server = Server::in_memory().await.unwrap();
-    let name = random("map");
-    let path = format!("{MAPS}/{name}");
-    let made = make(&server, &name).await;
-    let delete = |body: Value| ask(&server, "DELETE", &path, body);
-    let (code, failure) = delete(json!({"preconditions": {"uid": "another"}})).await;
-    assert_eq!(code, 409);
-    assert_eq!(
-        failure["message"],
-        format!(
-            "Operation cannot be fulfilled on ConfigMap \"{name}\": the UID in the precondition (another) does not match the UID in record ({}). The object might have been deleted and then recreated",
-            made["metadata"]["uid"].as_str().unwrap()
-        )
-    );
-    assert_eq!(delete(json!({"preconditions": {"resourceVersion": "1"}})).await.0, 409);
-    assert_eq!(delete(json!({"propagationPolicy": "Sideways"})).await.0, 422);
-    assert_eq!(delete(json!({"propagationPolicy": "Orphan", "orphanDependents": true})).await.0, 422);
-    assert_eq!(delete(json!({"dryRun": ["All"], "propagationPolicy": "Foreground"})).await.0, 200);
-    assert!(get(&server, &path).await.1["metadata"]["deletionTimestamp"].is_null(), "a dry run marks nothing");
-    assert_eq!(delete(json!({"propagationPolicy": "Foreground"})).await.0, 200);
-    assert_eq!(get(&server, &path).await.1["metadata"]["finalizers"], json!(["foregroundDeletion"]));
-    assert_eq!(delete(json!({"propagationPolicy": "Orphan"})).await.0, 200);
-    assert_eq!(get(&server, &path).await.1["metadata"]["finalizers"], json!(["orphan"]));
-    assert_eq!(delete(json!({"propagationPolicy": "Background"})).await.0, 200);
-    assert_eq!(get(&server, &path).await.0, 404);
-}
-
-#[tokio::test]
-async fn a_dry_run_changes_nothing_whatever_the_verb() {
-    let server = Server::in_memory().await.unwrap();
-    make(&server, "a").await;
-    let before = get(&server, MAPS).await.1;
-    let version = &before["metadata"]["resourceVersion"];
-    let body = || json!({"metadata": {"name": "new"}, "data": {"k": "v"}});
-    let changed = json!({"data": {"k": "w"}});
-    assert_eq!(ask(&server, "POST", &format!("{MAPS}?dryRun=All"), body()).await.0, 201);
-    let again = json!({"metadata": {"name": "a"}});
-    assert_eq!(ask(&server, "POST", &format!("{MAPS}?dryRun=All"), again).await.0, 409);
-    let (code, shown) = ask(&server, "PATCH", &format!("{MAPS}/a?dryRun=All"), changed).await;
-    assert_eq!((code, &shown["data"]["k"]), (200, &json!("w")));
-    let put = json!({"metadata": {"name": "a"}, "data": {"k": "x"}});
-    assert_eq!(ask(&server, "PUT", &format!("{MAPS}/a?dryRun=All"), put).await.0, 200);
-    assert_eq!(ask(&server, "DELETE", &format!("{MAPS}/a?dryRun=All"), Value::Null).await.0, 200);
-    assert_eq!(ask(&server, "DELETE", &format!("{MAPS}?dryRun=All"), Value::Null).await.0, 200);
-    let (code, failure) = ask(&server, "POST", &format!("{MAPS}?dryRun=Some"), body()).await;
-    assert_eq!(code, 422);
-    assert_eq!(
-        failure["message"],
-        "CreateOptions.meta.k8s.io \"\" is invalid: dryRun: Unsupported value: [\"Some\"]: supported values: \"All\""
-    );
-    let after = get(&server, MAPS).await.1;
-    assert_eq!((&after["metadata"]["resourceVersion"], &after["items"]), (version, &before["items"]));
-}
-
-#[tokio::test]
-async fn what_a_body_says_twice_or_wrongly_is_told_or_refused() {
-    let server = Server::in_memory().await.unwrap();
-    let json = r#"{"metadata": {"name": "a"}, "data": {"k": "v", "k": "w"}, "colour": "red"}"#;
-    let yaml = "metadata:\n  name: b\ndata:\n  k: v\n  k: w\ncolour: red\n";
-    let unknown = "unknown field \"colour\"";
-    let by_path = [unknown, "duplicate field \"data.k\""];
-    let line = "line 5: key \"k\" already set in map";
-    let all = [by_path.join(", "), format!("yaml: unmarshal errors:\n  {line}, {unknown}")];
-    let cases = [("application/json", json, &all[0], by_path), ("application/yaml", yaml, &all[1], [line, unknown])];
-    for (media, text, refused, warned) in cases {
-        let (parts, bytes) = send(&server, "POST", &format!("{MAPS}?fieldValidation=Strict"), media, text).await;
-        let failure: Value = serde_json::from_slice(&bytes).unwrap();
-        assert_eq!(parts.status.as_u16(), 400);
-        let message = failure["message"].as_str().unwrap();
-        assert!(message.ends_with(&format!("strict decoding error: {refused}")), "{message}");
-        let (parts, bytes) = send(&server, "POST", MAPS, media, text).await;
-        assert_eq!(parts.status.as_u16(), 201);
-        let warnings: Vec<&str> =
-            parts.headers.get_all("warning").iter().map(|value| value.to_str().unwrap()).collect();
-        let expected = warned.map(|warning| format!("299 - \"{}\"", warning.replace('"', "\\\"")));
-        assert_eq!(warnings, expected);
-        let made: Value = serde_json::from_slice(&bytes).unwrap();
-        assert_eq!(made["data"], json!({"k": "w"}), "the last one counts");
-    }
-    let text = json.replace("\"a\"", "\"c\"");
-    let (parts, _) = send(&server, "POST", &format!("{MAPS}?fieldValidation=Ignore"), "application/json", &text).await;
-    assert!(parts.status.is_success() && !parts.headers.contains_key("warning"));
-}
-
-#[tokio::test]
-async fn a_large_answer_is_compressed_when_asked_and_a_large_body_refused() {
-    let server = Server::in_memory().await.unwrap();
-    let body = json!({"metadata": {"name": "big"}, "data": {"k": "x".repeat(200_000)}});
-    let (parts, bytes) = send(&server, "POST", MAPS, "application/json", &body.to_string()).await;
-    assert_eq!(parts.headers["content-encoding"], "gzip");
-    let mut text = String::new();
-    flate2::read::GzDecoder::new(bytes.as_slice()).read_to_string(&mut text).unwrap();
-    assert_eq!(serde_json::from_str::<Value>(&text).unwrap()["data"], body["data"]);
-    make(&server, "small").await;
-    let (parts, _) = send(&server, "GET", &format!("{MAPS}/small"), "", "").await;
-    assert!(!parts.headers.contains_key("content-encoding"));
-    let huge = json!({"metadata": {"name": "huge"}, "data": {"k": "x".repeat(3 << 20)}});
-    let (code, failure) = ask(&server, "POST", MAPS, huge).await;
-    assert_eq!((code, failure["reason"].as_str()), (413, Some("RequestEntityTooLarge")));
-}
-
-#[tokio::test]
 async fn a_watcher_that_reads_too_slowly_is_told_to_begin_anew() {
     let server = Server::in_memory().await.unwrap();
     let list = get(&server, MAPS).await.1;
@@ -241,18 +116,6 @@ async fn an_answer_is_spread_and_its_time_bounded_on_demand() {
     request.extensions_mut().insert(User::new("admin", &["system:masters"]));
     let answer = server.handle(request).await;
     assert_eq!(answer.status(), 504);
-}
-
-#[tokio::test]
-async fn a_deletion_answers_as_its_kind_does() {
-    let server = Server::in_memory().await.unwrap();
-    make(&server, "a").await;
-    let (_, answer) = ask(&server, "DELETE", &format!("{MAPS}/a"), Value::Null).await;
-    assert_eq!((&answer["kind"], &answer["details"]["kind"]), (&json!("Status"), &json!("configmaps")));
-    let accounts = "/api/v1/namespaces/default/serviceaccounts";
-    ask(&server, "POST", accounts, json!({"metadata": {"name": "bot"}})).await;
-    let (_, answer) = ask(&server, "DELETE", &format!("{accounts}/bot"), Value::Null).await;
-    assert_eq!((&answer["kind"], &answer["metadata"]["name"]), (&json!("ServiceAccount"), &json!("bot")));
 }
 
 #[tokio::test]

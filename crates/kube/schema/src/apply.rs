@@ -12,7 +12,7 @@ use crate::{
 /// A field that another manager owns with another value.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Conflict {
-    /// The owner, as Kubernetes words it: `"name" using apps/v1`.
+    /// The owner, as Kubernetes words it: `"name"`, or `"name" using apps/v1` of one that does not apply.
     pub owner: String,
     /// The field, for example `.spec.replicas`.
     pub field: String,

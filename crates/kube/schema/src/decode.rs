@@ -1,7 +1,11 @@
 //! Says why a value cannot be one of a built-in type, in the words of the reader that
 //! Kubernetes uses: the first thing that is wrong, as one sentence.
 
+mod others;
+
 use serde_json::Value;
+
+pub use others::misfit;
 
 use crate::{
     model::{Kind, Node},
@@ -47,11 +51,21 @@ fn walk<'a>(value: &'a Value, node: &'a Node, place: &mut Place<'a>) -> Option<S
         (Kind::Map(values), Value::Object(map)) => map.values().find_map(|inner| walk(inner, values, place)),
         (Kind::Array(items), Value::Array(list)) => list.iter().find_map(|inner| walk(inner, items, place)),
         (Kind::String, _) if resolved.format.as_deref() == Some("quantity") => quantity(value),
+        (Kind::String, Value::String(text)) if resolved.format.as_deref() == Some("byte") => {
+            base64(text).map(|at| format!("illegal base64 data at input byte {at}"))
+        }
         (Kind::String, Value::String(text)) => time(text, resolved.format.as_deref()),
         (Kind::Boolean, Value::Bool(_))
         | (Kind::Number, Value::Number(_))
         | (Kind::Any | Kind::Ref(_), _)
         | (Kind::IntOrString, Value::String(_)) => None,
+        // A number that the field has no room for is named.
+        (Kind::Integer, Value::Number(number))
+            if resolved.format.as_deref() == Some("int32")
+                && number.as_f64().is_some_and(|n| n.fract() == 0.0 && i32::try_from(n as i64).is_err()) =>
+        {
+            Some(mismatch(value, node, place).replacen("number ", &format!("number {number} "), 1))
+        }
         (Kind::Integer | Kind::IntOrString, Value::Number(number)) if number.is_i64() || number.is_u64() => None,
         (Kind::Integer | Kind::IntOrString, Value::Number(number))
             if number.as_f64().is_some_and(|n| n.fract() == 0.0) =>
@@ -92,6 +106,35 @@ fn time(text: &str, format: Option<&str>) -> Option<String> {
         let exact = rest.strip_prefix('.').is_some_and(|rest| rest.bytes().take_while(u8::is_ascii_digit).count() == 6);
         if !exact {
             return fails(rest, ".000000");
+        }
+    }
+    None
+}
+
+/// Returns the byte at which a text stops being base64; `None` if it is.
+fn base64(text: &str) -> Option<usize> {
+    let bytes: Vec<(usize, u8)> = text.bytes().enumerate().filter(|(_, byte)| !matches!(byte, b'\r' | b'\n')).collect();
+    let is_digit = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/');
+    for four in bytes.chunks(4) {
+        let digits = four.iter().take_while(|(_, byte)| is_digit(*byte)).count();
+        let last = four.last().is_some_and(|(at, _)| bytes.last().is_some_and(|(end, _)| at == end));
+        if digits == 4 {
+            continue;
+        }
+        let Some((at, byte)) = four.get(digits) else { return Some(four[0].0) };
+        // Padding stands at the end alone, and leaves two digits at least.
+        if *byte != b'=' || digits < 2 {
+            return Some(*at);
+        }
+        if digits == 2 {
+            match four.get(3) {
+                None => return Some(text.len()),
+                Some((_, b'=')) => {}
+                Some((at, _)) => return Some(*at),
+            }
+        }
+        if !last {
+            return Some(four[3].0 + 1);
         }
     }
     None
@@ -165,6 +208,8 @@ mod tests {
             ),
             QUANTITY
         );
+        assert_eq!(check(map, json!({"binaryData": {"a": "not base64!"}})), "illegal base64 data at input byte 3");
+        assert_eq!(check(map, json!({"binaryData": {"a": "YWI=", "b": "YQ==", "c": "YWJj", "d": ""}})), "");
         assert_eq!(check(map, json!({"data": {"a": "b"}, "metadata": {"creationTimestamp": null}})), "");
     }
 }

@@ -12,6 +12,7 @@ pub mod fields;
 pub mod fit;
 pub mod jsonpath;
 pub mod model;
+pub mod names;
 pub mod openapi;
 pub mod owners;
 pub mod patch;

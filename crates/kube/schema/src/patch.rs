@@ -1,6 +1,8 @@
 //! The patches of the Kubernetes API: JSON patch (RFC 6902), merge patch (RFC 7386)
 //! and strategic merge patch. Server-side apply is in [`crate::apply`].
 
+mod operations;
+
 use serde_json::{Map, Value};
 
 use crate::model::Node;
@@ -14,14 +16,20 @@ pub const MAX_COPIED: usize = 3 << 20;
 /// Why a patch cannot be applied.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// The patch is not of its kind's form.
-    #[error("the patch is not valid: {0}")]
+    /// The patch is not of its kind's form; the sentence is kube-apiserver's.
+    #[error("{0}")]
     Malformed(String),
+    /// A strategic patch says what cannot be done with the object; the sentence is kube-apiserver's.
+    #[error("{0}")]
+    Senseless(String),
+    /// It has more operations than are allowed.
+    #[error("The allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {0}")]
+    TooMany(usize),
     /// A JSON patch's operation does not fit the object, or its test fails.
     #[error("the server rejected our request due to an error in our request")]
     Operation {
         /// What does not fit.
-        source: json_patch::PatchError,
+        why: &'static str,
     },
     /// Its copies would make the object grow without end.
     #[error("the accumulated size increase of copy is {copied}, exceeding the limit {MAX_COPIED}")]
@@ -33,50 +41,86 @@ pub enum Error {
 
 impl Error {
     /// Returns whether a test of a JSON patch did not hold.
+    #[must_use]
     pub fn is_test(&self) -> bool {
-        matches!(self, Error::Operation { source } if matches!(source.kind, json_patch::PatchErrorKind::TestFailed))
+        matches!(self, Error::Operation { why } if *why == operations::TEST)
+    }
+}
+
+/// Names a value's type as Go's reader of JSON does.
+fn type_of(value: &Value) -> &'static str {
+    match value {
+        Value::Null => "null",
+        Value::Bool(_) => "bool",
+        Value::Number(_) => "number",
+        Value::String(_) => "string",
+        Value::Array(_) => "array",
+        Value::Object(_) => "object",
     }
 }
 
 /// Applies a JSON patch (RFC 6902).
 pub fn json(object: &Value, patch: &Value) -> Result<Value, Error> {
-    let operations: json_patch::Patch =
-        serde_json::from_value(patch.clone()).map_err(|error| Error::Malformed(error.to_string()))?;
+    if patch.is_null() {
+        return Ok(object.clone());
+    }
+    let Value::Array(operations) = patch else {
+        let found = type_of(patch);
+        let why = format!(
+            "error decoding patch: json: cannot unmarshal {found} into Go value of type []handlers.jsonPatchOp"
+        );
+        return Err(Error::Malformed(why));
+    };
+    if let Some(odd) = operations.iter().find(|operation| !operation.is_object()) {
+        let found = type_of(odd);
+        let why =
+            format!("error decoding patch: json: cannot unmarshal {found} into Go value of type handlers.jsonPatchOp");
+        return Err(Error::Malformed(why));
+    }
     if operations.len() > MAX_OPERATIONS {
-        return Err(Error::Malformed(format!(
-            "the allowed maximum operations in a JSON patch is {MAX_OPERATIONS}, got {}",
-            operations.len()
-        )));
+        return Err(Error::TooMany(operations.len()));
     }
-    let (mut object, mut copied) = (object.clone(), 0);
-    // The object is this function's own, so that nothing has to be undone when an operation fails.
-    for operation in operations.iter() {
-        if let json_patch::PatchOperation::Copy(copy) = operation {
-            copied += object.pointer(copy.from.as_str()).map_or(0, |value| value.to_string().len());
-            if copied > MAX_COPIED {
-                return Err(Error::CopiesTooMuch { copied });
-            }
-        }
-        let one = std::slice::from_ref(operation);
-        json_patch::patch_unsafe(&mut object, one).map_err(|source| Error::Operation { source })?;
-    }
+    let mut object = object.clone();
+    operations::apply(&mut object, operations)?;
     Ok(object)
 }
 
 /// Applies a merge patch (RFC 7386).
 pub fn merge(object: &Value, patch: &Value) -> Result<Value, Error> {
-    if !patch.is_object() {
-        return Err(Error::Malformed("a merge patch must be an object".into()));
+    match patch {
+        Value::Object(_) => Ok(merged(object.clone(), patch)),
+        Value::Null => Err(Error::Malformed("Invalid JSON Patch".into())),
+        other => Err(Error::Malformed(format!(
+            "error decoding patch: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            type_of(other)
+        ))),
     }
-    let mut object = object.clone();
-    json_patch::merge(&mut object, patch);
-    Ok(object)
+}
+
+fn merged(object: Value, patch: &Value) -> Value {
+    let Value::Object(patch) = patch else { return patch.clone() };
+    let mut map = if let Value::Object(map) = object { map } else { Map::new() };
+    for (name, value) in patch {
+        if value.is_null() {
+            map.remove(name);
+        } else {
+            let before = map.remove(name).unwrap_or_default();
+            map.insert(name.clone(), merged(before, value));
+        }
+    }
+    Value::Object(map)
 }
 
 /// Applies a strategic merge patch to an object of the type `node`.
 pub fn strategic(object: &Value, patch: &Value, node: &Node) -> Result<Value, Error> {
+    if patch.is_null() {
+        return Ok(object.clone());
+    }
     let Value::Object(patch) = patch else {
-        return Err(Error::Malformed("a strategic merge patch must be an object".into()));
+        let found = type_of(patch);
+        return Err(Error::Malformed(format!(
+            "json: cannot unmarshal {found} into Go value of type map[string]interface {{}}"
+        )));
     };
     let Value::Object(object) = object else {
         return Err(Error::Malformed("the object is not an object".into()));
@@ -94,7 +138,8 @@ fn merge_maps(
         Some("delete") => return Ok(Map::new()),
         Some("merge") | None => {}
         Some(other) => {
-            return Err(Error::Malformed(format!("unknown patch type {other:?}: use replace, delete or merge")));
+            let shown = go(&Value::Object(patch.clone()));
+            return Err(Error::Senseless(format!("unknown patch type: {other} in map: {shown}")));
         }
     }
     if let Some(keep) = patch.get("$retainKeys").and_then(Value::as_array) {
@@ -142,10 +187,28 @@ fn merge_maps(
             && let Some(Value::Array(list)) = object.get_mut(field)
         {
             let key = node.and_then(|node| node.field(field)).and_then(|field| field.merge_key.clone());
+            let given = patch.get(field).and_then(Value::as_array).map_or(&[][..], Vec::as_slice);
+            fits_order(given, order.as_array().map_or(&[][..], Vec::as_slice), key.as_deref())?;
             reorder(list, order.as_array().map_or(&[][..], Vec::as_slice), key.as_deref());
         }
     }
     Ok(object)
+}
+
+/// Writes a value as Go prints one: `map[a:1 b:[x y]]`.
+pub fn go(value: &Value) -> String {
+    match value {
+        Value::Null => "<nil>".to_owned(),
+        Value::String(text) => text.clone(),
+        Value::Array(list) => format!("[{}]", list.iter().map(go).collect::<Vec<_>>().join(" ")),
+        Value::Object(map) => {
+            let mut names: Vec<&String> = map.keys().collect();
+            names.sort();
+            let each = names.into_iter().map(|name| format!("{name}:{}", go(&map[name])));
+            format!("map[{}]", each.collect::<Vec<_>>().join(" "))
+        }
+        other => other.to_string(),
+    }
 }
 
 fn merge_lists(mut before: Vec<Value>, patch: &[Value], node: Option<&Node>) -> Result<Vec<Value>, Error> {
@@ -169,10 +232,12 @@ fn merge_lists(mut before: Vec<Value>, patch: &[Value], node: Option<&Node>) -> 
     let items = node.and_then(Node::items);
     for item in patch {
         let Value::Object(map) = item else {
-            return Err(Error::Malformed(format!("an item of a list that is merged by {key:?} must be an object")));
+            let found = go(item);
+            return Err(Error::Senseless(format!("expected a map in a list that is merged by {key:?}, got {found}")));
         };
         let Some(id) = map.get(key) else {
-            return Err(Error::Malformed(format!("map: {item} does not contain declared merge key: {key}")));
+            let shown = go(item);
+            return Err(Error::Senseless(format!("map: {shown} does not contain declared merge key: {key}")));
         };
         let at = before.iter().position(|other| other.get(key) == Some(id));
         if map.get("$patch").and_then(Value::as_str) == Some("delete") {
@@ -208,6 +273,22 @@ fn in_order(merged: Vec<Value>, server: &[Value], patch: &[Value], id: impl Fn(&
     }
     all.extend(named);
     all
+}
+
+/// Checks that an order names what its patch puts there, and in that order.
+fn fits_order(given: &[Value], order: &[Value], key: Option<&str>) -> Result<(), Error> {
+    let id = |item: &Value| key.map_or_else(|| item.clone(), |key| item.get(key).cloned().unwrap_or(Value::Null));
+    let mut rest = order.iter();
+    let kept = given.iter().filter(|item| item.get("$patch").is_none());
+    for item in kept {
+        if !rest.any(|wanted| id(wanted) == id(item)) {
+            let (given, order) = (go(&Value::Array(given.to_vec())), go(&Value::Array(order.to_vec())));
+            return Err(Error::Senseless(format!(
+                "The order in patch list:\n{given}\n doesn't match $setElementOrder list:\n{order}\n"
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Sorts `list` as `order` says; items that it does not name stay behind the one they followed.

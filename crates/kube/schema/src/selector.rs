@@ -1,12 +1,14 @@
 //! Label and field selectors.
 
+mod reader;
+
 use std::borrow::Cow;
 
 use serde_json::{Map, Value};
 
-/// Why a selector cannot be read.
+/// Why a selector cannot be read, in Kubernetes' words.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("unable to parse requirement: {0}")]
+#[error("{0}")]
 pub struct Error(pub String);
 
 /// One condition on a label.
@@ -27,13 +29,7 @@ pub struct Labels(Vec<Requirement>);
 impl Labels {
     /// Reads the query form: `a=b,c!=d,e in (f,g),h notin (i),j,!k,l>1`.
     pub fn parse(text: &str) -> Result<Labels, Error> {
-        split_outside_parentheses(text)
-            .into_iter()
-            .map(str::trim)
-            .filter(|part| !part.is_empty())
-            .map(parse_requirement)
-            .collect::<Result<_, _>>()
-            .map(Labels)
+        reader::read(text).map(Labels)
     }
 
     /// Reads a `LabelSelector` object (`matchLabels`, `matchExpressions`). `null` matches nothing and is `None`.
@@ -124,79 +120,6 @@ impl Labels {
     }
 }
 
-fn split_outside_parentheses(text: &str) -> Vec<&str> {
-    let (mut parts, mut depth, mut start) = (Vec::new(), 0_usize, 0);
-    for (at, c) in text.char_indices() {
-        match c {
-            '(' => depth += 1,
-            ')' => depth = depth.saturating_sub(1),
-            ',' if depth == 0 => {
-                parts.push(&text[start..at]);
-                start = at + 1;
-            }
-            _ => {}
-        }
-    }
-    parts.push(&text[start..]);
-    parts
-}
-
-fn parse_requirement(part: &str) -> Result<Requirement, Error> {
-    if let Some(key) = part.strip_prefix('!') {
-        return Ok(Requirement::Absent(label_key(key)?));
-    }
-    for (operator, negative) in [("!=", true), ("==", false), ("=", false)] {
-        if let Some((key, value)) = part.split_once(operator)
-            && !key.contains('(')
-        {
-            let (key, values) = (label_key(key)?, vec![label_value(value)?]);
-            return Ok(if negative { Requirement::NotIn(key, values) } else { Requirement::In(key, values) });
-        }
-    }
-    for (operator, greater) in [(">", true), ("<", false)] {
-        if let Some((key, value)) = part.split_once(operator) {
-            let number = value
-                .trim()
-                .parse()
-                .map_err(|_| Error(format!("for 'Gt', 'Lt' operators, the value must be an integer: {part:?}")))?;
-            return Ok(if greater {
-                Requirement::Greater(label_key(key)?, number)
-            } else {
-                Requirement::Less(label_key(key)?, number)
-            });
-        }
-    }
-    let words: Vec<&str> = part.splitn(2, char::is_whitespace).collect();
-    match words.as_slice() {
-        [key] => Ok(Requirement::Exists(label_key(key)?)),
-        [key, rest] => {
-            let (operator, list) = rest
-                .trim()
-                .split_once('(')
-                .ok_or_else(|| Error(format!("found {rest:?}, expected: in, notin, =, ==, !=, gt, lt")))?;
-            let list =
-                list.trim().strip_suffix(')').ok_or_else(|| Error(format!("found {list:?}, expected: ',' or ')'")))?;
-            let values = list.split(',').map(label_value).collect::<Result<Vec<_>, _>>()?;
-            match operator.trim() {
-                "in" => Ok(Requirement::In(label_key(key)?, values)),
-                "notin" => Ok(Requirement::NotIn(label_key(key)?, values)),
-                other => Err(Error(format!("found {other:?}, expected: in, notin, =, ==, !=, gt, lt"))),
-            }
-        }
-        _ => Err(Error(format!("found {part:?}, expected: identifier"))),
-    }
-}
-
-fn label_key(key: &str) -> Result<String, Error> {
-    let key = key.trim();
-    if is_label_key(key) { Ok(key.to_owned()) } else { Err(Error(format!("invalid label key {key:?}"))) }
-}
-
-fn label_value(value: &str) -> Result<String, Error> {
-    let value = value.trim();
-    if is_label_value(value) { Ok(value.to_owned()) } else { Err(Error(format!("invalid label value {value:?}"))) }
-}
-
 /// Returns whether `key` is a qualified name: `[prefix/]name`.
 pub fn is_label_key(key: &str) -> bool {
     let (prefix, name) = key.split_once('/').map_or((None, key), |(prefix, name)| (Some(prefix), name));
@@ -216,6 +139,43 @@ pub fn is_label_value(value: &str) -> bool {
         && value.bytes().last().is_none_or(|b| b.is_ascii_alphanumeric())
 }
 
+/// Splits a field selector at its commas.
+fn terms(text: &str) -> Vec<&str> {
+    let (mut parts, mut start, mut escaped) = (Vec::new(), 0, false);
+    for (at, c) in text.char_indices() {
+        match c {
+            _ if escaped => escaped = false,
+            '\\' => escaped = true,
+            ',' => {
+                parts.push(&text[start..at]);
+                start = at + 1;
+            }
+            _ => {}
+        }
+    }
+    parts.push(&text[start..]);
+    parts
+}
+
+fn unescaped(text: &str) -> Result<String, Error> {
+    let (mut out, mut rest) = (String::with_capacity(text.len()), text.chars());
+    while let Some(c) = rest.next() {
+        match (c, rest.clone().next()) {
+            ('\\', Some(next @ ('\\' | ',' | '='))) => {
+                rest.next();
+                out.push(next);
+            }
+            ('\\', next) => {
+                let next = next.map_or(String::new(), String::from);
+                return Err(Error(format!("invalid field selector: invalid escape sequence: \\{next}")));
+            }
+            ('=', _) => return Err(Error(format!("invalid field selector: unescaped character in value: {c}"))),
+            _ => out.push(c),
+        }
+    }
+    Ok(out)
+}
+
 /// A field selector: all of these hold.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Fields(Vec<Field>);
@@ -233,19 +193,21 @@ struct Field {
 }
 
 impl Fields {
-    /// Reads `metadata.name=a,status.phase!=Running`.
+    /// Reads `metadata.name=a,status.phase!=Running`. In a value, a backslash stands before a comma, an equals sign and
+    /// itself.
     pub fn parse(text: &str) -> Result<Fields, Error> {
-        text.split(',')
-            .filter(|part| !part.is_empty())
-            .map(|part| {
-                let (path, equal, value) = if let Some((path, value)) = part.split_once("!=") {
-                    (path, false, value)
-                } else if let Some((path, value)) = part.split_once("==").or_else(|| part.split_once('=')) {
-                    (path, true, value)
-                } else {
-                    return Err(Error(format!("invalid selector: '{text}'; can't understand '{part}'")));
+        terms(text)
+            .into_iter()
+            .filter(|term| !term.is_empty())
+            .map(|term| {
+                let signs = term.char_indices().find_map(|(at, _)| {
+                    ["!=", "==", "="].into_iter().find(|sign| term[at..].starts_with(sign)).map(|sign| (at, sign))
+                });
+                let Some((at, sign)) = signs else {
+                    return Err(Error(format!("invalid selector: '{text}'; can't understand '{term}'")));
                 };
-                Ok(Field { path: path.trim().to_owned(), equal, value: value.to_owned(), absent: "", places: &[] })
+                let value = unescaped(&term[at + sign.len()..])?;
+                Ok(Field { path: term[..at].to_owned(), equal: sign != "!=", value, absent: "", places: &[] })
             })
             .collect::<Result<_, _>>()
             .map(Fields)

@@ -41,7 +41,7 @@ impl Server {
                 named(&object, asked.resource)?;
                 self.convert_in(&mut headers, converts, object).await?
             }
-            "patch" if whole => match body::patch_kind(asked.headers)? {
+            "patch" if whole => match body::patch_kind(asked.headers, true)? {
                 PatchKind::Apply => {
                     let config = body::read(asked.headers, body).await?;
                     let mut plain = HeaderMap::new();
@@ -79,10 +79,7 @@ impl Server {
                 PatchKind::Json => patch::json(&old, change),
                 PatchKind::Merge => patch::merge(&old, change),
                 PatchKind::Strategic | PatchKind::Apply => {
-                    return Err(Failure::unsupported_media(
-                        "application/strategic-merge-patch+json",
-                        "application/json-patch+json, application/merge-patch+json, application/apply-patch+yaml",
-                    ));
+                    return Err(body::unread(body::CUSTOM_PATCHES));
                 }
             };
             let new = patched.map_err(|error| Failure::bad_request(error.to_string()))?;

@@ -5,7 +5,7 @@ use base64::{Engine, engine::general_purpose::URL_SAFE_NO_PAD};
 use http::StatusCode;
 use serde_json::{Value, json};
 
-use crate::{request::Query, status::Failure};
+use crate::{body, request::Query, status::Failure};
 
 const EXPIRED: &str = "The provided continue parameter is too old to display a consistent list result. You can start a new list without the continue parameter";
 const RETRY: &str = ", or use the continue token in this response to retrieve the remainder of the results. Continuing with the provided token results in an inconsistent list - objects that were created, modified, or deleted between the time the first chunk was returned and now may show up in the list.";
@@ -36,9 +36,11 @@ pub(super) struct Page {
 impl Page {
     /// Reads what a list asks for.
     pub(super) fn parse(query: &Query) -> Result<Page, Failure> {
-        check_list(query)?;
+        query.number("timeoutSeconds")?;
         let limit = query.number("limit")?.and_then(|limit| usize::try_from(limit).ok()).filter(|limit| *limit > 0);
-        let revision = revision(query)?;
+        check_list(query)?;
+        let revision = revision(query)
+            .map_err(|failure| Failure::bad_request(format!("invalid resource version: {}", failure.message)))?;
         if let Some(token) = query.get("continue") {
             if revision > 0 {
                 return Err(Failure::bad_request("specifying resource version is not allowed when using continue"));
@@ -55,6 +57,8 @@ impl Page {
             None => limit.is_some() && revision > 0,
             Some(_) => false,
         };
+        // Nothing ever was at revision 0, however it is written.
+        let exact = exact && revision > 0;
         Ok(Page {
             moment: if exact { Moment::At(revision) } else { Moment::Now(revision) },
             after: None,
@@ -72,11 +76,7 @@ impl Page {
     pub(super) fn gone(&self) -> Failure {
         match &self.after {
             None => Failure::expired("The resourceVersion for the provided list is too old."),
-            Some(after) => {
-                let mut failure = Failure::expired(format!("{EXPIRED}{RETRY}"));
-                failure.metadata = json!({"continue": encode(-1, after, None)});
-                failure
-            }
+            Some(after) => Failure::expired(format!("{EXPIRED}{RETRY}")).going_on(encode(-1, after, None)),
         }
     }
 }
@@ -84,30 +84,41 @@ impl Page {
 /// Returns the token that a list goes on with after `key`; revision -1 goes on with what is there by then.
 /// `begun` is when the first page was shown.
 pub(super) fn encode(revision: i64, key: &str, begun: Option<i64>) -> String {
-    let mut token = json!({"v": "meta.k8s.io/v1", "rv": revision, "start": format!("{key}\u{0}")});
-    if let Some(begun) = begun {
-        token["begun"] = begun.into();
-    }
-    URL_SAFE_NO_PAD.encode(token.to_string())
+    let start = json!(format!("/{key}\u{0}"));
+    let begun = begun.map_or_else(String::new, |begun| format!(",\"begun\":{begun}"));
+    // In the order that Kubernetes writes them in.
+    URL_SAFE_NO_PAD.encode(format!("{{\"v\":\"meta.k8s.io/v1\",\"rv\":{revision},\"start\":{start}{begun}}}"))
 }
 
 fn decode(token: &str) -> Result<(i64, String, Option<i64>), Failure> {
-    let bad = |why: &str| Failure::bad_request(format!("continue key is not valid: {why}"));
-    let bytes = URL_SAFE_NO_PAD.decode(token).map_err(|error| bad(&error.to_string()))?;
-    let value: Value = serde_json::from_slice(&bytes).map_err(|error| bad(&error.to_string()))?;
+    let bad = |why: &str| Failure::bad_request(format!("invalid continue token: continue key is not valid: {why}"));
+    let bytes = URL_SAFE_NO_PAD
+        .decode(token)
+        .map_err(|error| bad(&format!("illegal base64 data at input byte {}", byte_of(&error, token.len()))))?;
+    let value: Value = serde_json::from_slice(&bytes)
+        .map_err(|error| bad(&body::syntax_problem(&bytes).unwrap_or_else(|| error.to_string())))?;
     if value["v"] != "meta.k8s.io/v1" {
-        return Err(bad(&format!("server does not recognize this encoded version {}", value["v"])));
+        let found = value["v"].as_str().unwrap_or_default();
+        return Err(bad(&format!("server does not recognize this encoded version {found}")));
     }
     let revision = value["rv"].as_i64().filter(|revision| *revision != 0);
     let revision = revision.ok_or_else(|| bad("incorrect encoded start resourceVersion (version meta.k8s.io/v1)"))?;
-    let start = value["start"].as_str().unwrap_or_default().trim_end_matches('\u{0}');
+    let start = value["start"].as_str().unwrap_or_default();
     if start.is_empty() {
         return Err(bad("encoded start key empty (version meta.k8s.io/v1)"));
     }
     if start.split('/').any(|part| matches!(part, "." | "..")) {
         return Err(bad(start));
     }
-    Ok((revision, start.to_owned(), value["begun"].as_i64()))
+    Ok((revision, start.trim_matches(['\u{0}', '/']).to_owned(), value["begun"].as_i64()))
+}
+
+/// Returns the byte at which a token stops being base64.
+fn byte_of(error: &base64::DecodeError, length: usize) -> usize {
+    match error {
+        base64::DecodeError::InvalidByte(at, _) | base64::DecodeError::InvalidLastSymbol(at, _) => *at,
+        _ => length / 4 * 4,
+    }
 }
 
 /// Returns the revision that a request names; 0: none.
@@ -116,7 +127,7 @@ pub(super) fn revision(query: &Query) -> Result<u64, Failure> {
     given.parse().map_err(|_| {
         let why =
             format!("resourceVersion: Invalid value: {given:?}: strconv.ParseUint: parsing {given:?}: invalid syntax");
-        Failure::bad_request(why)
+        Failure::unreasoned(why)
     })
 }
 
@@ -248,7 +259,7 @@ mod tests {
         let token = encode(5, "default/a", Some(1000));
         let page = Page::parse(&Query::parse(Some(&format!("continue={token}")))).unwrap();
         assert!(!page.is_over(1000 + PAGES_FOR) && page.is_over(1001 + PAGES_FOR));
-        let onward = page.gone().metadata["continue"].as_str().unwrap().to_owned();
+        let onward = page.gone().to_json()["metadata"]["continue"].as_str().unwrap().to_owned();
         let page = Page::parse(&Query::parse(Some(&format!("continue={onward}")))).unwrap();
         assert_eq!((page.moment.clone(), page.is_over(i64::MAX)), (Moment::Now(0), false));
     }

@@ -4,7 +4,7 @@ use http::StatusCode;
 use serde_json::{Value, json};
 
 use super::{
-    ATTEMPTS, Admission, Call, Object, Operation, Written, at_version,
+    ATTEMPTS, Admission, Call, Object, Operation, Written, at_version, decode,
     parts::{changed_meanwhile, finalizers, text, to_storage},
 };
 use crate::{
@@ -41,17 +41,28 @@ impl Deletion {
     /// Reads `DeleteOptions`; a body that says something is taken instead of the query.
     pub(crate) fn parse(query: &Query, body: &Value) -> Result<Deletion, Failure> {
         let said = body.as_object().is_some_and(|body| body.keys().any(|key| key != "kind" && key != "apiVersion"));
-        let kind = text(body, "kind");
-        if !matches!(kind, "" | "DeleteOptions") {
+        if !body.is_object() && !body.is_null() {
             return Err(Failure::bad_request(format!(
-                "no kind {kind:?} is registered for deletion: expected DeleteOptions"
+                "couldn't get version/kind; json parse error: {}",
+                decode::no_object(body)
             )));
+        }
+        let (kind, version) = (text(body, "kind"), text(body, "apiVersion"));
+        if !matches!(kind, "" | "DeleteOptions") {
+            let version = if version.is_empty() { "v1" } else { version };
+            return Err(Failure::bad_request(format!(
+                "no kind {kind:?} is registered for version {version:?} in scheme \"pkg/runtime/scheme.go:111\""
+            )));
+        }
+        let node = schema::model::builtin("io.k8s.apimachinery.pkg.apis.meta.v1.DeleteOptions");
+        if let Some(problem) = node.and_then(|node| schema::decode::problem(body, node, "DeleteOptions")) {
+            return Err(Failure::bad_request(problem));
         }
         let text_of = |name: &str| if said { body[name].as_str() } else { query.get(name) };
         let orphan = if said {
             body["orphanDependents"].as_bool()
         } else {
-            query.get("orphanDependents").map(|value| value == "true")
+            query.has("orphanDependents").then(|| query.flag("orphanDependents"))
         };
         let dry_run = body["dryRun"].as_array().and_then(|list| list.first()?.as_str()).or_else(|| query.get("dryRun"));
         let mut wrong = Vec::new();
@@ -71,7 +82,7 @@ impl Deletion {
             (Some("Foreground"), _) => Some(Propagation::Foreground),
             (Some(other), _) => {
                 wrong.push(format!(
-                    "propagationPolicy: Unsupported value: {other:?}: supported values: \"Background\", \"Foreground\", \"Orphan\", \"nil\""
+                    "propagationPolicy: Unsupported value: {other:?}: supported values: \"Foreground\", \"Background\", \"Orphan\", \"nil\""
                 ));
                 None
             }
@@ -248,7 +259,12 @@ fn grace_of(pod: &Value, given: Option<i64>) -> i64 {
         return 0;
     }
     let own = pod["spec"]["terminationGracePeriodSeconds"].as_i64().unwrap_or(30);
-    given.unwrap_or(own).max(0)
+    // As Kubernetes reads it: less than nothing is as little as there is.
+    match given {
+        Some(given) if given < 0 => 1,
+        Some(given) => given,
+        None => own.max(0),
+    }
 }
 
 /// Returns what a deletion answers with.
@@ -256,7 +272,9 @@ fn deleted(resource: &Resource, last: &Value) -> Value {
     if resource.returns_deleted {
         let mut object = last.clone();
         // What could have taken its time says that it was given none.
-        if resource.graceful && object["metadata"]["deletionTimestamp"].is_null() {
+        if resource.graceful && !object["metadata"]["deletionTimestamp"].is_null() {
+            object["metadata"]["deletionGracePeriodSeconds"] = 0.into();
+        } else if resource.graceful {
             object["metadata"]["deletionTimestamp"] = base::clock::now_rfc3339().into();
             object["metadata"]["deletionGracePeriodSeconds"] = 0.into();
             let generation = object["metadata"]["generation"].as_i64().unwrap_or_default() + 1;

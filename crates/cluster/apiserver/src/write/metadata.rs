@@ -15,6 +15,7 @@ const MOST_ANNOTATIONS: usize = 256 << 10;
 /// What is wrong with an object's name.
 fn name_rules(rule: NameRule, name: &str) -> Option<&'static str> {
     match rule {
+        NameRule::Subdomain if name.len() > 253 => Some("must be no more than 253 characters"),
         NameRule::Subdomain => (!base::names::is_dns_subdomain(name)).then_some(SUBDOMAIN),
         NameRule::Label if name.contains('.') => Some("must not contain dots"),
         NameRule::Label => (!base::names::is_dns_label(name)).then_some(LABEL),
@@ -32,8 +33,26 @@ fn name_rules(rule: NameRule, name: &str) -> Option<&'static str> {
 pub(super) fn rules(resource: &Resource, object: &Value, old: Option<&Value>) -> Causes {
     let metadata = &object["metadata"];
     let mut causes = Vec::new();
-    if let (None, Some(why)) = (old, name_rules(resource.name, text(metadata, "name"))) {
-        invalid("metadata.name", &metadata["name"], why, &mut causes);
+    if old.is_none() {
+        let prefix = text(metadata, "generateName");
+        // What follows a dash at the end makes it one in the middle.
+        let whole = if prefix.len() > 1 && prefix.ends_with('-') {
+            format!("{}a", &prefix[..prefix.len() - 2])
+        } else {
+            prefix.to_owned()
+        };
+        if let Some(why) = name_rules(resource.name, &whole).filter(|_| !prefix.is_empty()) {
+            invalid("metadata.generateName", &metadata["generateName"], why, &mut causes);
+        }
+        if let Some(why) = name_rules(resource.name, text(metadata, "name")) {
+            invalid("metadata.name", &metadata["name"], why, &mut causes);
+        }
+    }
+    if old.is_some_and(|old| old["metadata"]["uid"] != metadata["uid"]) {
+        // The store and the kind both look at it.
+        for _ in 0..2 {
+            invalid("metadata.uid", &metadata["uid"], "field is immutable", &mut causes);
+        }
     }
     labels(&metadata["labels"], "metadata.labels", &mut causes);
     annotations(metadata, &mut causes);
@@ -71,6 +90,12 @@ fn owners(metadata: &Value, causes: &mut Causes) {
             if text(owner, name).is_empty() {
                 invalid(format!("metadata.ownerReferences.{name}"), &json!(""), why, causes);
             }
+        }
+        if owner["kind"] == "Event" && owner["apiVersion"] == "v1" {
+            let message =
+                format!("Invalid value: {}: /v1, Kind=Event is disallowed from being an owner", as_written(owner));
+            let field = "metadata.ownerReferences".to_owned();
+            causes.push(Cause { reason: "FieldValueInvalid", message, field });
         }
         if owner["controller"] != true {
             continue;
@@ -115,9 +140,12 @@ fn finalizers(resource: &Resource, metadata: &Value, old: Option<&Value>, causes
     if !new.is_empty() {
         new.sort_unstable();
         let names = new.iter().map(|name| format!("{name:?}")).collect::<Vec<_>>().join(", ");
-        causes.push(Cause::forbidden(
-            "metadata.finalizers",
-            &format!("no new finalizers can be added if the object is being deleted, found new finalizers []string{{{names}}}"),
-        ));
+        let why = format!(
+            "no new finalizers can be added if the object is being deleted, found new finalizers []string{{{names}}}"
+        );
+        // The store and the kind both look at it.
+        for _ in 0..2 {
+            causes.push(Cause::forbidden("metadata.finalizers", &why));
+        }
     }
 }

@@ -5,10 +5,9 @@
 use std::collections::BTreeMap;
 
 use http::StatusCode;
-use schema::{apply, fit, patch, validate};
+use schema::{apply, patch, validate};
 use serde_json::{Map, Value, json};
 
-use super::{Call, Strictness};
 use crate::{
     registry::{ALL_METADATA, Resource},
     request::Info,
@@ -37,19 +36,28 @@ pub(crate) fn changed_meanwhile(resource: &Resource, name: &str) -> Failure {
     )
 }
 
-pub(super) fn patch_failure(resource: &Resource, name: &str, error: patch::Error) -> Failure {
-    let reason = match error {
-        patch::Error::Malformed(message) => return Failure::bad_request(message),
-        patch::Error::Operation { source } => source.to_string(),
-        error @ patch::Error::CopiesTooMuch { .. } => error.to_string(),
-    };
-    // Kubernetes' own sentence does not say which operation; the log does.
-    tracing::debug!(kind = resource.qualified(), name, reason, "a patch could not be applied");
+pub(crate) fn patch_failure(resource: &Resource, name: &str, error: &patch::Error) -> Failure {
+    let sentence = error.to_string();
+    match error {
+        patch::Error::Malformed(_) => return Failure::bad_request(sentence),
+        patch::Error::Senseless(_) => return Failure::unreasoned(sentence),
+        patch::Error::TooMany(_) => {
+            let sentence = format!("Request entity too large: {sentence}");
+            return Failure::new(StatusCode::PAYLOAD_TOO_LARGE, "RequestEntityTooLarge", sentence);
+        }
+        patch::Error::Operation { why } => {
+            // Kubernetes' own sentence does not say which operation; the log does.
+            tracing::debug!(kind = resource.qualified(), name, reason = why, "a patch could not be applied");
+        }
+        patch::Error::CopiesTooMuch { .. } => {
+            tracing::debug!(kind = resource.qualified(), name, reason = sentence, "a patch could not be applied");
+        }
+    }
     let sentence = "the server rejected our request due to an error in our request";
     Failure { details: json!({}), ..Failure::new(StatusCode::UNPROCESSABLE_ENTITY, "Invalid", sentence) }
 }
 
-pub(crate) fn apply_conflict(resource: &Resource, name: &str, conflicts: &[apply::Conflict]) -> Failure {
+pub(crate) fn apply_conflict(conflicts: &[apply::Conflict]) -> Failure {
     let message = match conflicts {
         [one] => format!("Apply failed with 1 conflict: conflict with {}: {}", one.owner, one.field),
         _ => {
@@ -66,10 +74,7 @@ pub(crate) fn apply_conflict(resource: &Resource, name: &str, conflicts: &[apply
         .iter()
         .map(|conflict| json!({"reason": "FieldManagerConflict", "message": format!("conflict with {}", conflict.owner), "field": conflict.field}))
         .collect();
-    Failure {
-        details: json!({"name": name, "group": resource.gvk.group, "kind": resource.plural, "causes": causes}),
-        ..Failure::new(StatusCode::CONFLICT, "Conflict", message)
-    }
+    Failure { details: json!({"causes": causes}), ..Failure::new(StatusCode::CONFLICT, "Conflict", message) }
 }
 
 /// Gives an object without a name one from `generateName`; returns whether it did.
@@ -116,51 +121,6 @@ pub(super) fn prepare_new(resource: &Resource, object: &mut Value, now: &str) {
         }
         metadata.retain(|_, value| !value.is_null());
     }
-}
-
-/// Takes out the fields that the kind does not know, and returns what to warn of: those, and what the body says twice.
-pub(super) fn told_wrongly(call: Call<'_>, body: &mut Value) -> Result<Vec<String>, Failure> {
-    let Call { resource, info, options, .. } = call;
-    let unknown = validate::unknown(body, &resource.node, true);
-    let unknown = unknown.iter().map(|field| format!("unknown field {field:?}"));
-    let strict = options.strictness == Strictness::Strict;
-    let lines = &options.twice.lines;
-    let list: Vec<String> = if lines.is_empty() {
-        let twice = options.twice.fields.iter().map(|field| format!("duplicate field {field:?}"));
-        unknown.chain(twice).collect()
-    } else if strict {
-        let errors = format!("yaml: unmarshal errors:\n  {}", lines.join("\n  "));
-        if info.verb == "patch" {
-            let message = format!("error strict decoding YAML: error converting YAML to JSON: {errors}");
-            return Err(Failure::bad_request(message));
-        }
-        [errors].into_iter().chain(unknown).collect()
-    } else {
-        lines.iter().cloned().chain(unknown).collect()
-    };
-    match options.strictness {
-        Strictness::Strict if !list.is_empty() => {
-            let (kind, version) = (&resource.gvk.kind, &resource.gvk.version);
-            let list = list.join(", ");
-            let message =
-                format!("{kind} in version {version:?} cannot be handled as a {kind}: strict decoding error: {list}");
-            Err(Failure::bad_request(message))
-        }
-        Strictness::Warn => Ok(list),
-        Strictness::Strict | Strictness::Ignore => Ok(Vec::new()),
-    }
-}
-
-/// Refuses an apply configuration that its kind's type does not know, whatever the validation of fields: who owned such
-/// a field could not be said.
-pub(super) fn fits(call: Call<'_>, config: &Value) -> Result<(), Failure> {
-    let resource = call.resource;
-    let Some(why) = fit::unfit(config, &resource.node) else { return Ok(()) };
-    let of = |name: &str| text(&config["metadata"], name);
-    let (namespace, name, version) = (of("namespace"), of("name"), &resource.api_version);
-    let kind = &resource.gvk.kind;
-    let message = format!("failed to create typed patch object ({namespace}/{name}; {version}, Kind={kind}): {why}");
-    Err(Failure::new(StatusCode::INTERNAL_SERVER_ERROR, "", message))
 }
 
 /// Of an apply configuration, the part that the addressed resource takes.
@@ -239,22 +199,43 @@ pub(super) fn stored_and_shown(resource: &Resource, object: &Value) -> Option<Va
     Some(at_version(resource, to_storage(resource, object.clone())))
 }
 
-/// What a client can never change of an object's metadata.
-pub(super) fn keep_identity(old: &Value, new: &mut Value) -> Result<(), Failure> {
-    let uid = text(&new["metadata"], "uid");
-    if !uid.is_empty() && uid != text(&old["metadata"], "uid") {
-        return Err(Failure::new(
-            StatusCode::CONFLICT,
-            "Conflict",
-            format!(
-                "Precondition failed: UID in precondition: {uid}, UID in object meta: {}",
-                text(&old["metadata"], "uid")
-            ),
-        ));
+/// An update of what must not be overwritten unseen has to say what it saw.
+pub(super) fn unconditional(resource: &Resource, name: &str) -> Failure {
+    let cause = validate::Cause::invalid("metadata.resourceVersion", &json!(0), "must be specified for an update");
+    let mut failure = Failure::invalid(resource, name, std::slice::from_ref(&cause));
+    // Named as the resource, where others are named as the kind.
+    failure.message = format!("{} {name:?} is invalid: {}: {}", resource.qualified(), cause.field, cause.message);
+    failure.details["kind"] = resource.plural.clone().into();
+    failure
+}
+
+/// Checks that a write means the object that is there.
+pub(crate) fn same_object(resource: &Resource, info: &Info, old: &Value, new: &Value) -> Result<(), Failure> {
+    let (uid, found) = (text(&new["metadata"], "uid"), text(&old["metadata"], "uid"));
+    if uid.is_empty() || uid == found {
+        return Ok(());
     }
+    // Of a patched object it is looked at with the rest of its metadata.
+    if info.verb == "patch" && info.subresource != "scale" {
+        return Ok(());
+    }
+    let group = if resource.custom { format!("{}/", resource.gvk.group) } else { String::new() };
+    let space = if info.namespace.is_empty() { String::new() } else { format!("{}/", info.namespace) };
+    let key = format!("/registry/{group}{}/{space}{}", resource.plural, info.name);
+    let why = format!(
+        "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
+    );
+    Err(Failure::conflict(resource, &info.name, &why))
+}
+
+/// What a client can never change of an object's metadata.
+pub(super) fn keep_identity(resource: &Resource, info: &Info, old: &Value, new: &mut Value) -> Result<(), Failure> {
+    same_object(resource, info, old, new)?;
     let Some(metadata) = new["metadata"].as_object_mut() else { return Ok(()) };
+    if metadata.get("uid").is_none_or(|uid| uid.as_str().is_none_or(str::is_empty)) {
+        metadata.insert("uid".to_owned(), old["metadata"]["uid"].clone());
+    }
     for name in [
-        "uid",
         "creationTimestamp",
         "deletionTimestamp",
         "deletionGracePeriodSeconds",

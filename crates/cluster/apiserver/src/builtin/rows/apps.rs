@@ -38,7 +38,6 @@ pub(super) fn rows() -> Vec<Row> {
             short: &["rs"],
             type_name: "io.k8s.api.apps.v1.ReplicaSet",
             columns: columns::replica_set,
-            selectable: &["status.replicas"],
             rules: Rules { validate: rules::apps::replica_set, ..Rules::NONE },
             subresources: scaled,
             ..APPS
@@ -113,6 +112,7 @@ pub(super) fn rows() -> Vec<Row> {
         Row {
             group: "policy",
             kind: "PodDisruptionBudget",
+            unconditional: false,
             plural: "poddisruptionbudgets",
             short: &["pdb"],
             type_name: "io.k8s.api.policy.v1.PodDisruptionBudget",

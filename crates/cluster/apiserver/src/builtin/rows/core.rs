@@ -61,6 +61,7 @@ pub(super) fn rows() -> Vec<Row> {
                 "spec.hostNetwork",
                 "status.phase",
                 "status.podIP",
+                "status.podIPs",
                 "status.nominatedNodeName",
             ],
             rules: Rules { validate: rules::pods::pod, create: defaults::new_pod, ..Rules::NONE },

@@ -45,6 +45,7 @@ pub(super) fn rows() -> Vec<Row> {
         Row {
             group: "apiextensions.k8s.io",
             kind: "CustomResourceDefinition",
+            unconditional: false,
             plural: "customresourcedefinitions",
             short: &["crd", "crds"],
             categories: &["api-extensions"],
@@ -104,6 +105,7 @@ fn admission() -> Vec<Row> {
     vec![
         Row {
             kind: "ValidatingWebhookConfiguration",
+            unconditional: false,
             plural: "validatingwebhookconfigurations",
             type_name: "io.k8s.api.admissionregistration.v1.ValidatingWebhookConfiguration",
             columns: settings::webhooks,
@@ -112,6 +114,7 @@ fn admission() -> Vec<Row> {
         },
         Row {
             kind: "MutatingWebhookConfiguration",
+            unconditional: false,
             plural: "mutatingwebhookconfigurations",
             type_name: "io.k8s.api.admissionregistration.v1.MutatingWebhookConfiguration",
             columns: settings::webhooks,
@@ -120,6 +123,7 @@ fn admission() -> Vec<Row> {
         },
         Row {
             kind: "ValidatingAdmissionPolicy",
+            unconditional: false,
             plural: "validatingadmissionpolicies",
             type_name: "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicy",
             status_keeps: ALL_METADATA,
@@ -130,6 +134,7 @@ fn admission() -> Vec<Row> {
         },
         Row {
             kind: "ValidatingAdmissionPolicyBinding",
+            unconditional: false,
             plural: "validatingadmissionpolicybindings",
             type_name: "io.k8s.api.admissionregistration.v1.ValidatingAdmissionPolicyBinding",
             columns: settings::policy_binding,
@@ -138,6 +143,7 @@ fn admission() -> Vec<Row> {
         },
         Row {
             kind: "MutatingAdmissionPolicy",
+            unconditional: false,
             plural: "mutatingadmissionpolicies",
             type_name: "io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicy",
             columns: settings::mutating_policy,
@@ -146,6 +152,7 @@ fn admission() -> Vec<Row> {
         },
         Row {
             kind: "MutatingAdmissionPolicyBinding",
+            unconditional: false,
             plural: "mutatingadmissionpolicybindings",
             type_name: "io.k8s.api.admissionregistration.v1.MutatingAdmissionPolicyBinding",
             columns: settings::policy_binding,

@@ -32,6 +32,7 @@ pub(super) fn rows() -> Vec<Row> {
         },
         Row {
             kind: "VolumeAttachment",
+            unconditional: false,
             returns_deleted: true,
             plural: "volumeattachments",
             type_name: "io.k8s.api.storage.v1.VolumeAttachment",
@@ -43,6 +44,7 @@ pub(super) fn rows() -> Vec<Row> {
         },
         Row {
             kind: "CSIDriver",
+            unconditional: false,
             returns_deleted: true,
             plural: "csidrivers",
             type_name: "io.k8s.api.storage.v1.CSIDriver",
@@ -53,6 +55,7 @@ pub(super) fn rows() -> Vec<Row> {
         },
         Row {
             kind: "CSINode",
+            unconditional: false,
             returns_deleted: true,
             plural: "csinodes",
             type_name: "io.k8s.api.storage.v1.CSINode",
@@ -62,6 +65,7 @@ pub(super) fn rows() -> Vec<Row> {
         },
         Row {
             kind: "CSIStorageCapacity",
+            unconditional: false,
             plural: "csistoragecapacities",
             namespaced: true,
             type_name: "io.k8s.api.storage.v1.CSIStorageCapacity",
@@ -88,6 +92,7 @@ pub(super) fn rows() -> Vec<Row> {
         Row {
             group: "node.k8s.io",
             kind: "RuntimeClass",
+            unconditional: false,
             plural: "runtimeclasses",
             namespaced: false,
             type_name: "io.k8s.api.node.v1.RuntimeClass",

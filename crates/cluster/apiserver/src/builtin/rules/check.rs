@@ -3,17 +3,14 @@
 use std::net::IpAddr;
 
 use base::names::{is_dns_label, is_dns_subdomain};
-use schema::{quantity::Quantity, selector, validate::Cause};
+pub(crate) use schema::names::{SUBDOMAIN, qualified};
+use schema::{names, quantity::Quantity, selector, validate::Cause};
 use serde_json::{Value, json};
 
 /// What is wrong, so far.
 pub(crate) type Causes = Vec<Cause>;
 
 pub(crate) const LABEL: &str = "a lowercase RFC 1123 label must consist of lower case alphanumeric characters or '-', and must start and end with an alphanumeric character (e.g. 'my-name',  or '123-abc', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?')";
-pub(crate) const SUBDOMAIN: &str = "a lowercase RFC 1123 subdomain must consist of lower case alphanumeric characters, '-' or '.', and must start and end with an alphanumeric character (e.g. 'example.com', regex used for validation is '[a-z0-9]([-a-z0-9]*[a-z0-9])?(\\.[a-z0-9]([-a-z0-9]*[a-z0-9])?)*')";
-const NAME_PART: &str = "name part must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]')";
-const KEY: &str = "a valid label key must consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyName',  or 'my.name',  or '123-abc', regex used for validation is '([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9]') with an optional DNS subdomain prefix and '/' (e.g. 'example.com/MyName')";
-const LABEL_VALUE: &str = "a valid label must be an empty string or consist of alphanumeric characters, '-', '_' or '.', and must start and end with an alphanumeric character (e.g. 'MyValue',  or 'my_value',  or '12345', regex used for validation is '(([A-Za-z0-9][-A-Za-z0-9_.]*)?[A-Za-z0-9])?')";
 pub(crate) const IP: &str = "must be a valid IP address, (e.g. 10.9.8.7 or 2001:db8::ffff)";
 pub(crate) const PREFIXED: &str = "must be a domain-prefixed path (such as \"acme.io/foo\")";
 
@@ -105,39 +102,6 @@ pub(crate) fn dns_subdomain(value: &Value, field: impl Into<String>, causes: &mu
     }
 }
 
-pub(crate) fn is_name_part(text: &str) -> bool {
-    let edge = |c: Option<char>| c.is_some_and(|c| c.is_ascii_alphanumeric());
-    edge(text.chars().next())
-        && edge(text.chars().last())
-        && text.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c))
-}
-
-/// What is wrong with a qualified name such as `example.com/name`.
-pub(crate) fn qualified(name: &str) -> Vec<String> {
-    let mut wrong = Vec::new();
-    let part = match name.split('/').collect::<Vec<_>>().as_slice() {
-        [part] => *part,
-        [prefix, part] => {
-            if prefix.is_empty() {
-                wrong.push("prefix part must be non-empty".to_owned());
-            } else if !is_dns_subdomain(prefix) {
-                wrong.push(format!("prefix part {SUBDOMAIN}"));
-            }
-            part
-        }
-        _ => return vec![KEY.to_owned()],
-    };
-    if part.is_empty() {
-        wrong.push("name part must be non-empty".to_owned());
-    } else if part.len() > 63 {
-        wrong.push("name part must be no more than 63 bytes".to_owned());
-    }
-    if !is_name_part(part) {
-        wrong.push(NAME_PART.to_owned());
-    }
-    wrong
-}
-
 pub(crate) fn qualified_name(value: &Value, field: &str, causes: &mut Causes) {
     for why in qualified(value.as_str().unwrap_or_default()) {
         causes.push(Cause::invalid(field, &json!(value.as_str().unwrap_or_default()), &why));
@@ -153,12 +117,8 @@ pub(crate) fn labels(map: &Value, field: &str, causes: &mut Causes) {
 }
 
 pub(crate) fn label_value(value: &Value, field: &str, causes: &mut Causes) {
-    let text = value.as_str().unwrap_or_default();
-    if text.len() > 63 {
-        causes.push(Cause::invalid(field, value, "must be no more than 63 bytes"));
-    }
-    if !text.is_empty() && !is_name_part(text) {
-        causes.push(Cause::invalid(field, value, LABEL_VALUE));
+    for why in names::label_value(value.as_str().unwrap_or_default()) {
+        causes.push(Cause::invalid(field, value, &why));
     }
 }
 

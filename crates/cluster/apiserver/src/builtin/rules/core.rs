@@ -47,12 +47,31 @@ pub(in crate::builtin) fn config_map(value: &Value, old: Option<&Value>, causes:
         }
     }
     data_keys(value, &["binaryData"], causes);
+    let coded = entries(value, "binaryData").map(|(_, text)| decoded_length(text)).sum::<usize>();
+    let plain = entries(value, "data").map(|(_, text)| text.as_str().map_or(0, str::len)).sum::<usize>();
+    too_long(plain + coded, "[]", causes);
+}
+
+/// The most that the data of a ConfigMap or Secret hold together, in bytes.
+const MOST_DATA: usize = 1 << 20;
+
+fn decoded_length(text: &Value) -> usize {
+    let text = text.as_str().unwrap_or_default().trim_end_matches('=');
+    text.len() * 3 / 4
+}
+
+fn too_long(length: usize, field: &str, causes: &mut Causes) {
+    if length > MOST_DATA {
+        let message = format!("Too long: may not be more than {MOST_DATA} bytes");
+        causes.push(Cause { reason: "FieldValueTooLong", message, field: field.to_owned() });
+    }
 }
 
 pub(in crate::builtin) fn secret(value: &Value, old: Option<&Value>, causes: &mut Causes) {
     immutable(value, old, "type", causes);
     frozen(value, old, &["data"], causes);
     data_keys(value, &["data"], causes);
+    too_long(entries(value, "data").map(|(_, text)| decoded_length(text)).sum(), "data", causes);
     let mut needs = |name: &str| {
         if value["data"].get(name).is_none() {
             causes.push(Cause::required(format!("data[{name}]"), ""));
