@@ -15,6 +15,7 @@ mod definitions;
 mod evictions;
 mod expressions;
 mod kinds;
+mod kubectl;
 mod mutating;
 mod semantics;
 mod verbs;

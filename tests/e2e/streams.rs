@@ -185,7 +185,7 @@ fn stock_kubectl_runs_commands_copies_files_and_attaches() {
 
     // A client that is killed leaves no process behind.
     for (index, flags) in ["", "-i"].iter().enumerate() {
-        let mark = format!("{}{index}", streams.port as u32 + 100_000);
+        let mark = format!("{}{index}", u32::from(streams.port) + 100_000);
         let client = streams.start(&format!("kubectl exec {flags} $pod -c shell -- sleep {mark}"), "client");
         until("the command runs", || Streams::running(&mark) >= 2);
         drop(client);

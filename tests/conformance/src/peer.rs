@@ -64,7 +64,7 @@ impl Peer {
         let public = folder.path().join("public.pem");
         std::fs::write(&public, signer.public_key_pem())?;
         let token = uuid::Uuid::new_v4().simple().to_string();
-        std::fs::write(folder.path().join("tokens.csv"), format!("{token},admin,admin,\"system:masters\"\n"))?;
+        std::fs::write(folder.path().join("tokens.csv"), format!("{token},admin,,\"system:masters\"\n"))?;
         let [client, peers, api] = free_ports()?;
         let cluster = Cluster::at(&format!("https://127.0.0.1:{api}"), &token)?;
         let mut peer = Peer { children: Vec::new(), commands: Vec::new(), folder, cluster, port: api, token };
@@ -239,6 +239,26 @@ pub async fn shared() -> anyhow::Result<Option<Cluster>> {
     let (peer, _) = SHARED.get_or_try_init(start).await?;
     // Connections belong to the test that opens them.
     Ok(Some(Cluster::at(&format!("https://127.0.0.1:{}", peer.port), &peer.token)?))
+}
+
+/// Returns a file that tells programs where the shared peer is and who they are, if `CONFORMANCE_PEERS` names its
+/// programs.
+///
+/// # Errors
+///
+/// As [`Peer::start`], or the file cannot be written.
+pub async fn shared_kubeconfig() -> anyhow::Result<Option<PathBuf>> {
+    if shared().await?.is_none() {
+        return Ok(None);
+    }
+    let Some((peer, _)) = SHARED.get() else { return Ok(None) };
+    let file = peer.folder.path().join("kubeconfig");
+    let kubeconfig = serde_json::json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",
+        "clusters": [{"name": "c", "cluster": {"server": format!("https://127.0.0.1:{}", peer.port), "insecure-skip-tls-verify": true}}],
+        "users": [{"name": "c", "user": {"token": peer.token}}],
+        "contexts": [{"name": "c", "context": {"cluster": "c", "user": "c"}}]});
+    std::fs::write(&file, kubeconfig.to_string()).with_context(|| format!("failed to write {}", file.display()))?;
+    Ok(Some(file))
 }
 
 /// Starts what ends a peer when this process is gone, however it ends: nothing drops what is static.

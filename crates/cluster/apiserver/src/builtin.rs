@@ -49,6 +49,7 @@ struct Row {
     divides_seats: bool,
     grants: Option<Grants>,
     confidential: bool,
+    created_by_updates: bool,
     returns_deleted: bool,
     /// An update need not say which state it saw.
     unconditional: bool,
@@ -91,6 +92,7 @@ const PLAIN: Row = Row {
     divides_seats: false,
     grants: None,
     confidential: false,
+    created_by_updates: false,
     returns_deleted: false,
     unconditional: true,
     review: None,
@@ -144,6 +146,7 @@ fn resource(row: &Row) -> Resource {
         terminating: false,
         grants: row.grants,
         confidential: row.confidential,
+        created_by_updates: row.created_by_updates,
         returns_deleted: row.returns_deleted,
         unconditional: row.unconditional,
         review: row.review,

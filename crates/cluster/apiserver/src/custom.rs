@@ -158,6 +158,7 @@ fn resource(spec: &Value, version: &Value, stored: &str) -> Resource {
         terminating: false,
         grants: None,
         confidential: false,
+        created_by_updates: false,
         returns_deleted: false,
         unconditional: false,
         review: None,

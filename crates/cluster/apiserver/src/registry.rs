@@ -288,6 +288,8 @@ pub(crate) struct Resource {
     pub grants: Option<Grants>,
     /// Its objects hold secrets: none of them gets into the audit log.
     pub confidential: bool,
+    /// An update of what is not there creates it.
+    pub created_by_updates: bool,
     /// A deletion answers with the object, where other kinds answer with a `Status`.
     pub returns_deleted: bool,
     /// An update need not say which state it saw.

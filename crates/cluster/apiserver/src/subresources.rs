@@ -4,7 +4,7 @@
 use std::sync::Arc;
 
 use axum::body::Body;
-use http::{Request, Response, StatusCode};
+use http::{HeaderValue, Request, Response, StatusCode, header};
 use schema::{
     owners::{self, Writer},
     selector::Labels,
@@ -211,7 +211,10 @@ impl Server {
             }
         };
         if pod["spec"]["nodeName"].as_str().is_none_or(str::is_empty) {
-            return Err(Failure::bad_request(format!("pod {} does not have a host assigned", info.name)));
+            // Nobody has run it: it has said nothing.
+            let mut empty = Response::new(Body::empty());
+            empty.headers_mut().insert(header::CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+            return Ok(empty);
         }
         let Some(node) = self.node() else {
             return Err(Failure::new(
@@ -247,7 +250,13 @@ impl Server {
                 &seconds.into(),
                 "may not specify a duration less than 10 minutes",
             );
-            return Err(Failure::invalid(resource, &info.name, &[cause]));
+            let mut failure = Failure::invalid(resource, "", &[cause]);
+            // It is the request that is wrong, not the account.
+            failure.message =
+                failure.message.replacen(&resource.qualified_kind(), "TokenRequest.authentication.k8s.io", 1);
+            failure.details["group"] = "authentication.k8s.io".into();
+            failure.details["kind"] = "TokenRequest".into();
+            return Err(failure);
         }
         let admission = Admission { call, operation: Operation::Create, new: Some(&body), old: None };
         self.admit(admission).await?;

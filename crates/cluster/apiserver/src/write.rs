@@ -21,6 +21,7 @@ use schema::{
 use serde_json::{Value, json};
 
 use crate::{
+    access::wish_of,
     body::Sent,
     custom,
     rbac::User,
@@ -288,6 +289,10 @@ impl Server {
         let wanted = text(&new["metadata"], "resourceVersion").to_owned();
         for _ in 0..ATTEMPTS {
             let Some(entry) = self.store().snapshot().get(&resource.key(&info.namespace, &info.name)).cloned() else {
+                if resource.created_by_updates && info.subresource.is_empty() && wanted.is_empty() {
+                    self.may_create(call)?;
+                    return self.create(call, new).await;
+                }
                 return Err(Failure::not_found(resource, &info.name));
             };
             // Which object is meant comes before which of its states.
@@ -307,6 +312,12 @@ impl Server {
         Err(changed_meanwhile(resource, &info.name))
     }
 
+    /// Refuses who may change an object but not create it.
+    fn may_create(&self, call: Call<'_>) -> Result<(), Failure> {
+        let info = Info { verb: "create", ..call.info.clone() };
+        self.authorize(call.user, &wish_of(&info, &Query::default())).map(drop)
+    }
+
     /// Applies a patch; server-side apply creates what is not there.
     pub(crate) async fn patch(&self, call: Call<'_>, kind: PatchKind, body: &Value) -> Result<Written, Failure> {
         let Call { resource, info, .. } = call;
@@ -317,6 +328,7 @@ impl Server {
             let entry = self.store().snapshot().get(&resource.key(&info.namespace, &info.name)).cloned();
             let Some(entry) = entry else {
                 if kind == PatchKind::Apply && info.subresource.is_empty() {
+                    self.may_create(call)?;
                     return self.apply_new(call, body).await;
                 }
                 return Err(Failure::not_found(resource, &info.name));

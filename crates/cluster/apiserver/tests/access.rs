@@ -94,6 +94,36 @@ async fn let_do(server: &Server, user: &str, rules: Value) {
 }
 
 #[tokio::test]
+async fn an_update_or_apply_that_creates_asks_for_the_right_to_create() {
+    let server = Server::in_memory().await.unwrap();
+    let (changer, maker) = (random("changer"), random("maker"));
+    let rules = |verbs: &[&str]| json!([{"apiGroups": [""], "resources": ["services", "configmaps"], "verbs": verbs}]);
+    let_do(&server, &changer, rules(&["get", "update", "patch"])).await;
+    let_do(&server, &maker, rules(&["get", "update", "patch", "create"])).await;
+    let name = random("s");
+    let path = format!("/api/v1/namespaces/default/services/{name}");
+    let service = json!({"metadata": {"name": name}, "spec": {"clusterIP": "None", "ports": [{"port": 80}]}});
+    let put =
+        |user: &str| ask("PUT", &path).user(user, &[]).header("content-type", "application/json").body(service.clone());
+    assert_eq!(put(&changer).of(&server).await.0, 403);
+    let (code, made) = put(&maker).of(&server).await;
+    assert_eq!(code, 201, "{made}");
+    let map = format!("/api/v1/namespaces/default/configmaps/{name}?fieldManager=m");
+    let config = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name}, "data": {"a": "b"}});
+    let apply = |user: &str| {
+        ask("PATCH", &map).user(user, &[]).header("content-type", "application/apply-patch+yaml").body(config.clone())
+    };
+    assert_eq!(apply(&changer).of(&server).await.0, 403);
+    assert_eq!(apply(&maker).of(&server).await.0, 201);
+    assert_eq!(apply(&changer).of(&server).await.0, 200);
+    // Most kinds are not created by an update.
+    let plain = format!("/api/v1/namespaces/default/configmaps/{}", random("m"));
+    let body = json!({"metadata": {"name": plain.rsplit('/').next()}});
+    let update = ask("PUT", &plain).user(&maker, &[]).header("content-type", "application/json").body(body);
+    assert_eq!(update.of(&server).await.0, 404);
+}
+
+#[tokio::test]
 async fn who_impersonates_is_asked_for_each_part_of_it() {
     let server = Server::in_memory().await.unwrap();
     let (agent, group) = (random("agent"), random("group"));

@@ -1,9 +1,14 @@
 //! Whether a part of an object fits its type, as server-side apply asks before it owns the
 //! part's fields: a field that the type does not declare could be owned by nobody. Pure.
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
-use crate::model::{Kind, Node};
+use crate::{
+    fields::Set,
+    model::{Kind, ListType, Node},
+};
 
 /// Returns what a part says that its type does not know or takes otherwise, in one text as Kubernetes words it.
 pub fn unfit(part: &Value, node: &Node) -> Option<String> {
@@ -70,9 +75,18 @@ fn look(part: &Value, node: &Node, at: &str, wrong: &mut Vec<String>) {
             }
         }
         Value::Array(list) => {
-            if let Some(items) = node.items() {
-                for (index, inner) in list.iter().enumerate() {
-                    look(inner, items, &format!("{at}[{index}]"), wrong);
+            let Some(items) = node.items() else { return };
+            let mut seen = HashSet::new();
+            for (index, inner) in list.iter().enumerate() {
+                // Items that are told apart are called by what tells them apart.
+                let step = match &node.list {
+                    ListType::Map(keys) => Set::of_item(inner, keys).paths().concat(),
+                    ListType::Set => format!("[={inner}]"),
+                    ListType::Atomic => format!("[{index}]"),
+                };
+                look(inner, items, &format!("{at}{step}"), wrong);
+                if !seen.insert(step.clone()) {
+                    wrong.push(format!("{at}: duplicate entries for key {step}"));
                 }
             }
         }
@@ -94,5 +108,8 @@ mod tests {
         let deployment = builtin("io.k8s.api.apps.v1.Deployment").unwrap();
         assert_eq!(unfit(&part, deployment).as_deref(), Some(wanted));
         assert_eq!(unfit(&json!({"spec": {"replicas": 1}}), deployment), None);
+        let twice = json!({"spec": {"template": {"spec": {"containers": [{"name": "a"}, {"name": "a"}]}}}});
+        let wanted = ".spec.template.spec.containers: duplicate entries for key [name=\"a\"]";
+        assert_eq!(unfit(&twice, deployment).as_deref(), Some(wanted));
     }
 }

@@ -96,6 +96,8 @@ pub struct Node {
     pub map: MapType,
     /// Field that strategic merge patch tells list items apart by.
     pub merge_key: Option<String>,
+    /// Strategic merge patch replaces this object instead of merging it.
+    pub replaces: bool,
     /// Strategic merge patch merges this list instead of replacing it.
     pub merge_list: bool,
     /// `retainKeys` of strategic merge patch.
@@ -305,6 +307,7 @@ fn parse_fact(place: &mut Node, word: &str) {
         Some(("lk", keys)) => place.list = ListType::Map(keys.split(',').map(str::to_owned).collect()),
         Some(("ps", strategy)) => {
             place.merge_list = strategy.split(',').any(|word| word == "merge");
+            place.replaces = strategy == "replace";
             place.retain_keys = strategy.split(',').any(|word| word == "retainKeys");
         }
         Some(("pk", key)) => place.merge_key = Some(key.to_owned()),

@@ -86,6 +86,7 @@ pub fn schema(node: &Node) -> Value {
 /// Returns the strategy of a place under strategic merge patch, if it has one of its own.
 fn strategy(node: &Node) -> Option<&'static str> {
     match (node.merge_list, node.retain_keys) {
+        _ if node.replaces => Some("replace"),
         (true, true) => Some("merge,retainKeys"),
         (true, false) => Some("merge"),
         (false, true) => Some("retainKeys"),

@@ -108,6 +108,13 @@ fn qos(spec: &Value) -> &'static str {
 pub(super) fn service(value: &mut Value) {
     let Some(spec) = object(value, &["spec"]) else { return };
     if spec.get("type").is_some_and(|kind| kind != "ExternalName") {
+        // What leads to no pods of its own is of every family.
+        let headless = spec.get("clusterIP").is_some_and(|address| address == "None");
+        let selects = spec.get("selector").and_then(Value::as_object).is_some_and(|selector| !selector.is_empty());
+        if headless && !selects && !spec.contains_key("ipFamilies") && !spec.contains_key("ipFamilyPolicy") {
+            spec.insert("ipFamilies".to_owned(), json!(["IPv4", "IPv6"]));
+            set(spec, "ipFamilyPolicy", "RequireDualStack");
+        }
         spec.entry("ipFamilies").or_insert_with(|| json!(["IPv4"]));
         set(spec, "ipFamilyPolicy", "SingleStack");
     }

@@ -95,6 +95,7 @@ pub(super) fn rows() -> Vec<Row> {
         },
         Row {
             kind: "Service",
+            created_by_updates: true,
             returns_deleted: true,
             plural: "services",
             short: &["svc"],
@@ -115,6 +116,7 @@ pub(super) fn rows() -> Vec<Row> {
         },
         Row {
             kind: "Endpoints",
+            created_by_updates: true,
             plural: "endpoints",
             short: &["ep"],
             type_name: "io.k8s.api.core.v1.Endpoints",
@@ -199,6 +201,7 @@ pub(super) fn rows() -> Vec<Row> {
         },
         Row {
             kind: "LimitRange",
+            created_by_updates: true,
             plural: "limitranges",
             short: &["limits"],
             type_name: "io.k8s.api.core.v1.LimitRange",
@@ -247,5 +250,12 @@ pub(super) fn rows() -> Vec<Row> {
     ]
 }
 
-const EVENT: Row =
-    Row { kind: "Event", plural: "events", short: &["ev"], name: NameRule::Segment, columns: columns::event, ..PLAIN };
+const EVENT: Row = Row {
+    kind: "Event",
+    created_by_updates: true,
+    plural: "events",
+    short: &["ev"],
+    name: NameRule::Segment,
+    columns: columns::event,
+    ..PLAIN
+};

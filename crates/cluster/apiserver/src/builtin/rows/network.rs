@@ -91,6 +91,7 @@ pub(super) fn rows() -> Vec<Row> {
         Row {
             group: "coordination.k8s.io",
             kind: "Lease",
+            created_by_updates: true,
             unconditional: false,
             plural: "leases",
             type_name: "io.k8s.api.coordination.v1.Lease",

@@ -66,6 +66,7 @@ fn roles() -> Vec<Row> {
     vec![
         Row {
             kind: "Role",
+            created_by_updates: true,
             plural: "roles",
             type_name: "io.k8s.api.rbac.v1.Role",
             rules: Rules { validate: rules::policy::role, ..Rules::NONE },
@@ -73,6 +74,7 @@ fn roles() -> Vec<Row> {
         },
         Row {
             kind: "ClusterRole",
+            created_by_updates: true,
             plural: "clusterroles",
             namespaced: false,
             type_name: "io.k8s.api.rbac.v1.ClusterRole",
@@ -81,6 +83,7 @@ fn roles() -> Vec<Row> {
         },
         Row {
             kind: "RoleBinding",
+            created_by_updates: true,
             plural: "rolebindings",
             type_name: "io.k8s.api.rbac.v1.RoleBinding",
             columns: settings::binding,
@@ -90,6 +93,7 @@ fn roles() -> Vec<Row> {
         },
         Row {
             kind: "ClusterRoleBinding",
+            created_by_updates: true,
             plural: "clusterrolebindings",
             namespaced: false,
             type_name: "io.k8s.api.rbac.v1.ClusterRoleBinding",

@@ -92,6 +92,7 @@ pub(super) fn rows() -> Vec<Row> {
         Row {
             group: "node.k8s.io",
             kind: "RuntimeClass",
+            created_by_updates: true,
             unconditional: false,
             plural: "runtimeclasses",
             namespaced: false,

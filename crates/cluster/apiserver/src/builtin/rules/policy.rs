@@ -73,7 +73,7 @@ fn binding(value: &Value, old: Option<&Value>, roles: &[&str], causes: &mut Caus
     one_of(&json!(text(role, "kind")), "roleRef.kind", roles, causes);
     given(role, "name", "roleRef", causes);
     for (at, subject) in each(value, "subjects", "") {
-        self::subject(subject, &at, causes);
+        self::subject(subject, roles.contains(&"Role"), &at, causes);
     }
     if let Some(old) = old
         && old["roleRef"] != *role
@@ -86,7 +86,7 @@ fn binding(value: &Value, old: Option<&Value>, roles: &[&str], causes: &mut Caus
     }
 }
 
-fn subject(subject: &Value, at: &str, causes: &mut Causes) {
+fn subject(subject: &Value, namespaced: bool, at: &str, causes: &mut Causes) {
     given(subject, "name", at, causes);
     match text(subject, "kind") {
         "ServiceAccount" => {
@@ -96,7 +96,8 @@ fn subject(subject: &Value, at: &str, causes: &mut Causes) {
             if !text(subject, "apiGroup").is_empty() {
                 causes.push(Cause::not_supported(format!("{at}.apiGroup"), &subject["apiGroup"], &[""]));
             }
-            if !text(subject, "name").is_empty() {
+            // An account without a namespace is nobody, and a binding of a namespace may name nobody.
+            if !namespaced && !text(subject, "name").is_empty() {
                 given(subject, "namespace", at, causes);
             }
         }
