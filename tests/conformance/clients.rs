@@ -1,12 +1,25 @@
-//! Stock clients on the embedded server: the Python client, and the controllers of a real
-//! kube-controller-manager, which are as strict a reader of an API as there is.
+//! Stock clients on the embedded server: the Python client, kube-rs' reflector and controller,
+//! and the controllers of a real kube-controller-manager, which are as strict a reader of an API
+//! as there is.
 //!
 //! `CONFORMANCE_PEERS` names the folder with the programs, see `cargo xtask peers`.
 
 use std::{
     path::{Path, PathBuf},
     process::{Command, Stdio},
+    sync::Arc,
     time::{Duration, Instant},
+};
+
+use futures::StreamExt;
+use k8s_openapi::api::core::v1::ConfigMap;
+use kube::{
+    Api,
+    api::{ApiResource, DeleteParams, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams},
+    runtime::{
+        controller::{Action, Controller},
+        reflector, watcher,
+    },
 };
 
 use conformance::{
@@ -171,4 +184,84 @@ async fn the_stock_controllers_run_workloads_collect_garbage_and_empty_namespace
         .filter(|line| line.starts_with(['E', 'F']) && !own.iter().any(|words| line.contains(words)))
         .collect();
     assert!(errors.is_empty(), "{}", errors.join("\n"));
+}
+
+/// What the controller of the test below is given.
+struct Harbour {
+    client: kube::Client,
+    kind: ApiResource,
+}
+
+/// Keeps a ConfigMap beside each object, with its size in it.
+async fn moor(object: Arc<DynamicObject>, harbour: Arc<Harbour>) -> Result<Action, kube::Error> {
+    let (name, space) = (object.metadata.name.clone().unwrap(), object.metadata.namespace.clone().unwrap());
+    let owner = json!({"apiVersion": harbour.kind.api_version, "kind": harbour.kind.kind, "name": name,
+        "uid": object.metadata.uid, "controller": true});
+    let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": name, "ownerReferences": [owner]},
+        "data": {"size": object.data["spec"]["size"].to_string()}});
+    let maps: Api<ConfigMap> = Api::namespaced(harbour.client.clone(), &space);
+    maps.patch(&name, &PatchParams::apply("moor"), &Patch::Apply(&map)).await?;
+    Ok(Action::await_change())
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn kube_rs_reflects_and_reconciles_a_kind_that_it_never_saw() {
+    let served = Served::start().await.unwrap();
+    let config = kube::config::Kubeconfig::read_from(served.kubeconfig()).unwrap();
+    let config =
+        kube::Config::from_custom_kubeconfig(config, &kube::config::KubeConfigOptions::default()).await.unwrap();
+    let client = kube::Client::try_from(config).unwrap();
+    let id = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
+    let (group, plural) = (format!("g{id}.example.com"), format!("boats{id}"));
+    let definition = json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": format!("{plural}.{group}")},
+        "spec": {"group": group, "scope": "Namespaced", "names": {"plural": plural, "kind": format!("Boat{id}")},
+            "versions": [{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": {"type": "object", "properties": {
+                "spec": {"type": "object", "properties": {"size": {"type": "integer"}}}}}}}]}});
+    let cluster = Cluster::of_kubeconfig(served.kubeconfig().to_str().unwrap()).await.unwrap();
+    let path = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+    assert_eq!(cluster.send(&Call::post(path, definition)).await.unwrap().code, 201);
+    let kind = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk(&group, "v1", &format!("Boat{id}")), &plural);
+    let boats: Api<DynamicObject> = Api::namespaced_with(client.clone(), "default", &kind);
+
+    let writer = reflector::store::Writer::new(kind.clone());
+    let seen = writer.as_reader();
+    let events =
+        reflector::reflector(writer, watcher::watcher(boats.clone(), watcher::Config::default().streaming_lists()));
+    let reflecting = tokio::spawn(events.for_each(|_| std::future::ready(())));
+    let harbour = Arc::new(Harbour { client: client.clone(), kind: kind.clone() });
+    let retry = |_: Arc<DynamicObject>, _: &kube::Error, _: Arc<Harbour>| Action::requeue(Duration::from_millis(100));
+    let controller = Controller::new_with(boats.clone(), watcher::Config::default(), kind.clone())
+        .owns(Api::<ConfigMap>::namespaced(client.clone(), "default"), watcher::Config::default())
+        .run(moor, retry, harbour);
+    let reconciling = tokio::spawn(controller.for_each(|_| std::future::ready(())));
+
+    let boat = |name: &str, size: i64| {
+        let mut object = DynamicObject::new(name, &kind);
+        object.data = json!({"spec": {"size": size}});
+        object
+    };
+    for at in 0..20 {
+        boats.create(&PostParams::default(), &boat(&format!("b{at}"), at)).await.unwrap();
+    }
+    until("the reflector has them all", async || seen.len() == 20).await;
+    let maps: Api<ConfigMap> = Api::namespaced(client.clone(), "default");
+    let size = async |name: &str| maps.get_opt(name).await.unwrap().and_then(|map| map.data?.remove("size"));
+    until("each has its map", async || {
+        for at in 0..20 {
+            if size(&format!("b{at}")).await != Some(at.to_string()) {
+                return false;
+            }
+        }
+        true
+    })
+    .await;
+    // What changes is seen, what is taken away is made again, what goes is gone.
+    boats.patch("b7", &PatchParams::default(), &Patch::Merge(json!({"spec": {"size": 700}}))).await.unwrap();
+    until("the map follows", async || size("b7").await.as_deref() == Some("700")).await;
+    maps.delete("b3", &DeleteParams::default()).await.unwrap();
+    until("the map is made again", async || size("b3").await.as_deref() == Some("3")).await;
+    boats.delete("b5", &DeleteParams::default()).await.unwrap();
+    until("the reflector lets it go", async || seen.len() == 19).await;
+    reflecting.abort();
+    reconciling.abort();
 }

@@ -14,6 +14,7 @@ mod clients;
 mod definitions;
 mod evictions;
 mod expressions;
+mod flux;
 mod kinds;
 mod kubectl;
 mod mutating;

@@ -19,6 +19,7 @@ pub(crate) fn run() -> anyhow::Result<()> {
 pub(crate) fn api() -> anyhow::Result<()> {
     tools()?;
     servers()?;
+    build("flux", "kustomize-controller", "github.com/fluxcd/kustomize-controller", "-s -w")?;
     let folder = std::env::current_dir()?.join("target/peers");
     let folder = folder.to_str().context("the path of this checkout is no text")?;
     conformance("comparison", &[("CONFORMANCE_PEERS", folder)])
