@@ -47,8 +47,8 @@ impl Error {
     }
 }
 
-/// Names a value's type as Go's reader of JSON does.
-fn type_of(value: &Value) -> &'static str {
+/// Returns a value's type as Go's reader of JSON names it.
+pub fn type_of(value: &Value) -> &'static str {
     match value {
         Value::Null => "null",
         Value::Bool(_) => "bool",

@@ -2,7 +2,11 @@
 //! refused, and in which words; what is unknown is pruned and told.
 
 use http::StatusCode;
-use schema::{decode, fit, model, patch, validate};
+use schema::{
+    decode, fit, model,
+    patch::{self, type_of},
+    validate,
+};
 use serde_json::{Map, Value, json};
 
 use super::{Call, PatchKind, Strictness, text};
@@ -21,18 +25,6 @@ const OF_THE_API: &[&str] = &[
     "GetOptions",
     "WatchEvent",
 ];
-
-/// Returns a value's type as Go's reader of JSON names it.
-fn type_of(value: &Value) -> &'static str {
-    match value {
-        Value::Null => "null",
-        Value::Bool(_) => "bool",
-        Value::Number(_) => "number",
-        Value::String(_) => "string",
-        Value::Array(_) => "array",
-        Value::Object(_) => "object",
-    }
-}
 
 /// Returns why a value that is no object has neither kind nor version.
 pub(super) fn no_object(value: &Value) -> String {
