@@ -1,10 +1,8 @@
 //! Charts: the parts of the text are values.yaml, a template, a values file and a `--set`.
 #![no_main]
 
-use render::{
-    gotmpl::Limits,
-    helm::{self, Files, Options, Set},
-};
+use gotmpl::Limits;
+use helm::{Files, Options, Set};
 
 libfuzzer_sys::fuzz_target!(|text: &str| {
     let mut parts = text.split('\u{1f}').map(str::to_owned);

@@ -33,8 +33,8 @@ const ACTED_ON: &[(&str, &str)] = &[
 
 /// Files that are no manifests, and what takes them.
 const OTHER: &[(&str, &str)] = &[
-    ("000-08", "acted on: its values are the golden chart's defaults (gitops and render suites)"),
-    ("000-09", "acted on: its template is the golden chart's deployment (gitops and render suites)"),
+    ("000-08", "acted on: its values are the golden chart's defaults (gitops and helm suites)"),
+    ("000-09", "acted on: its template is the golden chart's deployment (gitops and helm suites)"),
 ];
 
 /// Endpoints that the seeds name: method, path, body.

@@ -63,7 +63,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
 pub(crate) fn print(value: &impl serde::Serialize, format: Output) -> anyhow::Result<()> {
     let value = serde_json::to_value(value)?;
     match format {
-        Output::Yaml => output::raw(render::yaml::write(&render::Value::from_json(&value)).as_bytes()),
+        Output::Yaml => output::raw(gotmpl::yaml::write(&gotmpl::Value::from_json(&value)).as_bytes()),
         _ => output::data(&serde_json::to_string_pretty(&value)?),
     }
     Ok(())

@@ -5,7 +5,7 @@ use std::{
     sync::Arc,
 };
 
-use render::helm::{self, Options, Set};
+use helm::{Options, Set};
 use serde_json::{Value, json};
 
 use super::validate::{Valid, ValidSource};
@@ -130,7 +130,7 @@ fn values_file(inputs: &Inputs, file: &str, prefix: &str, tree: &Tree) -> Result
         Some(bytes) => {
             let text = String::from_utf8(bytes.clone()).map_err(|_| format!("valueFiles: {file:?} is not UTF-8"))?;
             // Read here so that a mistake is told with its file.
-            render::yaml::read(&text).map_err(|error| format!("valueFiles: {path}: {error}"))?;
+            gotmpl::yaml::read(&text).map_err(|error| format!("valueFiles: {path}: {error}"))?;
             Ok(text)
         }
         None => Err(format!("valueFiles: {file:?}: no such file")),

@@ -1,0 +1,103 @@
+//! Sprig's functions, as charts know them through Helm.
+//!
+//! Functions whose answer would differ from run to run (random text, keys, the time)
+//! are known by name and refused: a render has to give the same answer twice.
+
+mod cast;
+mod dicts;
+mod encode;
+mod lists;
+mod numbers;
+mod semvers;
+mod strings;
+
+use crate::{Value, gofmt::verb_v, template::Funcs, value::Elem};
+
+pub use semvers::{Constraint, Version};
+pub use strings::base;
+
+/// Adds all functions.
+pub fn add(funcs: &mut Funcs) {
+    strings::add(funcs);
+    lists::add(funcs);
+    dicts::add(funcs);
+    numbers::add(funcs);
+    encode::add(funcs);
+    semvers::add(funcs);
+    add_defaults(funcs);
+    add_reflection(funcs);
+    add_refused(funcs);
+}
+
+fn add_defaults(funcs: &mut Funcs) {
+    funcs.add("default", "aa*", |args| {
+        Ok(match args.get(1) {
+            Some(given) if !empty(given) => given.clone(),
+            _ => args[0].clone(),
+        })
+    });
+    funcs.add("empty", "a", |args| Ok(Value::Bool(empty(&args[0]))));
+    funcs.add("coalesce", "a*", |args| Ok(args.iter().find(|arg| !empty(arg)).cloned().unwrap_or(Value::Nil)));
+    funcs.add("all", "a*", |args| Ok(Value::Bool(!args.iter().any(empty))));
+    funcs.add("any", "a*", |args| Ok(Value::Bool(args.iter().any(|arg| !empty(arg)))));
+    funcs.add("ternary", "aab", |args| Ok(if args[2].truth() { args[0].clone() } else { args[1].clone() }));
+    funcs.add("fail", "s", |args| Err(text(&args[0]).to_owned()));
+    funcs.add("hello", "", |_| Ok(Value::str("Hello!")));
+}
+
+fn add_reflection(funcs: &mut Funcs) {
+    funcs.add("typeOf", "a", |args| Ok(Value::str(args[0].type_name())));
+    funcs.add("typeIs", "sa", |args| Ok(Value::Bool(text(&args[0]) == args[1].type_name())));
+    funcs.add("typeIsLike", "sa", |args| {
+        let (wanted, name) = (text(&args[0]), args[1].type_name());
+        Ok(Value::Bool(wanted == name || format!("*{wanted}") == name))
+    });
+    funcs.add("kindOf", "a", |args| Ok(Value::str(args[0].kind())));
+    funcs.add("kindIs", "sa", |args| Ok(Value::Bool(text(&args[0]) == args[1].kind())));
+    funcs.add("deepEqual", "aa", |args| Ok(Value::Bool(args[0] == args[1])));
+    funcs.add("deepCopy", "a", |args| Ok(args[0].deep_copy()));
+    funcs.add("mustDeepCopy", "a", |args| Ok(args[0].deep_copy()));
+}
+
+fn add_refused(funcs: &mut Funcs) {
+    macro_rules! refuse {
+        ($why:literal: $($name:literal)*) => {
+            $(funcs.add($name, "a*", |_| Err(concat!($name, " is not supported: ", $why).to_owned()));)*
+        };
+    }
+    refuse!("a render must give the same answer twice, so nothing random is drawn; give the value in the values":
+        "randAlphaNum" "randAlpha" "randAscii" "randNumeric" "randBytes" "randInt" "shuffle" "uuidv4" "bcrypt" "htpasswd"
+        "genPrivateKey" "buildCustomCert" "genCA" "genCAWithKey" "genSelfSignedCert" "genSelfSignedCertWithKey"
+        "genSignedCert" "genSignedCertWithKey" "encryptAES" "derivePassword" "decryptAES");
+    refuse!("a render must give the same answer twice, so it does not know the time":
+        "now" "ago" "date" "date_in_zone" "date_modify" "dateInZone" "dateModify" "duration" "durationRound" "htmlDate"
+        "htmlDateInZone" "must_date_modify" "mustDateModify" "mustToDate" "toDate" "unixEpoch");
+    refuse!("TOML is not written here": "toToml" "fromToml");
+}
+
+/// Sprig's `empty`: the zero of its type. Only `nil` pointers are empty among structs.
+fn empty(value: &Value) -> bool {
+    !value.truth()
+}
+
+/// The text of an argument that the signature has made sure is a string.
+fn text(value: &Value) -> &str {
+    value.as_str().unwrap_or_default()
+}
+
+/// The number of an argument that the signature has made sure is an `int`.
+fn int(value: &Value) -> i64 {
+    match value {
+        Value::Int(value) | Value::Int64(value) => *value,
+        _ => 0,
+    }
+}
+
+/// Sprig's `strval`.
+fn strval(value: &Value) -> String {
+    if let Value::List(items, Elem::Byte) = value {
+        let bytes: Vec<u8> = items.iter().map(|item| int(item) as u8).collect();
+        return String::from_utf8_lossy(&bytes).into_owned();
+    }
+    verb_v(value)
+}

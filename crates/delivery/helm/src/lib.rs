@@ -1,0 +1,246 @@
+//! Helm v3's charts: a map of files and some values in, manifests out, as `helm template` prints them.
+//!
+//! Never talks to a cluster: `lookup` finds nothing. Never fetches: subcharts stand in `charts/` as folders.
+
+mod chart;
+mod functions;
+mod manifests;
+mod objects;
+mod schema;
+mod set;
+mod values;
+
+use std::{collections::BTreeMap, fmt::Write as _};
+
+use base::fault::{Class, Fault};
+
+pub use chart::Chart;
+pub use manifests::{Hook, Manifest, parse_manifests};
+
+use gotmpl::{Limits, Templates, Value};
+
+/// A chart's files by path within the chart, for example `templates/deployment.yaml`.
+pub type Files = BTreeMap<String, Vec<u8>>;
+
+/// One `--set` or `--set-string`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Set {
+    /// `a.b=1`: the value's type is guessed as Helm guesses it.
+    Typed(String),
+    /// `a.b=1`: the value stays text.
+    Text(String),
+}
+
+/// What a chart is rendered with.
+#[derive(Clone, Debug)]
+pub struct Options {
+    /// Release name.
+    pub name: String,
+    /// Release namespace.
+    pub namespace: String,
+    /// Values files in order: YAML texts, the last one wins.
+    pub values: Vec<String>,
+    /// Values as given by `--set`, in order; they win over files.
+    pub set: Vec<Set>,
+    /// `.Capabilities.KubeVersion`, for example `v1.36.0`.
+    pub kube_version: String,
+    /// Group versions (and `group/version/Kind`) beyond the ones every Kubernetes has.
+    pub api_versions: Vec<String>,
+    /// Sets `.Release.IsUpgrade` rather than `.Release.IsInstall`.
+    pub upgrade: bool,
+    /// Gives the files of `crds/` too.
+    pub include_crds: bool,
+    /// How far the render may go.
+    pub limits: Limits,
+}
+
+impl Options {
+    /// Returns options for a release, everything else as Helm has it by default.
+    pub fn new(name: impl Into<String>, namespace: impl Into<String>) -> Self {
+        Self {
+            name: name.into(),
+            namespace: namespace.into(),
+            values: Vec::new(),
+            set: Vec::new(),
+            kube_version: "v1.36.0".to_owned(),
+            api_versions: Vec::new(),
+            upgrade: false,
+            include_crds: false,
+            limits: Limits::default(),
+        }
+    }
+}
+
+/// What a chart renders to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Rendered {
+    /// Files of `crds/`, if asked for.
+    pub crds: Vec<Manifest>,
+    /// Manifests in the order to apply them.
+    pub manifests: Vec<Manifest>,
+    /// Manifests with a `helm.sh/hook` annotation.
+    pub hooks: Vec<Hook>,
+    /// The chart's `NOTES.txt`.
+    pub notes: Option<String>,
+}
+
+impl Rendered {
+    /// Returns what `helm template` prints.
+    pub fn text(&self) -> String {
+        let mut out = String::new();
+        let mut push = |manifest: &Manifest| {
+            out.push_str("---\n# Source: ");
+            out.push_str(&manifest.source);
+            out.push('\n');
+            out.push_str(&manifest.text);
+            out.push('\n');
+        };
+        self.crds.iter().for_each(&mut push);
+        self.manifests.iter().for_each(&mut push);
+        let mut text = out.trim().to_owned();
+        text.push('\n');
+        for hook in &self.hooks {
+            let _ = write!(text, "---\n# Source: {}\n{}\n", hook.manifest.source, hook.manifest.text);
+        }
+        text
+    }
+}
+
+/// Why a chart could not be rendered.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The files are not a chart.
+    #[error("the chart cannot be loaded: {reason}")]
+    Load {
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The values cannot be read.
+    #[error("the values cannot be read: {reason}")]
+    Values {
+        /// What is wrong with them.
+        reason: String,
+    },
+    /// The values break the chart's `values.schema.json`.
+    #[error("values don't meet the specifications of the schema(s) in the following chart(s):\n{reason}")]
+    Schema {
+        /// A line per mistake.
+        reason: String,
+    },
+    /// A template failed; the text is what Helm prints.
+    #[error("{text}")]
+    Template {
+        /// Where and why.
+        text: String,
+    },
+    /// What came out is not YAML.
+    #[error("YAML parse error on {source_file}: {reason}")]
+    Manifest {
+        /// The template it came from.
+        source_file: String,
+        /// What is wrong with it.
+        reason: String,
+    },
+    /// The machine gave no thread to render on.
+    #[error("no thread to render on: {reason}")]
+    Thread {
+        /// What the system said.
+        reason: String,
+    },
+}
+
+impl Fault for Error {
+    fn class(&self) -> Class {
+        match self {
+            Error::Thread { .. } => Class::Transient,
+            _ => Class::Stalled,
+        }
+    }
+
+    fn code(&self) -> &'static str {
+        match self {
+            Error::Load { .. } => "RND0001",
+            Error::Values { .. } => "RND0002",
+            Error::Schema { .. } => "RND0003",
+            Error::Template { .. } => "RND0004",
+            Error::Manifest { .. } => "RND0005",
+            Error::Thread { .. } => "RND0006",
+        }
+    }
+}
+
+/// Stack for one render: charts may nest as deep as [`Limits::depth`] allows.
+const STACK: usize = 256 << 20;
+
+/// Renders a chart.
+///
+/// Works on a thread of its own, because a deep chart needs a deep stack; the answer is the same for the same
+/// input.
+pub fn render(files: &Files, options: &Options) -> Result<Rendered, Error> {
+    std::thread::scope(|scope| {
+        let worker = std::thread::Builder::new()
+            .name("render".to_owned())
+            .stack_size(STACK)
+            .spawn_scoped(scope, || render_here(files, options))
+            .map_err(|error| Error::Thread { reason: error.to_string() })?;
+        worker.join().unwrap_or_else(|_| Err(Error::Thread { reason: "it panicked".to_owned() }))
+    })
+}
+
+fn render_here(files: &Files, options: &Options) -> Result<Rendered, Error> {
+    let mut chart = Chart::load(files)?;
+    let given = values::given(options)?;
+    values::process_dependencies(&mut chart, &given)?;
+    chart.check_kube_version(&options.kube_version)?;
+    let values = values::coalesce(&chart, given.deep_copy())?;
+    schema::check(&chart, &values)?;
+    let renderables = objects::renderables(&chart, &values, options);
+
+    let mut templates = Templates::new(functions::all());
+    for item in &renderables {
+        templates.parse(&item.name, &item.text).map_err(|error| parse_error(&item.name, &error.text))?;
+    }
+    let mut outputs = BTreeMap::new();
+    for item in &renderables {
+        if gotmpl::sprig::base(&item.name).starts_with('_') {
+            continue;
+        }
+        if let Some(scope) = item.scope.as_map() {
+            let template = Value::pairs([("Name", Value::str(&item.name)), ("BasePath", Value::str(&item.base_path))]);
+            scope.borrow_mut().insert("Template".into(), template);
+        }
+        let out = templates
+            .render(&item.name, &item.scope, options.limits)
+            .map_err(|error| Error::Template { text: exec_error(&error.text) })?;
+        outputs.insert(item.name.clone(), out.replace("<no value>", ""));
+    }
+    let notes = outputs.get(&format!("{}/templates/NOTES.txt", chart.name)).cloned();
+    outputs.retain(|name, _| !name.ends_with("NOTES.txt"));
+    let (manifests, hooks) = manifests::sort(&outputs)?;
+    let crds = if options.include_crds { chart.crds() } else { Vec::new() };
+    Ok(Rendered { crds, manifests, hooks, notes })
+}
+
+/// Helm's wording of a text that does not parse.
+fn parse_error(file: &str, text: &str) -> Error {
+    let mut parts = text.split(": ");
+    let text = match (parts.next(), parts.next(), text.rsplit(": ").next()) {
+        (Some(_), Some(location), Some(last)) => format!("parse error at ({location}): {last}"),
+        _ => format!("parse error in ({file}): {text}"),
+    };
+    Error::Template { text }
+}
+
+/// Helm's wording of a template that failed: `required` and `fail` are shown without their chain.
+fn exec_error(text: &str) -> String {
+    let mut parts = text.splitn(3, ": ");
+    let (Some(_), Some(location), Some(rest)) = (parts.next(), parts.next(), parts.next()) else {
+        return text.to_owned();
+    };
+    match (rest.find(functions::WARN_START), rest.rfind(functions::WARN_END)) {
+        (Some(start), Some(end)) if start < end => {
+            format!("execution error at ({location}): {}", &rest[start + functions::WARN_START.len()..end])
+        }
+        _ => text.to_owned(),
+    }
+}

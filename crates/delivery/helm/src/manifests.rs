@@ -1,0 +1,169 @@
+//! Rendered files to manifests: split, hooks set apart, sorted as Helm installs them.
+
+use std::{cmp::Ordering, collections::BTreeMap};
+
+use super::Error;
+use gotmpl::{Value, yaml};
+
+/// One document of a rendered file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Manifest {
+    /// The template that it comes from: `chart/templates/x.yaml`.
+    pub source: String,
+    /// Its kind.
+    pub kind: String,
+    /// Its text without surrounding blanks.
+    pub text: String,
+}
+
+/// A manifest that Helm would run at certain moments only.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Hook {
+    /// The manifest.
+    pub manifest: Manifest,
+    /// `pre-install`, `test`, …
+    pub events: Vec<String>,
+    /// Order among hooks of one event.
+    pub weight: i64,
+}
+
+const INSTALL_ORDER: [&str; 36] = [
+    "PriorityClass",
+    "Namespace",
+    "NetworkPolicy",
+    "ResourceQuota",
+    "LimitRange",
+    "PodSecurityPolicy",
+    "PodDisruptionBudget",
+    "ServiceAccount",
+    "Secret",
+    "SecretList",
+    "ConfigMap",
+    "StorageClass",
+    "PersistentVolume",
+    "PersistentVolumeClaim",
+    "CustomResourceDefinition",
+    "ClusterRole",
+    "ClusterRoleList",
+    "ClusterRoleBinding",
+    "ClusterRoleBindingList",
+    "Role",
+    "RoleList",
+    "RoleBinding",
+    "RoleBindingList",
+    "Service",
+    "DaemonSet",
+    "Pod",
+    "ReplicationController",
+    "ReplicaSet",
+    "Deployment",
+    "HorizontalPodAutoscaler",
+    "StatefulSet",
+    "Job",
+    "CronJob",
+    "IngressClass",
+    "Ingress",
+    "APIService",
+];
+
+const EVENTS: [&str; 9] = [
+    "pre-install",
+    "post-install",
+    "pre-delete",
+    "post-delete",
+    "pre-upgrade",
+    "post-upgrade",
+    "pre-rollback",
+    "post-rollback",
+    "test",
+];
+
+pub(super) fn sort(outputs: &BTreeMap<String, String>) -> Result<(Vec<Manifest>, Vec<Hook>), Error> {
+    let (mut manifests, mut hooks) = (Vec::new(), Vec::new());
+    for (source, content) in outputs {
+        if gotmpl::sprig::base(source).starts_with('_') || content.trim().is_empty() {
+            continue;
+        }
+        for text in split(content) {
+            let document = yaml::read(text).map_err(|error| Error::Manifest {
+                source_file: source.clone(),
+                reason: format!("error converting YAML to JSON: {error}"),
+            })?;
+            if !matches!(document, Value::Map(..) | Value::Nil) {
+                let reason = format!("a document is a {}, not an object", document.kind());
+                return Err(Error::Manifest { source_file: source.clone(), reason });
+            }
+            let kind = document.get("kind").and_then(|kind| kind.as_str().map(str::to_owned)).unwrap_or_default();
+            let manifest = Manifest { source: source.clone(), kind, text: text.to_owned() };
+            let annotation = |key: &str| {
+                let value = document.get("metadata")?.get("annotations")?.get(key)?;
+                Some(gotmpl::gofmt::verb_v(&value))
+            };
+            let Some(events) = annotation("helm.sh/hook") else {
+                manifests.push(manifest);
+                continue;
+            };
+            let events: Vec<String> = events
+                .split(',')
+                .map(|event| match event.trim().to_lowercase().as_str() {
+                    "test-success" => "test".to_owned(),
+                    event => event.to_owned(),
+                })
+                .collect();
+            // Helm leaves out what it does not know as a hook altogether.
+            if events.iter().all(|event| EVENTS.contains(&event.as_str())) {
+                let weight = annotation("helm.sh/hook-weight").and_then(|w| w.parse().ok()).unwrap_or(0);
+                hooks.push(Hook { manifest, events, weight });
+            }
+        }
+    }
+    manifests.sort_by(|a, b| by_kind(&a.kind, &b.kind));
+    hooks.sort_by(|a, b| by_kind(&a.manifest.kind, &b.manifest.kind));
+    Ok((manifests, hooks))
+}
+
+fn by_kind(a: &str, b: &str) -> Ordering {
+    let rank = |kind: &str| INSTALL_ORDER.iter().position(|known| *known == kind);
+    match (rank(a), rank(b)) {
+        (None, None) => a.cmp(b),
+        (None, Some(_)) => Ordering::Greater,
+        (Some(_), None) => Ordering::Less,
+        (Some(a), Some(b)) => a.cmp(&b),
+    }
+}
+
+/// Splits at lines that begin with `---`, as the pattern `(?:^|\s*\n)---\s*` does.
+fn split(content: &str) -> Vec<&str> {
+    let content = content.trim();
+    let mut parts = Vec::new();
+    let mut start = 0;
+    let mut at = 0;
+    while let Some(found) = content[at..].find("---") {
+        let dash = at + found;
+        if dash == 0 || content.as_bytes()[dash - 1] == b'\n' {
+            parts.push(&content[start..dash]);
+            let after = &content[dash + 3..];
+            start = dash + 3 + (after.len() - after.trim_start().len());
+            at = start;
+        } else {
+            at = dash + 3;
+        }
+    }
+    parts.push(&content[start..]);
+    parts.into_iter().map(str::trim).filter(|part| !part.is_empty()).collect()
+}
+
+/// Reads manifests (one document or many) as JSON objects; documents that hold nothing are left out.
+pub fn parse_manifests(source: &str, text: &str) -> Result<Vec<serde_json::Value>, Error> {
+    let fail = |reason: String| Error::Manifest { source_file: source.to_owned(), reason };
+    let documents = yaml::read_all(text).map_err(|error| fail(error.to_string()))?;
+    let mut objects = Vec::new();
+    for document in documents {
+        match document {
+            Value::Nil => {}
+            Value::Map(..) => objects.push(document.to_json()),
+            other => return Err(fail(format!("a document is a {}, not an object", other.kind()))),
+        }
+    }
+    Ok(objects)
+}
