@@ -1,6 +1,6 @@
 //! What an expression is once it has been read: a tree whose macros are nodes of their own.
 
-use crate::{error::Issue, functions::Function, value::Value};
+use crate::{error::Issue, functions::Function, types::Type, value::Value};
 
 /// How deep a tree may be: evaluation recurses no deeper.
 const MAX_DEPTH: usize = 100;
@@ -10,6 +10,8 @@ const MAX_DEPTH: usize = 100;
 pub(crate) struct Expr {
     pub(crate) at: usize,
     pub(crate) node: Node,
+    /// What it was found to be of, once it is checked.
+    pub(crate) of: Type,
     depth: usize,
 }
 
@@ -17,7 +19,7 @@ impl Expr {
     /// Returns a node, or says that the tree below it is too deep.
     pub(crate) fn new(at: usize, node: Node) -> Result<Expr, Issue> {
         let depth = node.children().map(|child| child.depth).max().unwrap_or_default() + 1;
-        if depth > MAX_DEPTH { Err(too_deep(at)) } else { Ok(Expr { at, node, depth }) }
+        if depth > MAX_DEPTH { Err(too_deep(at)) } else { Ok(Expr { at, node, of: Type::Dyn, depth }) }
     }
 }
 

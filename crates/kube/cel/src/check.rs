@@ -40,7 +40,14 @@ impl<'a> Checker<'a> {
         local.or_else(|| self.variables.get(name)).cloned()
     }
 
+    /// Finds the type of a node, and writes it there.
     pub(crate) fn check(&mut self, expr: &mut Expr) -> Type {
+        let found = self.type_of(expr);
+        expr.of = found.clone();
+        found
+    }
+
+    fn type_of(&mut self, expr: &mut Expr) -> Type {
         self.qualify(expr);
         let at = expr.at;
         match &mut expr.node {

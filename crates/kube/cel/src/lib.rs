@@ -10,6 +10,7 @@
 mod ast;
 pub mod authorizer;
 mod check;
+pub mod cost;
 mod error;
 mod eval;
 mod formats;
@@ -71,7 +72,8 @@ impl Env {
         let mut checker = check::Checker::new(&self.variables, self.makes_objects);
         let result = checker.check(&mut expr);
         if !checker.issues.is_empty() {
-            let issues = std::mem::take(&mut checker.issues);
+            let mut issues = std::mem::take(&mut checker.issues);
+            issues.sort_by_key(|issue| issue.at);
             return Err(CompileError::new(source, issues));
         }
         let mut names = Vec::new();
@@ -97,6 +99,12 @@ impl Program {
     /// Returns whether it names a variable.
     pub fn uses(&self, variable: &str) -> bool {
         self.names.iter().any(|name| name == variable)
+    }
+
+    /// Returns what it can cost at most where `bound` says how large its variables can be: an
+    /// estimate by Kubernetes' model, without evaluating anything.
+    pub fn estimate(&self, bound: &cost::Bound) -> u64 {
+        cost::most(&self.expr, bound)
     }
 
     /// Evaluates it. Returns the value or why there is none, and what that cost.

@@ -412,7 +412,7 @@ fn loop_of(name: &str, args: usize) -> Option<(LoopKind, usize, bool)> {
         ("all", 3) => (LoopKind::All, 2, false),
         ("exists", 2) => (LoopKind::Exists, 1, false),
         ("exists", 3) => (LoopKind::Exists, 2, false),
-        ("exists_one" | "existsOne", 2) => (LoopKind::ExistsOne, 1, false),
+        ("exists_one", 2) => (LoopKind::ExistsOne, 1, false),
         ("exists_one" | "existsOne", 3) => (LoopKind::ExistsOne, 2, false),
         ("filter", 2) => (LoopKind::Filter, 1, false),
         ("map", 2) => (LoopKind::Map, 1, false),
