@@ -9,7 +9,7 @@ libfuzzer_sys::fuzz_target!(|text: &str| {
     else {
         return;
     };
-    let (node, _problems) = schema::crd::read(&written);
+    let schema::crd::Read { node, .. } = schema::crd::read(&written);
     schema::validate::unknown(&mut object, &node, true);
     assert!(schema::validate::unknown(&mut object.clone(), &node, true).is_empty(), "what is pruned stays pruned");
     schema::validate::default(&mut object, &node);

@@ -1,34 +1,32 @@
-//! Custom resources: definitions that are taken or refused, and the objects they define. The
-//! embedded server alone is asked: in what it says of wrong ones it is not worded as the real
-//! one yet (`docs/spec/CustomResourceDefinition.md`).
+//! Custom resources: definitions that are taken or refused, and the objects they define.
 
 use std::time::{Duration, Instant};
 
 use conformance::{
     cluster::{APPLY_PATCH, Answer, Call, JSON_PATCH, MERGE_PATCH, STRATEGIC_PATCH, TABLE},
-    walk::{Walk, embedded},
+    walk::{Walk, conform},
 };
 use serde_json::{Value, json};
 
-const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
+pub(crate) const DEFINITIONS: &str = "/apis/apiextensions.k8s.io/v1/customresourcedefinitions";
 
-fn group(walk: &Walk) -> String {
+pub(crate) fn group(walk: &Walk) -> String {
     format!("{}.example.com", walk.id)
 }
 
 /// A definition of boats with this schema of their `spec` and `status`.
-fn boats(group: &str, schema: Value) -> Value {
+pub(crate) fn boats(group: &str, schema: Value) -> Value {
     json!({"apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": format!("boats.{group}")},
         "spec": {"group": group, "scope": "Namespaced", "names": {"plural": "boats", "kind": "Boat", "singular": "boat", "listKind": "BoatList", "shortNames": ["bt"], "categories": ["fleet"]},
             "versions": [{"name": "v1", "served": true, "storage": true, "subresources": {"status": {}}, "schema": {"openAPIV3Schema": schema}}]}})
 }
 
-fn object(properties: Value) -> Value {
+pub(crate) fn object(properties: Value) -> Value {
     json!({"type": "object", "properties": properties})
 }
 
 /// Creates a definition and waits until its kind is served.
-async fn define(walk: &mut Walk, definition: Value) -> String {
+pub(crate) async fn define(walk: &mut Walk, definition: Value) -> String {
     let name = definition["metadata"]["name"].as_str().unwrap().to_owned();
     let (spec, versions) = (definition["spec"].clone(), definition["spec"]["versions"].clone());
     walk.expect(201, Call::post(DEFINITIONS, definition)).await;
@@ -57,7 +55,7 @@ async fn define(walk: &mut Walk, definition: Value) -> String {
 }
 
 /// Waits until a path answers with this code.
-async fn until(walk: &Walk, code: u16, path: &str) -> Answer {
+pub(crate) async fn until(walk: &Walk, code: u16, path: &str) -> Answer {
     let begun = Instant::now();
     loop {
         let answer = walk.quietly(Call::get(path)).await;
@@ -69,18 +67,18 @@ async fn until(walk: &Walk, code: u16, path: &str) -> Answer {
     }
 }
 
-async fn remove(walk: &mut Walk, name: &str) {
+pub(crate) async fn remove(walk: &mut Walk, name: &str) {
     walk.expect(200, Call::delete(format!("{DEFINITIONS}/{name}"))).await;
     until(walk, 404, &format!("{DEFINITIONS}/{name}")).await;
 }
 
-fn boat(walk: &Walk, name: &str, spec: Value) -> Value {
+pub(crate) fn boat(walk: &Walk, name: &str, spec: Value) -> Value {
     json!({"apiVersion": format!("{}/v1", group(walk)), "kind": "Boat", "metadata": {"name": name}, "spec": spec})
 }
 
 #[tokio::test]
 async fn a_kind_unknown_until_now_is_served_pruned_defaulted_and_removed() {
-    embedded(async |walk: &mut Walk| {
+    conform(async |walk: &mut Walk| {
         let group = group(walk);
         let schema = json!({"type": "object", "required": ["spec"], "properties": {
             "spec": {"type": "object", "required": ["size"], "properties": {
@@ -106,10 +104,9 @@ async fn a_kind_unknown_until_now_is_served_pruned_defaulted_and_removed() {
             walk.ask(Call::post(&path, wrong)).await;
         }
         // Reads, in every form.
-        for accept in ["application/json", TABLE, "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", "application/vnd.kubernetes.protobuf", "application/vnd.kubernetes.protobuf,application/json", "application/yaml"] {
+        for accept in ["application/json", TABLE, "application/json;as=PartialObjectMetadata;g=meta.k8s.io;v=v1", "application/vnd.kubernetes.protobuf,application/json"] {
             walk.ask(Call::get(format!("{path}/b")).accept(accept)).await;
         }
-        walk.ask(Call::post(&path, boat(walk, "y", json!({"size": 2}))).media("application/vnd.kubernetes.protobuf")).await;
         walk.ask(Call::new("POST", &path).media("application/yaml").text(&format!("apiVersion: {group}/v1\nkind: Boat\nmetadata:\n  name: yaml\nspec:\n  size: 7\n"))).await;
         walk.ask(Call::get(&path).accept(TABLE)).await;
         walk.ask(Call::get(format!("/apis/{group}"))).await;
@@ -147,7 +144,7 @@ async fn a_kind_unknown_until_now_is_served_pruned_defaulted_and_removed() {
 
 #[tokio::test]
 async fn a_definition_that_makes_no_sense_is_refused_with_its_fields() {
-    embedded(async |walk: &mut Walk| {
+    conform(async |walk: &mut Walk| {
         let group = group(walk);
         let at = |path: &str, value: Value| {
             let mut definition = boats(&group, object(json!({"spec": {"type": "object"}})));
@@ -167,7 +164,8 @@ async fn a_definition_that_makes_no_sense_is_refused_with_its_fields() {
             ("/spec/versions/0/subresources", json!({"scale": {}})), ("/spec/versions/0/subresources", json!({"scale": {"specReplicasPath": "spec.replicas", "statusReplicasPath": ".spec.replicas"}})), ("/spec/versions/0/subresources", json!({"scale": {"specReplicasPath": ".spec.replicas[0]", "statusReplicasPath": ".status.replicas", "labelSelectorPath": ".status.s"}})), ("/spec/versions/0/subresources", json!({"status": "x"})),
             ("/spec/versions/0/additionalPrinterColumns", json!([{"name": "", "type": "words", "jsonPath": "spec"}])), ("/spec/versions/0/additionalPrinterColumns", json!([{"name": "a", "type": "string", "format": "odd", "jsonPath": ".spec["}])), ("/spec/versions/0/additionalPrinterColumns", json!([{"name": "a", "type": "string", "jsonPath": ""}])),
             ("/spec/versions/0/selectableFields", json!([{"jsonPath": ".spec"}])), ("/spec/versions/0/selectableFields", json!([{"jsonPath": "spec.x"}])), ("/spec/versions/0/selectableFields", json!([{"jsonPath": ".spec.none"}])), ("/spec/versions/0/selectableFields", json!([{"jsonPath": ""}])), ("/spec/versions/0/selectableFields", json!([{"jsonPath": ".metadata.name"}])),
-            ("/spec/versions/0/deprecationWarning", json!("w")), ("/spec/conversion", json!({"strategy": "Magic"})), ("/spec/conversion", json!({"strategy": "Webhook"})), ("/spec/conversion", json!({"strategy": "None", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://x.example"}}})), ("/spec/conversion", json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": [], "clientConfig": {"url": "http://x"}}})), ("/spec/preserveUnknownFields", json!(true)),
+            ("/spec/versions/0/deprecationWarning", json!("w")), ("/spec/conversion", json!({"strategy": "Magic"})), ("/spec/conversion", json!({"strategy": "Webhook"})), ("/spec/conversion", json!({"strategy": "None", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://x.example"}}})), ("/spec/conversion", json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": [], "clientConfig": {"url": "http://x"}}})),
+            ("/spec/conversion", json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1", "v1", "V2"], "clientConfig": {"service": {"name": "s", "namespace": "n"}}}})), ("/spec/conversion", json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v7"], "clientConfig": {"service": {"name": "", "namespace": "", "path": "x//y", "port": 0}}}})), ("/spec/conversion", json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1beta1"], "clientConfig": {"url": "https://u:p@x.example/a?b#c", "service": {"name": "s", "namespace": "n"}}}})), ("/spec/conversion", json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {}}})), ("/spec/conversion", json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"]}})), ("/spec/conversion", json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://u:p@x.example/a?b#c"}}})), ("/spec/conversion", json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "https:///a"}}})), ("/spec/conversion", json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "x"}}})), ("/spec/conversion", json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://x:y/z"}}})), ("/spec/conversion", json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "://a b"}}})), ("/spec/conversion", json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": "https://a b/c"}}})), ("/spec/conversion", json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"service": {"name": "s", "namespace": "n", "path": "/a/B_/"}}}})), ("/spec/conversion", json!({"strategy": "Webhook", "webhook": {"conversionReviewVersions": ["v1"], "clientConfig": {"url": ""}}})), ("/spec/conversion", json!({"strategy": ""})), ("/spec/conversion", json!({"strategy": "None", "webhook": {"conversionReviewVersions": []}})), ("/spec/conversion", json!({})), ("/spec/preserveUnknownFields", json!(true)),
         ] {
             walk.ask(Call::post(DEFINITIONS, at(path, value))).await;
         }
@@ -177,7 +175,7 @@ async fn a_definition_that_makes_no_sense_is_refused_with_its_fields() {
 
 #[tokio::test]
 async fn a_schema_that_is_not_structural_is_refused_with_its_fields() {
-    embedded(async |walk: &mut Walk| {
+    conform(async |walk: &mut Walk| {
         let group = group(walk);
         for schema in [
             json!({}), json!({"type": "string"}), json!({"type": "object", "properties": {"spec": {}}}), object(json!({"spec": {"type": "odd"}})), object(json!({"spec": {"type": "array"}})), object(json!({"spec": {"type": "array", "items": [{"type": "string"}]}})), object(json!({"spec": {"type": "object", "properties": {"a": {"type": "string"}}, "additionalProperties": {"type": "string"}}})),
@@ -199,19 +197,121 @@ async fn a_schema_that_is_not_structural_is_refused_with_its_fields() {
 }
 
 #[tokio::test]
+async fn what_versions_have_alike_is_named_once() {
+    conform(async |walk: &mut Walk| {
+        let group = group(walk);
+        let fine = object(json!({"spec": {"type": "object", "properties": {"n": {"type": "integer"}, "s": {"type": "string", "maxLength": 9}}}}));
+        let odd = object(json!({"spec": {"type": "odd"}}));
+        let ruled = object(json!({"spec": {"type": "object", "x-kubernetes-validations": [{"rule": "self.s.startsWith(1)"}], "properties": {"s": {"type": "string"}}}}));
+        let parts = [
+            ("schema", [json!({"openAPIV3Schema": fine}), json!({"openAPIV3Schema": odd}), json!({"openAPIV3Schema": ruled}), json!(null), json!({})].to_vec()),
+            ("subresources", [json!({"scale": {"specReplicasPath": ".x", "statusReplicasPath": ".status.x"}}), json!({"status": {}}), json!(null)].to_vec()),
+            ("additionalPrinterColumns", [json!([{"name": "", "type": "string", "jsonPath": ".a"}]), json!([]), json!(null)].to_vec()),
+            ("selectableFields", [json!([{"jsonPath": ".spec.n"}]), json!([{"jsonPath": ".spec"}]), json!([]), json!(null)].to_vec()),
+        ];
+        for (part, values) in &parts {
+            for first in values {
+                for second in values {
+                    let mut versions = json!([{"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": fine}}, {"name": "v2", "served": true, "storage": false, "schema": {"openAPIV3Schema": fine}}]);
+                    versions[0][part] = first.clone();
+                    versions[1][part] = second.clone();
+                    let mut definition = boats(&group, json!({}));
+                    definition["spec"]["versions"] = versions;
+                    let answer = walk.ask(Call::post(format!("{DEFINITIONS}?dryRun=All"), definition)).await;
+                    // An alike part that is wrong is named without a version.
+                    let causes = answer.body["details"]["causes"].as_array().into_iter().flatten();
+                    let fields: Vec<&str> = causes.filter_map(|cause| cause["field"].as_str()).collect();
+                    let within = fields.iter().filter(|field| field.starts_with("spec.versions["));
+                    let missing = "schema.openAPIV3Schema";
+                    assert!(first != second || within.clone().all(|field| field.ends_with(missing)), "{part}: {fields:?}");
+                }
+            }
+        }
+        // What stands at the root of a schema whose objects have a status of their own.
+        for (field, value) in [("anyOf", json!([{"required": ["spec"]}])), ("enum", json!([{}])), ("maxProperties", json!(5)), ("x-kubernetes-map-type", json!("atomic")), ("title", json!("t")), ("description", json!("d")), ("nullable", json!(true)), ("default", json!({"apiVersion": format!("{group}/v1"), "kind": "Boat"})), ("type", json!("array")), ("not", json!({"required": ["x"]})), ("externalDocs", json!({"url": "https://x.example"})), ("example", json!({"a": "<&>"})), ("x-kubernetes-validations", json!([{"rule": "has(self.spec)"}]))] {
+            let mut schema = fine.clone();
+            schema[field] = value;
+            walk.ask(Call::post(format!("{DEFINITIONS}?dryRun=All"), boats(&group, schema))).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn rules_say_where_they_cannot_stand() {
+    conform(async |walk: &mut Walk| {
+        let group = group(walk);
+        let ruled = |kind: &str, rule: &str| json!({"type": kind, "x-kubernetes-validations": [{"rule": rule}]});
+        for spec in [
+            json!({"type": "array", "maxItems": 5, "items": ruled("integer", "self == oldSelf")}),
+            json!({"type": "array", "maxItems": 5, "x-kubernetes-list-type": "set", "items": ruled("integer", "self == oldSelf")}),
+            json!({"type": "object", "x-kubernetes-map-type": "atomic", "properties": {"a": ruled("integer", "self == oldSelf")}}),
+            json!({"type": "object", "properties": {"l": {"type": "array", "maxItems": 5, "items": {"type": "object", "properties": {"m": {"type": "object", "maxProperties": 3, "additionalProperties": ruled("boolean", "self || oldSelf")}}}}}}),
+            json!({"type": "object", "maxProperties": 5, "additionalProperties": ruled("integer", "self == oldSelf")}),
+            json!({"type": "object", "anyOf": [{"x-kubernetes-validations": [{"rule": "true"}]}]}), json!({"type": "object", "not": {"x-kubernetes-validations": [{"rule": "true"}]}}),
+            json!({"type": "integer", "default": 3, "x-kubernetes-validations": [{"rule": "self > 5", "message": "small"}]}), json!({"type": "integer", "default": 7, "x-kubernetes-validations": [{"rule": "self > 5"}]}),
+            json!({"type": "object", "default": {"n": 1}, "properties": {"n": ruled("integer", "self > 5")}}),
+            json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true, "x-kubernetes-validations": [{"rule": "self.any == 1"}]}), json!({"x-kubernetes-preserve-unknown-fields": true, "x-kubernetes-validations": [{"rule": "true"}]}),
+            json!({"x-kubernetes-int-or-string": true, "x-kubernetes-validations": [{"rule": "self == 5"}]}),
+            json!({"type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true, "x-kubernetes-validations": [{"rule": "self.metadata.name == 'a' && self.kind == 'B'"}]}),
+            json!({"type": "object", "properties": {"a-b": {"type": "integer"}, "if": {"type": "integer"}, "x__y": {"type": "integer"}, "$odd": {"type": "integer"}}, "x-kubernetes-validations": [{"rule": "self.a__dash__b + self.__if__ + self.x__underscores__y > 1"}, {"rule": "self.$odd == 1"}]}),
+            json!({"type": "object", "properties": {"a": {"type": "integer"}}, "x-kubernetes-validations": [{"rule": "self.a > 1\n&& self.a < 3"}, {"rule": "self.a > 1\n&& self.a < 3", "message": "m"}, {"rule": "true", "message": " "}, {"rule": "true", "messageExpression": " "}, {"rule": "true", "fieldPath": " "}, {"rule": "true", "fieldPath": ".a\n"}, {"rule": "true", "fieldPath": "['a']"}, {"rule": "true", "fieldPath": "['a"}, {"rule": "true", "fieldPath": ".a.b"}, {"rule": "true", "fieldPath": "."}, {"rule": "true", "optionalOldSelf": false}, {"rule": "self.a == oldSelf.a", "optionalOldSelf": false}, {"rule": "oldSelf.hasValue()", "optionalOldSelf": true}]}),
+            json!({"type": "object", "properties": {"a": {"type": "integer", "uniqueItems": true, "x-kubernetes-validations": [{"rule": "self.x"}]}, "b": ruled("integer", "self.y")}, "x-kubernetes-validations": [{"rule": "self.z"}]}),
+            json!({"type": "object", "properties": {"a": {"type": "string", "format": "duration"}, "b": {"type": "integer", "format": "int128"}, "c": {"type": "number", "format": "double"}, "e": {"type": "string", "format": "k8s-short-name"}}}),
+        ] {
+            walk.ask(Call::post(format!("{DEFINITIONS}?dryRun=All"), boats(&group, object(json!({"spec": spec}))))).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn values_are_held_to_every_rule_of_their_schema() {
+    conform(async |walk: &mut Walk| {
+        let group = group(walk);
+        let (mut taken, mut refused) = (0, 0);
+        let lowest = u64::from_str_radix(&walk.id[..3], 16).unwrap();
+        let spec = json!({"type": "object", "maxProperties": 6, "properties": {
+            "n": {"type": "integer", "format": "int32", "minimum": lowest, "maximum": lowest + 10, "exclusiveMaximum": true, "multipleOf": 2}, "x": {"type": "number", "exclusiveMinimum": true, "minimum": 0.5, "multipleOf": 0.25},
+            "s": {"type": "string", "minLength": 2, "maxLength": 4, "pattern": "^[a-z]+$"}, "l": {"type": "array", "minItems": 1, "maxItems": 2, "items": {"type": "string", "enum": ["a", "b"]}}, "m": {"type": "object", "minProperties": 1, "additionalProperties": {"type": "integer", "minimum": 1}},
+            "any": {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "string"}}, "anyOf": [{"required": ["a"]}, {"required": ["b"]}]}, "one": {"type": "object", "properties": {"a": {"type": "integer"}, "b": {"type": "string"}}, "oneOf": [{"required": ["a"]}, {"required": ["b"]}]},
+            "all": {"type": "integer", "allOf": [{"minimum": 3}, {"maximum": 5}]}, "no": {"type": "integer", "not": {"enum": [1, 2]}}, "nullable": {"type": "integer", "nullable": true, "enum": [1]}, "big": {"type": "integer", "format": "int64"},
+            "uri": {"type": "string", "format": "uri"}, "ip": {"type": "string", "format": "ipv4"}, "uuid": {"type": "string", "format": "uuid"}, "bytes": {"type": "string", "format": "byte"}, "set": {"type": "array", "x-kubernetes-list-type": "set", "items": {"type": "integer"}},
+            "keyed": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k", "p"], "items": {"type": "object", "required": ["k"], "properties": {"k": {"type": "string"}, "p": {"type": "integer", "default": 1}}}},
+            "whole": {"type": "array", "items": {"type": "object", "x-kubernetes-embedded-resource": true, "x-kubernetes-preserve-unknown-fields": true}}}});
+        let path = define(walk, boats(&group, object(json!({"spec": spec})))).await;
+        for spec in [
+            json!({"n": lowest - lowest % 2 + 2}), json!({"n": lowest.saturating_sub(1)}), json!({"n": lowest + 10}), json!({"n": lowest + 11}), json!({"n": 3_000_000_000_u64}), json!({"n": 1.5}), json!({"n": "1"}), json!({"x": 0.5}), json!({"x": 0.6}), json!({"x": 1}), json!({"x": null}), json!({"x": [1]}),
+            json!({"s": "a"}), json!({"s": "abcde"}), json!({"s": "ABCDE"}), json!({"s": "AB"}), json!({"s": ""}), json!({"s": "ééé"}), json!({"s": {}}), json!({"l": []}), json!({"l": ["a", "b", "a"]}), json!({"l": ["c"]}), json!({"l": [1]}), json!({"l": "a"}), json!({"m": {}}), json!({"m": {"a": 0, "b": "x"}}), json!({"m": {"a": null}}),
+            json!({"any": {}}), json!({"any": {"a": "x"}}), json!({"any": {"a": 1, "b": "x"}}), json!({"one": {}}), json!({"one": {"a": 1, "b": "x"}}), json!({"one": {"a": 1}}), json!({"all": 2}), json!({"all": 9}), json!({"all": 4}), json!({"all": "4"}), json!({"no": 1}), json!({"no": 3}), json!({"nullable": null}), json!({"nullable": 2}), json!({"big": 9_007_199_254_740_993_u64}),
+            json!({"uri": "x y"}), json!({"uri": "https://x.example/a"}), json!({"ip": "1.2.3"}), json!({"uuid": "x"}), json!({"bytes": "%"}), json!({"bytes": "YQ=="}), json!({"set": [1, 2, 1]}), json!({"set": [1, 1, 1]}), json!({"keyed": [{"k": "a"}, {"k": "a", "p": 1}]}), json!({"keyed": [{"p": 1}]}), json!({"keyed": [{"k": "a"}, {"k": "a", "p": 2}]}),
+            json!({"whole": [{"apiVersion": "", "kind": ""}]}), json!({"whole": [{"apiVersion": "a/b/c", "kind": "K_"}]}), json!({"whole": [{"apiVersion": "v1", "kind": "Pod", "metadata": {"name": "a/b", "labels": {"a b": "c"}, "annotations": {"é": "x"}}}]}), json!({"whole": [{"kind": "Pod"}, {"apiVersion": "v1"}]}), json!({"whole": [1]}),
+            json!({"n": 1, "x": 0, "s": "", "l": [], "m": {}, "all": 1, "no": 1}), json!({"a": 1}),
+        ] {
+            let answer = walk.ask(Call::post(format!("{path}?dryRun=All"), json!({"apiVersion": format!("{group}/v1"), "kind": "Boat", "metadata": {"name": "a"}, "spec": spec}))).await;
+            taken += usize::from(answer.code == 201);
+            refused += usize::from(answer.code == 422);
+        }
+        assert!(taken > 9 && refused > 40, "{taken} taken, {refused} refused");
+        remove(walk, &format!("boats.{group}")).await;
+    })
+    .await;
+}
+
+#[tokio::test]
 async fn rules_are_kept_by_definitions_and_by_new_and_changed_objects() {
-    embedded(async |walk: &mut Walk| {
+    conform(async |walk: &mut Walk| {
         let group = group(walk);
         for rules in [
             json!([{"rule": "self.sise > 1"}, {"rule": "self.size"}]), json!([{"rule": ""}]), json!([{"rule": "self.size > "}]), json!([{"rule": "self.size > 'x'"}]), json!([{"rule": "true", "message": ""}]), json!([{"rule": "true", "message": "a\nb"}]), json!([{"rule": "true", "reason": "Odd"}]), json!([{"rule": "true", "fieldPath": ".none"}]), json!([{"rule": "true", "fieldPath": "size"}]), json!([{"rule": "true", "messageExpression": "1"}]), json!([{"rule": "true", "messageExpression": "'a' +"}]),
-            json!([{"rule": "unknown(self)"}]), json!([{"rule": "self.list.all(x, x.size() < 3)"}]), json!([{"rule": "self.list.exists_one(x, y, true)"}]), json!([{"rule": "oldSelf.size == self.size", "optionalOldSelf": true}]), json!([{"rule": "self.size == 1 && quantity('1Gi').isGreaterThan(quantity('1Mi'))"}]), json!([{"rule": "self.text.matches('(')"}]), json!([{"rule": "has(self.text) ? self.text.startsWith('a') : true"}]), json!([{"rule": "self.size / 0 > 1"}]), json!([{"rule": "dyn(self.size) == 'x'"}]),
+            json!([{"rule": "unknown(self)"}]), json!([{"rule": "self.list.existsOne(x, x.size() < 3)"}]), json!([{"rule": "self.list.all(x, x.size() < 3)"}]), json!([{"rule": "self.list.exists_one(x, y, true)"}]), json!([{"rule": "oldSelf.size == self.size", "optionalOldSelf": true}]), json!([{"rule": "self.size == 1 && quantity('1Gi').isGreaterThan(quantity('1Mi'))"}]), json!([{"rule": "self.text.matches('(')"}]), json!([{"rule": "has(self.text) ? self.text.startsWith('a') : true"}]), json!([{"rule": "self.size / 0 > 1"}]), json!([{"rule": "dyn(self.size) == 'x'"}]),
         ] {
             let schema = object(json!({"spec": {"type": "object", "x-kubernetes-validations": rules, "properties": {"size": {"type": "integer"}, "text": {"type": "string"}, "list": {"type": "array", "items": {"type": "string"}}}}}));
             walk.ask(Call::post(format!("{DEFINITIONS}?dryRun=All"), boats(&group, schema))).await;
         }
         let schema = json!({"type": "object", "properties": {"spec": {"type": "object",
             "x-kubernetes-validations": [
-                {"rule": "self.size <= self.most", "messageExpression": "'size ' + string(self.size) + ' is above ' + string(self.most)", "fieldPath": ".size"},
+                {"rule": "self.size <= self.most", "messageExpression": "'size is above ' + (self.most > 5 ? 'much' : 'the most')", "fieldPath": ".size"},
                 {"rule": "!has(oldSelf.port) || self.port == oldSelf.port", "message": "port is immutable", "reason": "FieldValueForbidden"},
             ],
             "properties": {
@@ -257,15 +357,18 @@ async fn rules_are_kept_by_definitions_and_by_new_and_changed_objects() {
 
 #[tokio::test]
 async fn several_versions_scale_columns_and_selectable_fields_are_served() {
-    embedded(async |walk: &mut Walk| {
+    conform(async |walk: &mut Walk| {
         let group = group(walk);
-        let schema = object(json!({"spec": {"type": "object", "properties": {"replicas": {"type": "integer"}, "colour": {"type": "string"}, "list": {"type": "array", "items": {"type": "string"}}}},
+        let schema = object(json!({"spec": {"type": "object", "properties": {"replicas": {"type": "integer"}, "colour": {"type": "string"}, "since": {"type": "string"}, "list": {"type": "array", "items": {"type": "string"}}}},
             "status": {"type": "object", "properties": {"replicas": {"type": "integer"}, "selector": {"type": "string"}}}}));
-        let columns = json!([{"name": "Colour", "type": "string", "jsonPath": ".spec.colour"}, {"name": "Replicas", "type": "integer", "jsonPath": ".spec.replicas", "priority": 1, "description": "how many"}, {"name": "First", "type": "string", "jsonPath": ".spec.list[0]"}, {"name": "List", "type": "string", "jsonPath": ".spec.list"}, {"name": "All", "type": "string", "jsonPath": ".spec.list[*]"}, {"name": "Since", "type": "date", "jsonPath": ".metadata.creationTimestamp"}, {"name": "None", "type": "boolean", "jsonPath": ".spec.none"}]);
+        let columns = json!([{"name": "Colour", "type": "string", "jsonPath": ".spec.colour"}, {"name": "Replicas", "type": "integer", "jsonPath": ".spec.replicas", "priority": 1, "description": "how many"}, {"name": "First", "type": "string", "jsonPath": ".spec.list[0]"}, {"name": "List", "type": "string", "jsonPath": ".spec.list"}, {"name": "All", "type": "string", "jsonPath": ".spec.list[*]"}, {"name": "Since", "type": "date", "jsonPath": ".spec.since"}, {"name": "Count", "type": "integer", "jsonPath": ".spec.colour"}, {"name": "Age", "type": "date", "jsonPath": ".metadata.creationTimestamp"}, {"name": "None", "type": "boolean", "jsonPath": ".spec.none"}]);
         let subresources = json!({"status": {}, "scale": {"specReplicasPath": ".spec.replicas", "statusReplicasPath": ".status.replicas", "labelSelectorPath": ".status.selector"}});
+        // What only one version selects by stands beside a schema of its own.
+        let mut newest = schema.clone();
+        newest["description"] = "as it is now".into();
         let mut definition = boats(&group, schema.clone());
         definition["spec"]["versions"] = json!([
-            {"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": schema}, "subresources": subresources, "additionalPrinterColumns": columns, "selectableFields": [{"jsonPath": ".spec.colour"}, {"jsonPath": ".spec.replicas"}]},
+            {"name": "v1", "served": true, "storage": true, "schema": {"openAPIV3Schema": newest}, "subresources": subresources, "additionalPrinterColumns": columns, "selectableFields": [{"jsonPath": ".spec.colour"}, {"jsonPath": ".spec.replicas"}]},
             {"name": "v1beta1", "served": true, "storage": false, "deprecated": true, "schema": {"openAPIV3Schema": schema}},
             {"name": "v2alpha1", "served": true, "storage": false, "deprecated": true, "deprecationWarning": "use v1, please", "schema": {"openAPIV3Schema": schema}, "subresources": subresources},
             {"name": "v0", "served": false, "storage": false, "schema": {"openAPIV3Schema": schema}}]);
@@ -274,8 +377,8 @@ async fn several_versions_scale_columns_and_selectable_fields_are_served() {
         let alpha = walk.group(&format!("{group}/v2alpha1"), "boats");
         until(walk, 200, &older).await;
         until(walk, 200, &alpha).await;
-        walk.expect(201, Call::post(&path, boat(walk, "a", json!({"replicas": 2, "colour": "red", "list": ["x", "y"]})))).await;
-        let mut other = boat(walk, "b", json!({"replicas": 1, "colour": "blue"}));
+        walk.expect(201, Call::post(&path, boat(walk, "a", json!({"replicas": 2, "colour": "red", "since": "2020-02-01T00:00:00Z", "list": ["x", "y"]})))).await;
+        let mut other = boat(walk, "b", json!({"replicas": 1, "colour": "blue", "since": "long ago"}));
         other["apiVersion"] = format!("{group}/v1beta1").into();
         walk.expect(201, Call::post(&older, other.clone())).await;
         other["metadata"]["name"] = "c".into();
@@ -333,7 +436,7 @@ async fn several_versions_scale_columns_and_selectable_fields_are_served() {
 
 #[tokio::test]
 async fn a_definition_waits_for_its_objects_and_takes_nothing_new() {
-    embedded(async |walk: &mut Walk| {
+    conform(async |walk: &mut Walk| {
         let group = group(walk);
         let path =
             define(walk, boats(&group, json!({"type": "object", "x-kubernetes-preserve-unknown-fields": true}))).await;
@@ -360,7 +463,7 @@ async fn a_definition_waits_for_its_objects_and_takes_nothing_new() {
 
 #[tokio::test]
 async fn kinds_without_namespaces_are_defined_too() {
-    embedded(async |walk: &mut Walk| {
+    conform(async |walk: &mut Walk| {
         let group = group(walk);
         let mut definition = boats(&group, json!({"type": "object", "properties": {"data": {"type": "object", "additionalProperties": {"type": "string"}}}}));
         definition["spec"]["scope"] = "Cluster".into();
@@ -384,7 +487,7 @@ async fn kinds_without_namespaces_are_defined_too() {
 /// Measured and told, not asserted: what a loaded machine does to a second says nothing of the server.
 #[tokio::test]
 async fn a_new_kind_is_served_soon() {
-    embedded(async |walk: &mut Walk| {
+    conform(async |walk: &mut Walk| {
         let group = group(walk);
         let begun = Instant::now();
         let path = define(walk, boats(&group, json!({"type": "object"}))).await;

@@ -12,6 +12,8 @@
 
 mod clients;
 mod definitions;
+mod definitions_costs;
+mod definitions_versions;
 mod evictions;
 mod expressions;
 mod flux;

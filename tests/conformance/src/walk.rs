@@ -138,26 +138,6 @@ async fn within(call: &Call, answer: impl Future<Output = anyhow::Result<Answer>
     answer.with_context(|| format!("no answer within 45 s: {}", call.title()))?
 }
 
-/// Makes a walk through the embedded server alone: what a real one says to it otherwise is known, and not mended yet.
-///
-/// # Panics
-///
-/// The walk does.
-#[expect(clippy::panic, reason = "it is the end of a test")]
-pub async fn embedded(walk: impl AsyncFn(&mut Walk)) {
-    let begun = async {
-        let id = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
-        let served = Served::start().await?;
-        let file = served.kubeconfig();
-        let ours = Cluster::of_kubeconfig(file.to_str().context("the temporary folder is no text")?).await?;
-        anyhow::Ok((served, Walk::begin(ours, &id).await?))
-    };
-    match begun.await {
-        Ok((_served, mut mine)) => walk(&mut mine).await,
-        Err(error) => panic!("{error:#}"),
-    }
-}
-
 /// Makes a walk through the embedded server, or the cluster of the kubeconfig in
 /// `CONFORMANCE_KUBECONFIG`; with `CONFORMANCE_PEERS` through a real server too, and
 /// compares every answer.

@@ -39,7 +39,7 @@ pub(crate) fn patch_kind(headers: &HeaderMap, custom: bool) -> Result<PatchKind,
     match media_type(headers) {
         "application/json-patch+json" => Ok(PatchKind::Json),
         "application/merge-patch+json" => Ok(PatchKind::Merge),
-        "application/strategic-merge-patch+json" => Ok(PatchKind::Strategic),
+        "application/strategic-merge-patch+json" if !custom => Ok(PatchKind::Strategic),
         "application/apply-patch+yaml" => Ok(PatchKind::Apply),
         _ if custom => Err(unread(CUSTOM_PATCHES)),
         _ => Err(Failure {

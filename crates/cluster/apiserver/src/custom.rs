@@ -3,6 +3,8 @@
 
 mod conversion;
 mod definition;
+mod embedded;
+mod internal;
 mod names;
 mod objects;
 
@@ -12,14 +14,16 @@ use schema::crd;
 use serde_json::{Map, Value, json};
 
 use crate::registry::{
-    ALL_METADATA, Column, Converts, Gvk, NameRule, Resource, Rules, Storage, Subresource, VERBS, path_column,
-    version_rank,
+    ALL_METADATA, Column, Converts, Gvk, NameRule, Resource, Rules, Storage, Subresource, path_column, version_rank,
 };
 use crate::write::spec_changed;
 
 pub(crate) use definition::validate;
-pub(crate) use names::{CLEANUP, status, terminating};
-pub(crate) use objects::check;
+pub(crate) use names::{CLEANUP, marked, status, terminating};
+pub(crate) use objects::{Part, check, whole_numbers};
+
+/// The verbs of a custom kind, in the order that discovery names them.
+const CUSTOM_VERBS: &[&str] = &["delete", "deletecollection", "get", "list", "patch", "create", "update", "watch"];
 
 fn texts(value: &Value) -> Vec<String> {
     value.as_array().into_iter().flatten().filter_map(Value::as_str).map(str::to_owned).collect()
@@ -46,8 +50,61 @@ pub(crate) fn default(value: &mut Value) {
     }
     if let Some(names) = spec.get_mut("names").and_then(Value::as_object_mut) {
         names.entry("singular").or_insert_with(|| kind.to_lowercase().into());
-        names.entry("listKind").or_insert_with(|| format!("{kind}List").into());
+        if !kind.is_empty() {
+            names.entry("listKind").or_insert_with(|| format!("{kind}List").into());
+        }
     }
+    if texts(&value["status"]["storedVersions"]).is_empty() && value["status"].is_object() {
+        keep(&Value::Null, value);
+    }
+}
+
+/// Writes down the version that objects of a new definition are stored at.
+pub(crate) fn create(value: &mut Value) {
+    keep(&Value::Null, value);
+}
+
+/// Writes down the version that objects of a definition are stored at from now on.
+pub(crate) fn keep(_: &Value, value: &mut Value) {
+    let Some(name) = stored_version(value).map(str::to_owned) else { return };
+    let mut stored = texts(&value["status"]["storedVersions"]);
+    if !stored.contains(&name) {
+        stored.push(name);
+        value["status"]["storedVersions"] = stored.into();
+    }
+}
+
+/// Returns what to warn the creator of a definition of: formats that nothing is known of.
+pub(crate) fn warn(value: &Value) -> Vec<String> {
+    let internal = internal::Internal::of(&value["spec"]);
+    let schemas =
+        std::iter::once(&internal.validation).chain(internal.versions.iter().map(|version| &version["schema"]));
+    let mut found = Vec::new();
+    for schema in schemas {
+        unknown_formats(&schema["openAPIV3Schema"], &mut found);
+    }
+    found.into_iter().map(|format| format!("unrecognized format {format:?}")).collect()
+}
+
+fn unknown_formats(schema: &Value, found: &mut Vec<String>) {
+    let format = text(schema, "format");
+    if !format.is_empty() && !schema::validate::is_known_format(format, text(schema, "type")) {
+        found.push(format.to_owned());
+    }
+    for name in ["items", "not", "additionalProperties"] {
+        if schema[name].is_object() {
+            unknown_formats(&schema[name], found);
+        }
+    }
+    for name in ["allOf", "anyOf", "oneOf"] {
+        schema[name].as_array().into_iter().flatten().for_each(|inner| unknown_formats(inner, found));
+    }
+    schema["properties"].as_object().into_iter().flatten().for_each(|(_, inner)| unknown_formats(inner, found));
+}
+
+fn stored_version(definition: &Value) -> Option<&str> {
+    let versions = definition["spec"]["versions"].as_array()?;
+    versions.iter().find(|version| version["storage"] == true)?["name"].as_str()
 }
 
 /// Returns the kinds that an established definition serves, one for each served version.
@@ -94,24 +151,22 @@ fn converts(spec: &Value, stored: &Value) -> Option<Converts> {
 
 fn resource(spec: &Value, version: &Value, stored: &str) -> Resource {
     let names = &spec["names"];
-    let (mut node, _) = crd::read(&version["schema"]["openAPIV3Schema"]);
+    let mut node = crd::read(&version["schema"]["openAPIV3Schema"]).node;
     node.kind = schema::model::Kind::Object;
     let validator = expressions::rules::compile(&node).0.map(Arc::new);
-    let deprecation = (version["deprecated"] == true).then(|| {
-        version["deprecationWarning"].as_str().map_or_else(
-            || format!("{}/{} {} is deprecated", text(spec, "group"), text(version, "name"), text(names, "kind")),
-            str::to_owned,
-        )
-    });
+    let deprecation = (version["deprecated"] == true)
+        .then(|| version["deprecationWarning"].as_str().map_or_else(|| deprecated(spec, version), str::to_owned));
     let columns: Vec<Column> = match version["additionalPrinterColumns"].as_array() {
         Some(columns) if !columns.is_empty() => columns
             .iter()
-            .filter_map(|column| {
+            .map(|column| {
                 let priority = column["priority"].as_i64().unwrap_or_default();
                 path_column(text(column, "name"), text(column, "type"), priority, text(column, "jsonPath")).ok()
             })
-            .collect(),
-        _ => path_column("Age", "date", 0, ".metadata.creationTimestamp").into_iter().collect(),
+            // One that leads nowhere lets go of all.
+            .collect::<Option<_>>()
+            .unwrap_or_else(age),
+        _ => age(),
     };
     let gvk = Gvk {
         group: text(spec, "group").to_owned(),
@@ -130,7 +185,7 @@ fn resource(spec: &Value, version: &Value, stored: &str) -> Resource {
         storage: Storage { group: text(spec, "group").to_owned(), version: stored.to_owned() },
         conversion: None,
         converts: None,
-        verbs: VERBS,
+        verbs: CUSTOM_VERBS,
         name: NameRule::Subdomain,
         defaults: node.has_defaults(),
         node: Arc::new(node),
@@ -166,6 +221,25 @@ fn resource(spec: &Value, version: &Value, stored: &str) -> Resource {
     }
 }
 
+/// Says that a version is deprecated, and which newer one to use, if one is served that is not.
+fn deprecated(spec: &Value, version: &Value) -> String {
+    let (group, kind) = (text(spec, "group"), text(&spec["names"], "kind"));
+    let said = format!("{group}/{} {kind} is deprecated", text(version, "name"));
+    let rank = version_rank(text(version, "name"));
+    let versions = spec["versions"].as_array().into_iter().flatten();
+    let newer = versions
+        .filter(|other| other["served"] == true && other["deprecated"] != true)
+        .map(|other| text(other, "name"))
+        .filter(|name| version_rank(name) < rank)
+        .min_by_key(|name| version_rank(name));
+    newer.map_or_else(|| said.clone(), |newer| format!("{said}; use {group}/{newer} {kind}"))
+}
+
+/// Returns the column of a kind that says nothing of columns.
+fn age() -> Vec<Column> {
+    path_column("Age", "date", 0, ".metadata.creationTimestamp").into_iter().collect()
+}
+
 fn subresources(declared: Option<&Map<String, Value>>) -> BTreeMap<&'static str, Subresource> {
     let mut map = BTreeMap::new();
     let Some(declared) = declared else { return map };
@@ -199,6 +273,7 @@ mod tests {
                 "additionalPrinterColumns": [{"name": "Size", "type": "integer", "jsonPath": ".spec.size"}],
                 "subresources": {"status": {}, "scale": {"specReplicasPath": ".spec.size", "statusReplicasPath": ".status.size"}}}]}});
         default(&mut value);
+        create(&mut value);
         value
     }
 

@@ -60,9 +60,7 @@ pub(crate) fn aggregated(registry: &Registry, core: bool) -> Value {
 
 fn aggregated_resource(resource: &Resource) -> Value {
     let scope = if resource.namespaced { "Namespaced" } else { "Cluster" };
-    let subresources: Vec<Value> = resource
-        .subresources
-        .iter()
+    let subresources: Vec<Value> = subresources(resource)
         .map(|(name, kind)| {
             let (group, version, kind, verbs) = of_subresource(resource, kind);
             json!({"subresource": name, "responseKind": {"group": group, "version": version, "kind": kind}, "verbs": verbs})
@@ -81,6 +79,12 @@ fn aggregated_resource(resource: &Resource) -> Value {
         entry["subresources"] = subresources.into();
     }
     entry
+}
+
+/// Returns the subresources of a kind in the order that discovery names them: custom ones are told the other way round.
+fn subresources(resource: &Resource) -> Box<dyn Iterator<Item = (&&'static str, &Subresource)> + '_> {
+    let all = resource.subresources.iter();
+    if resource.custom { Box::new(all.rev()) } else { Box::new(all) }
 }
 
 /// Returns group, version and kind of what a subresource takes or answers, and its verbs.
@@ -161,7 +165,7 @@ fn resources(registry: &Registry, group: &str, version: &str) -> Result<Value, F
             }
         }
         list.push(entry);
-        for (name, subresource) in &resource.subresources {
+        for (name, subresource) in subresources(resource) {
             let (sub_group, sub_version, kind, verbs) = of_subresource(resource, subresource);
             let mut entry = json!({
                 "name": format!("{}/{name}", resource.plural), "singularName": "", "namespaced": resource.namespaced, "kind": kind, "verbs": verbs,

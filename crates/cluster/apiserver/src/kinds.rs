@@ -182,6 +182,8 @@ impl Server {
             let write = if held {
                 object["metadata"]["deletionTimestamp"] = base::clock::now_rfc3339().into();
                 object["metadata"]["deletionGracePeriodSeconds"] = 0.into();
+                let generation = object["metadata"]["generation"].as_i64().unwrap_or_default() + 1;
+                object["metadata"]["generation"] = generation.into();
                 Write::Put(object)
             } else {
                 Write::Delete(object)

@@ -65,7 +65,7 @@ impl Selection {
             let known = matches!(path, "metadata.name" | "metadata.namespace")
                 || resource.selectable.iter().any(|known| known == path);
             if !known {
-                return Err(Failure::bad_request(if resource.selectable.is_empty() {
+                return Err(Failure::bad_request(if resource.selectable.is_empty() && !resource.custom {
                     format!("{path:?} is not a known field selector: only {}", known_fields())
                 } else {
                     format!("field label not supported: {path}")
@@ -190,6 +190,10 @@ impl Server {
             last = Some(key.clone());
         }
         let mut metadata = json!({"resourceVersion": snapshot.revision.to_string()});
+        if resource.custom && form == Form::Whole {
+            // A list of custom objects says that it does not go on.
+            metadata["continue"] = "".into();
+        }
         if let (true, Some(last)) = (left > 0, last) {
             let revision = i64::try_from(snapshot.revision).unwrap_or(-1);
             metadata["continue"] =

@@ -40,7 +40,7 @@ fn scale_of(object: &Value, spec: &[String], status: &[String], selector: Option
         }
         other => Labels::text_of(other).unwrap_or_default(),
     });
-    json!({
+    let mut scale = json!({
         "kind": "Scale", "apiVersion": "autoscaling/v1",
         "metadata": {"name": metadata["name"], "namespace": metadata["namespace"], "uid": metadata["uid"],
             "resourceVersion": metadata["resourceVersion"], "creationTimestamp": metadata["creationTimestamp"]},
@@ -48,8 +48,24 @@ fn scale_of(object: &Value, spec: &[String], status: &[String], selector: Option
             0 => json!({}),
             count => json!({"replicas": count}),
         },
-        "status": {"replicas": at(object, status).as_i64().unwrap_or_default(), "selector": selector},
-    })
+        "status": {"replicas": at(object, status).as_i64().unwrap_or_default()},
+    });
+    if let Some(selector) = selector.filter(|selector| !selector.is_empty()) {
+        scale["status"]["selector"] = selector.into();
+    }
+    scale
+}
+
+/// The count of what has none before a patch.
+const UNSET: i64 = i32::MIN as i64;
+
+/// Says that an object has no count to show.
+fn no_count(spec: &[String]) -> Failure {
+    let why = format!("the spec replicas field {:?} does not exist", format!(".{}", spec.join(".")));
+    Failure {
+        details: json!({"causes": [{"message": why}]}),
+        ..Failure::internal(format!("Internal error occurred: {why}"))
+    }
 }
 
 /// What a `Scale` of this kind's objects is read as.
@@ -87,10 +103,17 @@ impl Server {
         for _ in 0..ATTEMPTS {
             let entry = self.entry(call)?;
             let old = at_version(resource, entry.value());
+            let missing = resource.custom && at(&old, spec).is_null();
             let Some((body, patch)) = &body else {
+                if missing {
+                    return Err(no_count(spec));
+                }
                 return Ok(Written { code: StatusCode::OK, object: show(&old).into(), warnings: Vec::new() });
             };
             let mut before = show(&old);
+            if missing {
+                before["spec"]["replicas"] = UNSET.into();
+            }
             let owners = owners::of_scale(&old, &path, &versions.iter().map(String::as_str).collect::<Vec<_>>());
             owners::set_managers(&mut before, &owners);
             let (mut wanted, told) = match patch {
@@ -121,6 +144,10 @@ impl Server {
                 return Err(changed_meanwhile(resource, &info.name));
             }
             let replicas = wanted_count(as_scale, &wanted)?;
+            if missing && replicas == UNSET {
+                let why = format!("the spec replicas field {:?} cannot be empty", format!(".{}", spec.join(".")));
+                return Err(Failure::bad_request(why));
+            }
             let admission = Admission { call, operation: Operation::Update, new: Some(&wanted), old: Some(&before) };
             let admitted = self.admit(admission).await?;
             warnings.extend(admitted.warnings);
@@ -379,7 +406,9 @@ fn wanted_count(call: Call<'_>, scale: &Value) -> Result<i64, Failure> {
     if count.is_null() {
         return Ok(0);
     }
-    count.as_i64().filter(|count| *count >= 0).ok_or_else(|| {
+    // Of a custom object it is checked where its definition has it.
+    let custom = call.resource.type_name.is_none();
+    count.as_i64().filter(|count| custom || *count >= 0).ok_or_else(|| {
         let cause = Cause::invalid("spec.replicas", count, "must be greater than or equal to 0");
         Failure::invalid(call.resource, &call.info.name, &[cause])
     })

@@ -162,6 +162,7 @@ fn table(resource: &Resource, items: &[Value], include: Include, list_metadata: 
         .iter()
         .map(|item| {
             let mut cells = if named { Vec::new() } else { vec![item["metadata"]["name"].clone()] };
+            let cell = if resource.custom { custom_cell } else { cell };
             cells.extend(resource.columns.iter().map(|column| cell(&column.cell, &column.kind, item, now)));
             let mut row = json!({"cells": cells});
             match include {
@@ -194,6 +195,26 @@ fn cell(cell: &Cell, kind: &str, item: &Value, now: jiff::Timestamp) -> Value {
                 (_, all) => all.iter().map(|value| schema::jsonpath::text(value)).collect::<Vec<_>>().join(",").into(),
             }
         }
+    }
+}
+
+/// What a definition's column shows of an object: the first that its path leads to, if it is of the column's type.
+fn custom_cell(cell: &Cell, kind: &str, item: &Value, now: jiff::Timestamp) -> Value {
+    let (Cell::Path(path) | Cell::Age(path)) = cell else { return self::cell(cell, kind, item, now) };
+    let found = path.find(item);
+    let Some(first) = found.first() else { return Value::Null };
+    match (kind, first) {
+        ("string", value) => schema::jsonpath::text(value).into(),
+        #[expect(clippy::cast_possible_truncation, reason = "as Kubernetes does with what has a fraction")]
+        ("integer", Value::Number(number)) => {
+            number.as_i64().or_else(|| number.as_f64().map(|number| number as i64)).map_or(Value::Null, Value::from)
+        }
+        ("number", Value::Number(_)) | ("boolean", Value::Bool(_)) => (*first).clone(),
+        ("date", Value::String(text)) => match text.parse::<jiff::Timestamp>() {
+            Ok(time) => age(now.as_second() - time.as_second()).into(),
+            Err(_) => "<invalid>".into(),
+        },
+        _ => Value::Null,
     }
 }
 

@@ -35,6 +35,7 @@ use crate::{
 pub(crate) use admit::{Admission, Admitted, Operation};
 pub(crate) use decode::hub;
 pub(crate) use delete::Deletion;
+pub(crate) use metadata::embedded_metadata;
 pub(crate) use parts::{
     apply_conflict, at_version, changed_meanwhile, patch_failure, random_suffix, same_object, spec_changed, to_storage,
 };
@@ -211,8 +212,8 @@ impl Options {
 impl Server {
     /// Creates an object.
     pub(crate) async fn create(&self, call: Call<'_>, body: Value) -> Result<Written, Failure> {
-        refuse_terminating(call.resource)?;
         let (object, warnings) = Self::decode(call, body)?;
+        refuse_terminating(call.resource, text(&object["metadata"], "name"))?;
         self.create_decoded(call, object, warnings.clone()).await.map_err(|failure| failure.warned(warnings))
     }
 
@@ -232,7 +233,7 @@ impl Server {
         let generated = name_it(resource, &mut object)?;
         prepare_new(resource, &mut object, &now);
         (resource.rules.create)(&mut object);
-        warnings.extend(Self::finish(resource, &mut object, None)?);
+        warnings.extend(Self::finish(call, &mut object, None)?);
         warnings.extend((resource.rules.warn)(&object));
         if let Some(owners) = owners {
             object["metadata"]["managedFields"] = owners;
@@ -376,7 +377,7 @@ impl Server {
 
     async fn apply_new(&self, call: Call<'_>, body: &Value) -> Result<Written, Failure> {
         let Call { resource, info, .. } = call;
-        refuse_terminating(resource)?;
+        refuse_terminating(resource, &info.name)?;
         let mut config = Self::decode_applied(call, body.clone())?;
         let mut warnings = decode::told_twice(call);
         let uid = text(&config["metadata"], "uid");
@@ -403,7 +404,7 @@ impl Server {
         warnings.extend(self.mutate(call, Operation::Create, &mut object, None).await?);
         prepare_new(resource, &mut object, &now);
         (resource.rules.create)(&mut object);
-        warnings.extend(Self::finish(resource, &mut object, None)?);
+        warnings.extend(Self::finish(call, &mut object, None)?);
         warnings.extend((resource.rules.warn)(&object));
         object["metadata"]["managedFields"] = owners;
         self.add(call, object, warnings, false).await
@@ -436,7 +437,7 @@ impl Server {
         // What a binding sets, an update may not.
         let binding = info.subresource == "binding";
         if !binding {
-            warnings.extend(Self::finish(resource, &mut new, Some(&old))?);
+            warnings.extend(Self::finish(call, &mut new, Some(&old))?);
         }
         if !binding && info.subresource != "status" && (resource.counts)(&old, &new) {
             let generation = old["metadata"]["generation"].as_i64().unwrap_or_default() + 1;
@@ -523,12 +524,14 @@ impl Server {
     }
 
     /// Defaults what is still not given, and validates; returns what to warn of.
-    fn finish(resource: &Resource, object: &mut Value, old: Option<&Value>) -> Result<Vec<String>, Failure> {
+    fn finish(call: Call<'_>, object: &mut Value, old: Option<&Value>) -> Result<Vec<String>, Failure> {
+        let Call { resource, info, .. } = call;
         Self::default(resource, object);
         let mut causes = metadata::rules(resource, object, old);
         let mut warnings = Vec::new();
         if resource.custom {
-            warnings = custom::check(resource, object, old, &mut causes);
+            let part = if info.subresource == "status" { custom::Part::Status } else { custom::Part::Whole };
+            warnings = custom::check(resource, part, object, old, &mut causes);
         }
         (resource.rules.validate)(object, old, &mut causes);
         if resource.custom {
@@ -536,6 +539,9 @@ impl Server {
             causes.retain(|cause| seen.insert((cause.field.clone(), cause.reason, cause.message.clone())));
         }
         if causes.is_empty() {
+            if resource.custom {
+                custom::whole_numbers(object);
+            }
             return Ok(warnings);
         }
         Err(Failure::invalid(resource, text(&object["metadata"], "name"), &causes))
@@ -553,10 +559,10 @@ impl Server {
     }
 }
 
-fn refuse_terminating(resource: &Resource) -> Result<(), Failure> {
+fn refuse_terminating(resource: &Resource, name: &str) -> Result<(), Failure> {
     if resource.terminating {
-        let message = "create not allowed while custom resource definition is terminating";
-        return Err(Failure::new(StatusCode::METHOD_NOT_ALLOWED, "MethodNotAllowed", message));
+        let why = "create not allowed while custom resource definition is terminating";
+        return Err(Failure::forbidden(resource, name, why));
     }
     Ok(())
 }
@@ -566,5 +572,8 @@ pub(crate) fn subresource<'a>(resource: &'a Resource, info: &Info) -> Result<Opt
     if info.subresource.is_empty() {
         return Ok(None);
     }
-    resource.subresources.get(info.subresource.as_str()).map(Some).ok_or_else(Failure::no_such_path)
+    resource.subresources.get(info.subresource.as_str()).map(Some).ok_or_else(|| {
+        // Custom kinds are answered by a server of their own, which has looked no path up.
+        if resource.custom { Failure::not_found(resource, &info.name) } else { Failure::no_such_path() }
+    })
 }

@@ -160,7 +160,7 @@ async fn a_definition_waits_for_its_objects_and_takes_nothing_new() {
     assert!(boats.get_opt("free").await.unwrap().is_none());
     assert!(boats.get("held").await.unwrap().metadata.deletion_timestamp.is_some());
     let refused = boats.create(&PostParams::default(), &boat(group, "new", json!({}))).await.unwrap_err();
-    assert!(matches!(refused, kube::Error::Api(status) if status.code == 405));
+    assert!(matches!(refused, kube::Error::Api(status) if status.code == 403));
     boats
         .patch("held", &PatchParams::default(), &Patch::Merge(json!({"metadata": {"finalizers": null}})))
         .await

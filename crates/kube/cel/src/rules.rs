@@ -2,6 +2,7 @@
 //! changed object.
 
 mod paths;
+mod review;
 
 use std::collections::BTreeMap;
 
@@ -13,11 +14,14 @@ use serde_json::Value as Json;
 
 use crate::{
     BUDGET, CALL_LIMIT, Env, EvalError, Program, Type,
+    cost::Bound,
     schemas::{Place, type_of, value_of},
     value::Value,
 };
 
-pub use paths::field_path;
+use self::review::Review;
+
+pub use paths::{Notation, field_path};
 
 /// The longest message that an expression may make, in bytes.
 const MAX_MESSAGE: usize = 5 * 1024;
@@ -27,10 +31,30 @@ const MAX_MESSAGE: usize = 5 * 1024;
 pub struct Problem {
     /// The place within the schema, for example `properties[spec].x-kubernetes-validations[0].rule`.
     pub path: String,
-    /// The broken rule or value, as messages show it.
-    pub shown: String,
+    /// How it is refused.
+    pub fault: Fault,
     /// What is wrong.
     pub message: String,
+}
+
+/// How a rule is refused.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Fault {
+    /// As a value that breaks a rule, with the broken rule or value as messages show it.
+    Invalid(String),
+    /// As forbidden: for its cost.
+    Forbidden,
+    /// As what cannot be looked at.
+    Internal,
+}
+
+/// Which estimates of cost have limits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limits {
+    /// Each rule's, and that of all together.
+    All,
+    /// That of all together: the schema was accepted before, and has not changed.
+    Total,
 }
 
 /// The rules of a schema's place and of all places below it.
@@ -54,66 +78,214 @@ struct Compiled {
     uses_old: bool,
 }
 
-/// Compiles the rules of a schema. Returns nothing if it has none, and every problem.
+/// Compiles the rules of a schema. Returns nothing if it has none, and every problem but costs.
 pub fn compile(node: &Node) -> (Option<Validator>, Vec<Problem>) {
-    let mut problems = Vec::new();
-    let validator = build(node, node, "", Place::Root, None, &mut problems);
-    (validator, problems)
+    compile_at(node, Place::Root)
 }
 
-/// `node` says where rules stand, `typed` what values look like (they differ within `allOf`);
-/// `apart` is the place above which old and new cannot be told to belong together.
-fn build(
-    node: &Node,
-    typed: &Node,
-    path: &str,
-    place: Place,
-    apart: Option<&str>,
-    problems: &mut Vec<Problem>,
-) -> Option<Validator> {
-    if !has_rules(node) {
-        return None;
-    }
-    let place = if typed.embedded { Place::Root } else { place };
-    let mut validator = Validator {
-        node: typed.clone(),
-        place,
-        rules: Vec::new(),
-        properties: BTreeMap::new(),
-        values: None,
-        items: None,
-        all_of: Vec::new(),
-    };
-    if !node.validations.is_empty() {
-        match type_of(typed, place) {
-            Some(of) => compile_rules(&mut validator, node, &of, path, apart, problems),
-            None => problems.push(Problem {
-                path: join(path, "x-kubernetes-validations"),
-                shown: "null".to_owned(),
-                message: "internal error: failed to retrieve type information for x-kubernetes-validations".to_owned(),
-            }),
+/// Compiles the rules of a part of a schema as [`compile`] does those of a whole one.
+pub fn compile_at(node: &Node, place: Place) -> (Option<Validator>, Vec<Problem>) {
+    let mut builder = Builder { problems: Vec::new(), broken: &[], review: None };
+    let validator = builder.build(&Site { place, ..Site::root(node) });
+    (validator, builder.problems)
+}
+
+/// Finds what is wrong with the rules of a schema that is defined, their cost included. Rules
+/// above the places that `broken` names are not looked at: what they would say is no help.
+pub fn review(node: &Node, broken: &[String], limits: Limits) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    wrong_paths(node, "", &mut problems);
+    let broken: Vec<String> =
+        broken.iter().cloned().chain(problems.iter().map(|problem| problem.path.clone())).collect();
+    let mut builder = Builder { problems, broken: &broken, review: Some(Review::new(limits)) };
+    builder.build(&Site::root(node));
+    let Builder { mut problems, review, .. } = builder;
+    problems.extend(review.into_iter().flat_map(Review::end));
+    problems
+}
+
+/// Finds the rules whose `fieldPath` leads nowhere.
+fn wrong_paths(node: &Node, path: &str, problems: &mut Vec<Problem>) {
+    for (index, rule) in node.validations.iter().enumerate() {
+        if field_path(&rule.field_path, node, Notation::All).is_err() {
+            problems.push(Problem {
+                path: join(path, &format!("x-kubernetes-validations[{index}].fieldPath")),
+                fault: Fault::Invalid(Json::from(rule.field_path.as_str()).to_string()),
+                message: "must be a valid path".to_owned(),
+            });
         }
     }
     for (name, field) in &node.properties {
-        let Some(typed) = typed.properties.get(name) else { continue };
-        let at = join(path, &format!("properties[{name}]"));
-        if let Some(found) = build(field, typed, &at, Place::Inner, apart, problems) {
-            validator.properties.insert(name.clone(), found);
+        wrong_paths(field, &join(path, &format!("properties[{name}]")), problems);
+    }
+    match &node.kind {
+        Kind::Map(values) => wrong_paths(values, &join(path, "additionalProperties"), problems),
+        Kind::Array(items) => wrong_paths(items, &join(path, "items"), problems),
+        _ => {}
+    }
+}
+
+/// A place where rules may stand.
+#[derive(Clone)]
+struct Site<'a> {
+    /// Says where rules stand.
+    node: &'a Node,
+    /// Says what values look like: it differs within `allOf`.
+    typed: &'a Node,
+    path: String,
+    place: Place,
+    /// The place above which old and new cannot be told to belong together.
+    apart: Option<String>,
+    /// How many such places an object can have, if its schema says.
+    times: Option<u64>,
+}
+
+impl<'a> Site<'a> {
+    fn root(node: &'a Node) -> Site<'a> {
+        Site { node, typed: node, path: String::new(), place: Place::Root, apart: None, times: Some(1) }
+    }
+
+    /// Returns a place below.
+    fn below(&self, step: &str, node: &'a Node, typed: &'a Node) -> Site<'a> {
+        let factor = match &self.node.kind {
+            Kind::Array(_) => self.node.rules.max_items,
+            Kind::Map(_) => self.node.rules.max_properties,
+            _ => Some(1),
+        };
+        let times = self.times.zip(factor).map(|(times, factor)| times.saturating_mul(factor));
+        let together = match &self.typed.kind {
+            Kind::Array(_) => matches!(self.typed.list, ListType::Map(_)),
+            _ => true,
+        };
+        let apart = self.apart.clone().or_else(|| (!together).then(|| self.path.clone()));
+        Site { node, typed, path: join(&self.path, step), place: Place::Inner, apart, times }
+    }
+}
+
+struct Builder<'a> {
+    problems: Vec<Problem>,
+    broken: &'a [String],
+    review: Option<Review>,
+}
+
+impl Builder<'_> {
+    fn build(&mut self, site: &Site<'_>) -> Option<Validator> {
+        let (node, typed) = (site.node, site.typed);
+        if !has_rules(node) {
+            return None;
+        }
+        let place = if typed.embedded { Place::Root } else { site.place };
+        let mut validator = Validator {
+            node: typed.clone(),
+            place,
+            rules: Vec::new(),
+            properties: BTreeMap::new(),
+            values: None,
+            items: None,
+            all_of: Vec::new(),
+        };
+        if !node.validations.is_empty() && !self.broken.iter().any(|broken| is_within(broken, &site.path)) {
+            match type_of(typed, place) {
+                Some(of) => self.rules(&mut validator, site, &of),
+                None => self.problems.push(Problem {
+                    path: join(&site.path, "x-kubernetes-validations"),
+                    fault: Fault::Internal,
+                    message: "internal error: failed to construct type information for x-kubernetes-validations rules: unable to convert structural schema to CEL declarations"
+                        .to_owned(),
+                }),
+            }
+        }
+        for (name, field) in &node.properties {
+            let Some(typed) = typed.properties.get(name) else { continue };
+            if let Some(found) = self.build(&site.below(&format!("properties[{name}]"), field, typed)) {
+                validator.properties.insert(name.clone(), found);
+            }
+        }
+        if let (Kind::Map(values), Kind::Map(inner)) = (&node.kind, &typed.kind) {
+            validator.values = self.build(&site.below("additionalProperties", values, inner)).map(Box::new);
+        }
+        if let (Kind::Array(items), Kind::Array(inner)) = (&node.kind, &typed.kind) {
+            validator.items = self.build(&site.below("items", items, inner)).map(Box::new);
+        }
+        for (index, nested) in node.rules.all_of.iter().enumerate() {
+            let path = join(&site.path, &format!("allOf[{index}]"));
+            validator.all_of.extend(self.build(&Site { node: nested, path, place, ..site.clone() }));
+        }
+        Some(validator)
+    }
+
+    fn rules(&mut self, validator: &mut Validator, site: &Site<'_>, of: &Type) {
+        let bound = self.review.as_ref().and_then(|_| Bound::of(site.typed, validator.place));
+        for (index, rule) in site.node.validations.iter().enumerate() {
+            let at = join(&site.path, &format!("x-kubernetes-validations[{index}]"));
+            let Some(compiled) = self.rule(validator, site, of, rule, &at) else { continue };
+            if let (Some(review), Some(bound)) = (&mut self.review, &bound) {
+                review.rule(&compiled, bound, site.times, &at, &mut self.problems);
+            }
+            validator.rules.push(compiled);
         }
     }
-    if let (Kind::Map(values), Kind::Map(typed)) = (&node.kind, &typed.kind) {
-        let at = join(path, "additionalProperties");
-        validator.values = build(values, typed, &at, Place::Inner, apart, problems).map(Box::new);
+
+    fn rule(
+        &mut self,
+        validator: &Validator,
+        site: &Site<'_>,
+        of: &Type,
+        rule: &ValidationRule,
+        at: &str,
+    ) -> Option<Compiled> {
+        let shown = show(rule);
+        let mut problem = |field: &str, shown: &str, message: String| {
+            self.problems.push(Problem {
+                path: format!("{at}.{field}"),
+                fault: Fault::Invalid(shown.to_owned()),
+                message,
+            });
+        };
+        let optional = rule.optional_old_self == Some(true);
+        let old = if optional { Type::optional(of.clone()) } else { of.clone() };
+        let env = Env::new().with("self", of.clone()).with("oldSelf", old);
+        let program = match env.compile(&rule.rule) {
+            Ok(program) if *program.result() == Type::Bool => Some(program),
+            Ok(_) => {
+                problem("rule", &shown, "cel expression must evaluate to a bool".to_owned());
+                None
+            }
+            Err(error) => {
+                problem("rule", &shown, format!("compilation failed: {error}"));
+                None
+            }
+        };
+        let uses_old = program.as_ref().is_some_and(|program| program.uses("oldSelf"));
+        if let Some(apart) = site.apart.as_deref().filter(|_| uses_old) {
+            let message = format!(
+                "oldSelf cannot be used on the uncorrelatable portion of the schema within {}",
+                shown_place(apart)
+            );
+            problem("rule", &Json::from(rule.rule.as_str()).to_string(), message);
+        }
+        if let Some(set) = rule.optional_old_self.filter(|_| !uses_old) {
+            problem("optionalOldSelf", &set.to_string(), "may not be set if oldSelf is not used in rule".to_owned());
+        }
+        let program = program?;
+        let mut message = None;
+        if !rule.message_expression.is_empty() {
+            match env.compile(&rule.message_expression) {
+                Ok(program) if *program.result() == Type::String => message = Some(program),
+                Ok(_) => problem("messageExpression", &shown, "messageExpression must evaluate to a string".to_owned()),
+                Err(error) => {
+                    problem("messageExpression", &shown, format!("messageExpression compilation failed: {error}"));
+                }
+            }
+        }
+        let field = field_path(&rule.field_path, &validator.node, Notation::All).unwrap_or_default();
+        Some(Compiled { rule: rule.clone(), program, message, field, uses_old })
     }
-    if let (Kind::Array(items), Kind::Array(inner)) = (&node.kind, &typed.kind) {
-        let apart = if matches!(typed.list, ListType::Map(_)) { apart } else { Some(path) };
-        validator.items = build(items, inner, &join(path, "items"), Place::Inner, apart, problems).map(Box::new);
-    }
-    for (index, nested) in node.rules.all_of.iter().enumerate() {
-        let at = join(path, &format!("allOf[{index}]"));
-        validator.all_of.extend(build(nested, typed, &at, place, apart, problems));
-    }
-    Some(validator)
+}
+
+/// Returns whether a place is another, or below it.
+fn is_within(place: &str, above: &str) -> bool {
+    place.strip_prefix(above).is_some_and(|rest| above.is_empty() || rest.is_empty() || rest.starts_with('.'))
 }
 
 fn has_rules(node: &Node) -> bool {
@@ -128,63 +300,13 @@ fn has_rules(node: &Node) -> bool {
         || node.rules.all_of.iter().any(has_rules)
 }
 
-fn compile_rules(
-    validator: &mut Validator,
-    node: &Node,
-    of: &Type,
-    path: &str,
-    apart: Option<&str>,
-    problems: &mut Vec<Problem>,
-) {
-    for (index, rule) in node.validations.iter().enumerate() {
-        let at = join(path, &format!("x-kubernetes-validations[{index}]"));
-        let shown = show(rule);
-        let mut problem = |field: &str, shown: &str, message: String| {
-            problems.push(Problem { path: format!("{at}.{field}"), shown: shown.to_owned(), message });
-        };
-        let optional = rule.optional_old_self == Some(true);
-        let old = if optional { Type::optional(of.clone()) } else { of.clone() };
-        let env = Env::new().with("self", of.clone()).with("oldSelf", old);
-        let program = match env.compile(&rule.rule) {
-            Ok(program) if *program.result() == Type::Bool => program,
-            Ok(_) => {
-                problem("rule", &shown, "cel expression must evaluate to a bool".to_owned());
-                continue;
-            }
-            Err(error) => {
-                problem("rule", &shown, format!("compilation failed: {error}"));
-                continue;
-            }
-        };
-        let uses_old = program.uses("oldSelf");
-        if let Some(apart) = apart.filter(|_| uses_old) {
-            let message = format!(
-                "oldSelf cannot be used on the uncorrelatable portion of the schema within {}",
-                shown_place(apart)
-            );
-            problem("rule", &Json::from(rule.rule.as_str()).to_string(), message);
-        }
-        if let Some(set) = rule.optional_old_self.filter(|_| !uses_old) {
-            problem("optionalOldSelf", &set.to_string(), "may not be set if oldSelf is not used in rule".to_owned());
-        }
-        let mut message = None;
-        if !rule.message_expression.is_empty() {
-            match env.compile(&rule.message_expression) {
-                Ok(program) if *program.result() == Type::String => message = Some(program),
-                Ok(_) => problem("messageExpression", &shown, "messageExpression must evaluate to a string".to_owned()),
-                Err(error) => {
-                    problem("messageExpression", &shown, format!("messageExpression compilation failed: {error}"));
-                }
-            }
-        }
-        let field = field_path(&rule.field_path, &validator.node).unwrap_or_default();
-        validator.rules.push(Compiled { rule: rule.clone(), program, message, field, uses_old });
-    }
-}
-
 /// Writes a rule as Kubernetes' messages do.
 fn show(rule: &ValidationRule) -> String {
-    let text = |text: &str| Json::from(text).to_string();
+    // Signs that HTML has a use for are escaped.
+    let text = |text: &str| {
+        let text = Json::from(text).to_string();
+        text.replace('<', "\\u003c").replace('>', "\\u003e").replace('&', "\\u0026")
+    };
     format!(
         "{{\"Rule\":{},\"Message\":{},\"MessageExpression\":{},\"Reason\":{},\"FieldPath\":{},\"OptionalOldSelf\":{}}}",
         text(&rule.rule),

@@ -5,6 +5,8 @@ mod structural;
 
 use serde_json::{Map, Value};
 
+use self::structural::Checked;
+
 use crate::{
     model::{Kind, ListType, MapType, Node, Rules, ValidationRule},
     validate::Cause,
@@ -23,21 +25,33 @@ enum Level {
     Field,
 }
 
-/// Reads an `openAPIV3Schema`. Returns the node and every problem found, not only the
-/// first; a problem's field is its path within the schema, for example `properties[spec].type`.
-pub fn read(schema: &Value) -> (Node, Vec<Cause>) {
-    let mut problems = Vec::new();
-    structural::check(schema, &mut problems);
+/// What was read of a schema.
+#[derive(Debug)]
+pub struct Read {
+    /// What objects look like.
+    pub node: Node,
+    /// Every problem, not only the first; a problem's field is its path within the schema, for
+    /// example `properties[spec].type`.
+    pub problems: Vec<Cause>,
+    /// Whether it says of every place what stands there, and its defaults fit: its rules can be looked at.
+    pub structural: bool,
+}
+
+/// Reads an `openAPIV3Schema`.
+pub fn read(schema: &Value) -> Read {
+    let Checked { mut problems, mut structural } = structural::check(schema);
     let mut node = place(schema, 0, &mut problems);
     // apiVersion, kind and metadata are the API's own, whatever the schema says of them.
     for (name, kind) in [("apiVersion", Kind::String), ("kind", Kind::String)] {
         node.properties.insert(name.to_owned(), Node { kind, ..Node::default() });
     }
     node.properties.insert("metadata".to_owned(), Node { kind: Kind::Ref(METADATA.to_owned()), ..Node::default() });
-    if problems.is_empty() {
-        structural::check_defaults(&node, "", &mut problems);
+    if structural {
+        let before = problems.len();
+        structural::check_all_defaults(&node, &mut problems);
+        structural = problems.len() == before;
     }
-    (node, problems)
+    Read { node, problems, structural }
 }
 
 fn place(schema: &Value, depth: usize, problems: &mut Vec<Cause>) -> Node {
@@ -179,18 +193,18 @@ mod tests {
     use super::*;
 
     fn problems(schema: &Value) -> Vec<String> {
-        read(schema).1.iter().map(|problem| format!("{}: {}", problem.field, problem.message)).collect()
+        read(schema).problems.iter().map(|problem| format!("{}: {}", problem.field, problem.message)).collect()
     }
 
     #[test]
     fn a_schema_that_is_not_structural_is_refused_with_every_problem() {
         let found = problems(&json!({"type": "object", "properties": {
             "spec": {"type": "object", "properties": {
-                "a": {"type": "text"}, "b": {}, "c": {"type": "array"}, "d": {"type": "string", "$ref": "x", "pattern": "("},
+                "a": {"type": "text"}, "b": {}, "c": {"type": "array"}, "d": {"type": "string", "pattern": "("},
                 "e": {"type": "array", "items": {"description": "x"}}, "f": {"x-kubernetes-embedded-resource": true},
                 "g": {"type": "array", "items": {"type": "object", "properties": {"k": {"type": "string"}}},
                     "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"]},
-                "h": {"type": "string", "uniqueItems": true, "x-kubernetes-preserve-unknown-fields": false},
+                "h": {"type": "string", "uniqueItems": true},
                 "i": {"type": "object", "properties": {"x": {"type": "string"}}, "additionalProperties": {"type": "string"}},
                 "j": {"type": "string", "anyOf": [{"type": "string", "description": "no"}]},
             }}
@@ -203,7 +217,6 @@ mod tests {
             ),
             ("[b].type", "Required value: must not be empty for specified object fields"),
             ("[c].items", "Required value: must be specified"),
-            ("[d].$ref", "Forbidden: $ref is not supported"),
             (
                 "[d].pattern",
                 "Invalid value: \"(\": must be a valid regular expression, but isn't: error parsing regexp: missing closing ): `(`",
@@ -218,7 +231,6 @@ mod tests {
                 "[h].uniqueItems",
                 "Forbidden: uniqueItems cannot be set to true since the runtime complexity becomes quadratic",
             ),
-            ("[h].x-kubernetes-preserve-unknown-fields", "Invalid value: false: must be true or undefined"),
             ("[i].additionalProperties", "Forbidden: additionalProperties and properties are mutual exclusive"),
             ("[j].anyOf[0].type", "Forbidden: must be empty to be structural"),
             ("[j].anyOf[0].description", "Forbidden: must be empty to be structural"),
@@ -226,6 +238,23 @@ mod tests {
             let wanted = format!("{at}{path}: {message}");
             assert!(found.contains(&wanted), "{wanted} in {found:#?}");
         }
+    }
+
+    #[test]
+    fn what_has_no_place_in_a_structure_is_named_alone() {
+        let found = read(&json!({"type": "object", "properties": {"a": {"$ref": "x"}, "b": {},
+            "c": {"type": "string", "x-kubernetes-preserve-unknown-fields": false}}}));
+        let said: Vec<String> = found.problems.iter().map(|problem| problem.message.clone()).collect();
+        assert_eq!(said, ["Forbidden: $ref is not supported", "Invalid value: false: must be true or undefined"]);
+        assert!(!found.structural);
+    }
+
+    #[test]
+    fn what_is_wrong_beside_the_structure_leaves_it_one() {
+        let found = read(
+            &json!({"type": "object", "properties": {"a": {"type": "array", "uniqueItems": true, "items": {"type": "string"}}}}),
+        );
+        assert!(found.structural && found.problems.len() == 1, "{found:?}");
     }
 
     #[test]
@@ -270,6 +299,6 @@ mod tests {
         for _ in 0..200 {
             schema = json!({"type": "object", "properties": {"a": schema}});
         }
-        assert!(!read(&schema).1.is_empty());
+        assert!(!read(&schema).problems.is_empty());
     }
 }

@@ -166,13 +166,17 @@ fn go_type(node: &Node) -> String {
         Kind::Boolean => "bool".to_owned(),
         Kind::Array(items) => format!("[]{}", go_type(items)),
         Kind::Map(values) => format!("map[string]{}", go_type(values)),
-        Kind::Ref(name) => {
-            let mut parts = name.rsplit('.');
-            let (kind, version) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
-            format!("{version}.{kind}")
-        }
+        Kind::Object | Kind::Any if node.named.is_some() => structure(node.named.as_deref().unwrap_or_default()),
+        Kind::Ref(name) => structure(name),
         Kind::Object | Kind::Any => "map[string]interface {}".to_owned(),
     }
+}
+
+/// Returns the name that Go has for a structure of the API.
+fn structure(name: &str) -> String {
+    let mut parts = name.rsplit('.');
+    let (kind, version) = (parts.next().unwrap_or_default(), parts.next().unwrap_or_default());
+    format!("{version}.{kind}")
 }
 
 #[cfg(test)]

@@ -13,8 +13,9 @@ use serde_json::Value;
 use crate::model::{Kind, Node};
 
 pub use crate::pattern::compile as pattern;
+pub use formats::is_known_format;
 pub use ratchet::changed;
-pub use walk::{check, check_custom};
+pub use walk::{Broken, check, check_custom};
 
 /// How deep an object may nest; what lies deeper is an error.
 pub const MAX_DEPTH: usize = 100;
@@ -171,28 +172,45 @@ pub fn default(value: &mut Value, node: &Node) {
                     }
                 }
             }
+            let values = match &node.kind {
+                // Of values that may be anything nothing is known.
+                Kind::Map(values) if !(values.preserve_unknown && values.kind == Kind::Any) => Some(values.as_ref()),
+                _ => None,
+            };
             map.retain(|name, inner| {
                 !inner.is_null()
-                    || node.properties.get(name).is_none_or(|field| {
-                        field.nullable || field.default.is_some() || matches!(field.kind, Kind::Any)
-                    })
+                    || node
+                        .properties
+                        .get(name)
+                        .or(values)
+                        .is_none_or(|field| field.nullable || field.default.is_some())
             });
             for (name, inner) in map.iter_mut() {
-                if let Some(field) = node.properties.get(name) {
+                if let Some(field) = node.properties.get(name).or(values) {
+                    fill(inner, field);
                     default(inner, field);
-                } else if let Kind::Map(values) = &node.kind {
-                    default(inner, values);
                 }
             }
         }
         Value::Array(list) => {
             if let Kind::Array(items) = &node.kind {
                 for inner in list {
+                    fill(inner, items);
                     default(inner, items);
                 }
             }
         }
         _ => {}
+    }
+}
+
+/// Puts a default in the place of a null that is no value there.
+fn fill(value: &mut Value, node: &Node) {
+    if value.is_null()
+        && !node.nullable
+        && let Some(default) = &node.default
+    {
+        *value = default.clone();
     }
 }
 
@@ -222,7 +240,7 @@ mod tests {
 
     #[test]
     fn a_custom_resource_is_checked_against_every_rule() {
-        let (node, problems) = crd::read(
+        let crd::Read { node, problems, .. } = crd::read(
             &json!({"type": "object", "properties": {"spec": {"type": "object", "required": ["size"],
                 "properties": {
                     "size": {"type": "integer", "minimum": 1, "maximum": 9}, "tier": {"type": "string", "enum": ["a", "b"]},
@@ -252,8 +270,10 @@ mod tests {
 
     #[test]
     fn defaults_are_filled_in_where_their_parent_is() {
-        let (node, _) = crd::read(&json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
-            "a": {"type": "string", "default": "x"}, "deep": {"type": "object", "properties": {"b": {"type": "integer", "default": 2}}}}}}}));
+        let crd::Read { node, .. } = crd::read(
+            &json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
+            "a": {"type": "string", "default": "x"}, "deep": {"type": "object", "properties": {"b": {"type": "integer", "default": 2}}}}}}}),
+        );
         let mut value = json!({"spec": {"deep": {}}});
         default(&mut value, &node);
         assert_eq!(value, json!({"spec": {"a": "x", "deep": {"b": 2}}}));

@@ -1,26 +1,38 @@
 //! Which definitions are accepted: the rules of `apiextensions.k8s.io/v1`, in Kubernetes' words.
 
-use expressions::rules;
-use schema::{crd, model::Kind, model::Node, validate::Cause};
+use expressions::{
+    rules::{self, Fault, Limits, Notation},
+    schemas::Place,
+};
+use schema::{
+    crd::{self, Read},
+    model::{Kind, Node},
+    validate::Cause,
+};
 use serde_json::{Value, json};
 
-use super::{text, texts};
+use super::{
+    internal::{self, AtRoot, Internal},
+    text, texts,
+};
 
 const COLUMN_TYPES: [&str; 5] = ["boolean", "date", "integer", "number", "string"];
 const COLUMN_FORMATS: [&str; 8] = ["byte", "date", "date-time", "double", "float", "int32", "int64", "password"];
 const REVIEW_VERSIONS: [&str; 2] = ["v1", "v1beta1"];
 
+const NAMES: &str = "spec.names";
+
 /// How many fields of a version may be selectable.
 const MAX_SELECTABLE: usize = 8;
 
-const LABEL_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
+pub(super) const LABEL_1035: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
 
 /// Checks a definition by the rules of `apiextensions.k8s.io/v1`.
 pub(crate) fn validate(value: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
     let spec = &value["spec"];
     let names = &spec["names"];
     let wanted = format!("{}.{}", text(names, "plural"), text(spec, "group"));
-    if text(&value["metadata"], "name") != wanted {
+    if old.is_none() && text(&value["metadata"], "name") != wanted {
         causes.push(Cause::invalid(
             "metadata.name",
             &value["metadata"]["name"],
@@ -38,11 +50,20 @@ pub(crate) fn validate(value: &Value, old: Option<&Value>, causes: &mut Vec<Caus
             "cannot set to true, set x-kubernetes-preserve-unknown-fields to true in spec.versions[*].schema instead";
         causes.push(Cause::invalid("spec.preserveUnknownFields", &json!(true), detail));
     }
-    naming(names, causes);
+    naming(names, NAMES, causes);
+    naming(&value["status"]["acceptedNames"], "status.acceptedNames", causes);
     conversion(&spec["conversion"], causes);
-    versions(spec, causes);
+    if let Some(old) = old.filter(|old| is_established(old)) {
+        authority(&spec["conversion"], &old["spec"]["conversion"], causes);
+    }
+    let internal = Internal::of(spec);
+    versions(spec, &internal.versions, causes);
+    schemas(&internal, old, causes);
     if let Some(old) = old {
         immutable(old, spec, causes);
+    }
+    // What only the status says, whoever writes it knows.
+    if old.is_none_or(|old| old["spec"] != *spec) {
         stored(value, causes);
     }
 }
@@ -57,11 +78,14 @@ fn group(value: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
     } else if !group.contains('.') {
         causes.push(Cause::invalid("spec.group", &group.into(), "should be a domain with at least one dot"));
     }
-    if !super::names::is_protected(group) || old.is_some() {
+    let approval = super::names::approval(value);
+    // What was said before is let be.
+    let said = old.is_some_and(|old| super::names::approval(old) == approval);
+    if !super::names::is_protected(group) || said {
         return;
     }
     let field = format!("metadata.annotations[{ANNOTATION}]");
-    match super::names::approval(value) {
+    match approval {
         super::names::Approval::Missing => causes.push(Cause::required(
             field,
             "protected groups must have approval annotation \"api-approved.kubernetes.io\", see https://github.com/kubernetes/enhancements/pull/1111",
@@ -74,15 +98,18 @@ fn group(value: &Value, old: Option<&Value>, causes: &mut Vec<Cause>) {
     }
 }
 
-fn is_label(text: &str) -> bool {
+pub(super) fn is_label(text: &str) -> bool {
     base::names::is_dns_label(text) && text.starts_with(|letter: char| letter.is_ascii_lowercase())
 }
 
-fn naming(names: &Value, causes: &mut Vec<Cause>) {
+/// Checks the names that a definition asks for, or those that it has.
+fn naming(names: &Value, at: &str, causes: &mut Vec<Cause>) {
     for name in ["plural", "singular", "kind", "listKind"] {
         let found = text(names, name);
         if found.is_empty() {
-            causes.push(Cause::required(format!("spec.names.{name}"), ""));
+            if at == NAMES {
+                causes.push(Cause::required(format!("{at}.{name}"), ""));
+            }
             continue;
         }
         let mixed = matches!(name, "kind" | "listKind");
@@ -92,18 +119,19 @@ fn naming(names: &Value, causes: &mut Vec<Cause>) {
             } else {
                 LABEL_1035.to_owned()
             };
-            causes.push(Cause::invalid(format!("spec.names.{name}"), &found.into(), &detail));
+            causes.push(Cause::invalid(format!("{at}.{name}"), &found.into(), &detail));
         }
     }
     for list in ["shortNames", "categories"] {
         for (index, found) in texts(&names[list]).into_iter().enumerate() {
             if !is_label(&found) {
-                causes.push(Cause::invalid(format!("spec.names.{list}[{index}]"), &found.into(), LABEL_1035));
+                causes.push(Cause::invalid(format!("{at}.{list}[{index}]"), &found.into(), LABEL_1035));
             }
         }
     }
     if !text(names, "kind").is_empty() && names["kind"] == names["listKind"] {
-        causes.push(Cause::invalid("spec.names.listKind", &names["listKind"], "kind and listKind may not be the same"));
+        let detail = "kind and listKind may not be the same";
+        causes.push(Cause::invalid(format!("{at}.listKind"), &names["listKind"], detail));
     }
 }
 
@@ -119,96 +147,241 @@ fn conversion(conversion: &Value, causes: &mut Vec<Cause>) {
             } else {
                 crate::admission::client_config(config, &format!("{at}.webhookClientConfig"), causes);
             }
-            let versions = texts(&webhook["conversionReviewVersions"]);
-            if versions.is_empty() {
-                causes.push(Cause::required(format!("{at}.conversionReviewVersions"), ""));
-            } else if !versions.iter().any(|version| REVIEW_VERSIONS.contains(&version.as_str())) {
-                causes.push(Cause::invalid(
-                    format!("{at}.conversionReviewVersions"),
-                    &json!(versions),
-                    "must include at least one of v1, v1beta1",
-                ));
-            }
+            review_versions(&webhook["conversionReviewVersions"], &format!("{at}.conversionReviewVersions"), causes);
         }
-        "None" => {
-            if webhook.is_object() {
-                let detail = "should not be set when strategy is not set to Webhook";
+        strategy => {
+            match strategy {
+                "" => causes.push(Cause::required(format!("{at}.strategy"), "")),
+                "None" => {}
+                _ => {
+                    let supported = ["None", "Webhook"];
+                    causes.push(Cause::not_supported(format!("{at}.strategy"), &conversion["strategy"], &supported));
+                }
+            }
+            let detail = "should not be set when strategy is not set to Webhook";
+            if webhook["clientConfig"].is_object() {
                 causes.push(Cause::forbidden(format!("{at}.webhookClientConfig"), detail));
             }
+            if !texts(&webhook["conversionReviewVersions"]).is_empty() {
+                causes.push(Cause::forbidden(format!("{at}.conversionReviewVersions"), detail));
+            }
         }
-        "" => causes.push(Cause::required(format!("{at}.strategy"), "")),
-        _ => causes.push(Cause::not_supported(format!("{at}.strategy"), &conversion["strategy"], &["None", "Webhook"])),
     }
 }
 
-fn versions(spec: &Value, causes: &mut Vec<Cause>) {
-    let versions = spec["versions"].as_array().map_or(&[][..], Vec::as_slice);
+/// Checks what a webhook is known by, once its kinds are served; what was wrong before may stay so.
+fn authority(conversion: &Value, before: &Value, causes: &mut Vec<Cause>) {
+    use base64::Engine;
+    let problem = |conversion: &Value| {
+        let bundle = conversion["webhook"]["clientConfig"]["caBundle"].as_str().filter(|bundle| !bundle.is_empty())?;
+        let bytes = base64::engine::general_purpose::STANDARD.decode(bundle).ok()?;
+        crate::admission::bundle_problem(&bytes)
+    };
+    if conversion["strategy"] != "Webhook" || problem(before).is_some() {
+        return;
+    }
+    if let Some(why) = problem(conversion) {
+        let bundle = &conversion["webhook"]["clientConfig"]["caBundle"];
+        causes.push(Cause::invalid("spec.conversion.webhookClientConfig.caBundle", bundle, &why));
+    }
+}
+
+fn is_established(definition: &Value) -> bool {
+    let conditions = definition["status"]["conditions"].as_array().into_iter().flatten();
+    conditions.into_iter().any(|condition| condition["type"] == "Established" && condition["status"] == "True")
+}
+
+fn review_versions(given: &Value, at: &str, causes: &mut Vec<Cause>) {
+    let versions = texts(given);
+    if versions.is_empty() {
+        causes.push(Cause::required(at, ""));
+        return;
+    }
+    for (index, version) in versions.iter().enumerate() {
+        if versions[..index].contains(version) {
+            causes.push(Cause::invalid(format!("{at}[{index}]"), &version.as_str().into(), "duplicate version"));
+        } else if !is_label(version) {
+            causes.push(Cause::invalid(format!("{at}[{index}]"), &version.as_str().into(), LABEL_1035));
+        }
+    }
+    if !versions.iter().any(|version| REVIEW_VERSIONS.contains(&version.as_str())) {
+        causes.push(Cause::invalid(at, &json!(versions), "must include at least one of v1, v1beta1"));
+    }
+}
+
+/// Checks what stands in each version alone. `versions` are those of the internal form.
+fn versions(spec: &Value, versions: &[Value], causes: &mut Vec<Cause>) {
     for (index, version) in versions.iter().enumerate() {
         let at = format!("spec.versions[{index}]");
         if !is_label(text(version, "name")) {
-            causes.push(Cause::invalid(format!("{at}.name"), &version["name"], LABEL_1035));
-        }
-        let warning = &version["deprecationWarning"];
-        if !warning.is_null() && version["deprecated"] != true {
-            let detail = "can only be set for deprecated versions";
-            causes.push(Cause::invalid(format!("{at}.deprecationWarning"), warning, detail));
-        } else if let Some(text) = warning.as_str() {
-            if text.len() > 256 {
-                let detail = "must be <= 256 characters long";
-                causes.push(Cause::invalid(format!("{at}.deprecationWarning"), warning, detail));
-            } else if text.is_empty() {
-                let detail = "must not be an empty string";
-                causes.push(Cause::invalid(format!("{at}.deprecationWarning"), warning, detail));
+            let mut refuse = |field: String| causes.push(Cause::invalid(field, &version["name"], LABEL_1035));
+            refuse(format!("{at}.name"));
+            // The first one's name stands once more.
+            if index == 0 && !text(version, "name").is_empty() {
+                refuse("spec.version".to_owned());
             }
         }
-        let schema = &version["schema"]["openAPIV3Schema"];
-        if schema.is_null() {
-            causes.push(Cause::required(format!("{at}.schema.openAPIV3Schema"), ""));
-        } else {
-            let node = schema_problems(schema, &at, causes);
-            selectable(version, &node, &at, causes);
+        deprecation(version, &at, causes);
+    }
+    let mut refuse = |detail: &str| {
+        // An absent list is empty in the API's own form.
+        let shown = if spec["versions"].is_array() { internal::versions(versions) } else { "null".to_owned() };
+        causes.push(Cause {
+            reason: "FieldValueInvalid",
+            message: format!("Invalid value: {shown}: {detail}"),
+            field: "spec.versions".to_owned(),
+        });
+    };
+    let mut seen: Vec<&str> = versions.iter().map(|version| text(version, "name")).collect();
+    seen.sort_unstable();
+    if seen.windows(2).any(|pair| pair[0] == pair[1]) {
+        refuse("must contain unique version names");
+    }
+    if versions.iter().filter(|version| version["storage"] == true).count() != 1 {
+        refuse("must have exactly one version marked as storage version");
+    }
+}
+
+fn deprecation(version: &Value, at: &str, causes: &mut Vec<Cause>) {
+    let given = &version["deprecationWarning"];
+    let mut refuse = |detail: &str| causes.push(Cause::invalid(format!("{at}.deprecationWarning"), given, detail));
+    let Some(warning) = given.as_str() else { return };
+    if version["deprecated"] != true {
+        return refuse("can only be set for deprecated versions");
+    }
+    if warning.len() > 256 {
+        refuse("must be <= 256 characters long");
+    }
+    if warning.is_empty() {
+        refuse("must not be an empty string");
+    }
+    // As in Go, a space is the one blank that is printed.
+    let hidden = |letter: char| letter.is_control() || (letter.is_whitespace() && letter != ' ');
+    if let Some((at, _)) = warning.char_indices().find(|(_, letter)| hidden(*letter)) {
+        refuse(&format!("must only contain printable UTF-8 characters; non-printable character found at index {at}"));
+    }
+}
+
+/// Finds the defaults that break the rules of their own places.
+fn default_rules(node: &Node, at: &str, place: Place, causes: &mut Vec<Cause>) {
+    let validator = node.default.as_ref().and_then(|_| rules::compile_at(node, place).0);
+    if let (Some(default), Some(validator)) = (&node.default, validator) {
+        // It takes the place of itself, and of nothing.
+        let mut found = validator.validate(default, Some(default)).causes;
+        if found.is_empty() {
+            found = validator.validate(default, None).causes;
         }
+        causes.extend(found.into_iter().map(|cause| {
+            let field = match cause.field.as_str() {
+                "<nil>" => format!("{at}.default"),
+                field => format!("{at}.default.{field}"),
+            };
+            Cause { field, ..cause }
+        }));
+    }
+    for (name, field) in &node.properties {
+        default_rules(field, &format!("{at}.properties[{name}]"), Place::Inner, causes);
+    }
+    if let Kind::Array(items) = &node.kind {
+        default_rules(items, &format!("{at}.items"), Place::Inner, causes);
+    }
+}
+
+/// Checks schemas and what is said beside them, where all versions have them alike and in each version.
+fn schemas(internal: &Internal, old: Option<&Value>, causes: &mut Vec<Cause>) {
+    let whole = json!({"schema": internal.validation, "subresources": internal.subresources,
+        "additionalPrinterColumns": internal.columns, "selectableFields": internal.selectable});
+    let unchanged = |name: &str, schema: &Value| {
+        let before =
+            old.and_then(|old| old["spec"]["versions"].as_array()?.iter().find(|version| version["name"] == name));
+        before.is_some_and(|before| before["schema"]["openAPIV3Schema"] == *schema)
+    };
+    let shared = internal.validation["openAPIV3Schema"].is_object();
+    let places = std::iter::once(("spec".to_owned(), &whole)).chain(
+        internal.versions.iter().enumerate().map(|(index, version)| (format!("spec.versions[{index}]"), version)),
+    );
+    let first = internal.versions.first().map_or("", |version| text(version, "name"));
+    let any_status = [&whole].into_iter().chain(&internal.versions).any(has_status);
+    for (at, version) in places {
+        let alone = at != "spec";
+        let schema = &version["schema"]["openAPIV3Schema"];
+        let path = format!("{at}.{}", if alone { "schema" } else { "validation" });
+        let mut node = None;
+        if schema.is_object() {
+            let name = if alone { text(version, "name") } else { first };
+            let limits = if unchanged(name, schema) { Limits::Total } else { Limits::All };
+            let status = if alone { has_status(version) || has_status(&whole) } else { any_status };
+            node = Some(schema_problems(schema, &format!("{path}.openAPIV3Schema"), status, limits, causes));
+        } else if alone && !shared {
+            causes.push(Cause::required(format!("{path}.openAPIV3Schema"), ""));
+        }
+        selectable(version, node.as_ref(), &at, causes);
         scale(&version["subresources"]["scale"], &format!("{at}.subresources"), causes);
         for (index, column) in version["additionalPrinterColumns"].as_array().into_iter().flatten().enumerate() {
             self::column(column, &format!("{at}.additionalPrinterColumns[{index}]"), causes);
         }
     }
-    let mut seen: Vec<&str> = versions.iter().map(|version| text(version, "name")).collect();
-    seen.sort_unstable();
-    if seen.windows(2).any(|pair| pair[0] == pair[1]) {
-        causes.push(Cause::invalid("spec.versions", &spec["versions"], "must contain unique version names"));
-    }
-    if versions.iter().filter(|version| version["storage"] == true).count() != 1 {
-        causes.push(Cause::invalid(
-            "spec.versions",
-            &spec["versions"],
-            "must have exactly one version marked as storage version",
-        ));
-    }
 }
 
-fn schema_problems(schema: &Value, at: &str, causes: &mut Vec<Cause>) -> Node {
-    let at = format!("{at}.schema.openAPIV3Schema");
-    let place = |field: &str| if field.is_empty() { at.clone() } else { format!("{at}.{field}") };
+fn has_status(version: &Value) -> bool {
+    version["subresources"]["status"].is_object()
+}
+
+fn schema_problems(schema: &Value, at: &str, status: bool, limits: Limits, causes: &mut Vec<Cause>) -> Node {
+    let place = |field: &str| if field.is_empty() { at.to_owned() } else { format!("{at}.{field}") };
+    match status.then(|| internal::forbidden_at_root(schema)).flatten() {
+        Some(AtRoot::Type) => {
+            let detail =
+                "only \"object\" is allowed as the type at the root of the schema if the status subresource is enabled";
+            causes.push(Cause::invalid(place("type"), &text(schema, "type").into(), detail));
+        }
+        Some(AtRoot::Field(detail)) => causes.push(Cause {
+            reason: "FieldValueInvalid",
+            message: format!("Invalid value: {}: {detail}", internal::schema(schema)),
+            field: place(""),
+        }),
+        None => {}
+    }
     if schema["nullable"] == true {
         causes.push(Cause::forbidden(place("nullable"), "nullable cannot be true at the root"));
     }
-    let (node, problems) = crd::read(schema);
-    let broken = !problems.is_empty();
-    causes.extend(problems.into_iter().map(|problem| Cause { field: place(&problem.field), ..problem }));
-    if !broken {
-        let (_, problems) = rules::compile(&node);
-        causes.extend(problems.into_iter().map(|problem| Cause {
-            reason: "FieldValueInvalid",
-            message: format!("Invalid value: {}: {}", problem.shown, problem.message.replace("<nil>", &at)),
-            field: place(&problem.path),
+    let Read { node, problems, structural } = crd::read(schema);
+    if structural {
+        let broken: Vec<String> = problems.iter().map(|problem| problem.field.clone()).collect();
+        let found = rules::review(&node, &broken, limits);
+        causes.extend(found.into_iter().map(|problem| {
+            let message = match problem.message.strip_suffix(" within <nil>") {
+                Some(start) => format!("{start} within {at}"),
+                None => problem.message.replace(" within properties", &format!(" within {at}.properties")),
+            };
+            let (reason, message) = match problem.fault {
+                Fault::Invalid(shown) => ("FieldValueInvalid", format!("Invalid value: {shown}: {message}")),
+                Fault::Forbidden => ("FieldValueForbidden", format!("Forbidden: {message}")),
+                Fault::Internal => ("InternalError", format!("Internal error: {message}")),
+            };
+            Cause { reason, message, field: place(&problem.path) }
         }));
+        default_rules(&node, at, Place::Root, causes);
     }
+    causes.extend(problems.into_iter().map(|problem| Cause { field: place(&problem.field), ..problem }));
     node
 }
 
-fn selectable(version: &Value, node: &Node, at: &str, causes: &mut Vec<Cause>) {
+fn selectable(version: &Value, node: Option<&Node>, at: &str, causes: &mut Vec<Cause>) {
     let fields = version["selectableFields"].as_array().map_or(&[][..], Vec::as_slice);
+    if fields.is_empty() {
+        return;
+    }
+    // As Kubernetes has it: versions that select differently may not have one schema alike.
+    let Some(node) = node else {
+        let detail = if at == "spec" {
+            "may only be set when validations.schema is included"
+        } else {
+            "may only be set when `version.schema.openAPIV3Schema` is not included"
+        };
+        causes.push(Cause::invalid(format!("{at}.selectableFields"), &json!(""), detail));
+        return;
+    };
     let mut seen: Vec<String> = Vec::new();
     for (index, field) in fields.iter().enumerate() {
         let here = format!("{at}.selectableFields[{index}].jsonPath");
@@ -217,12 +390,7 @@ fn selectable(version: &Value, node: &Node, at: &str, causes: &mut Vec<Cause>) {
             causes.push(Cause::required(here, ""));
             continue;
         }
-        let found = if path.contains('[') {
-            Err("array notation is not allowed".to_owned())
-        } else {
-            rules::field_path(path, node)
-        };
-        match found {
+        match rules::field_path(path, node, Notation::Dots) {
             Err(error) => causes.push(Cause::invalid(here, &path.into(), &format!("is an invalid path: {error}"))),
             Ok(found) => {
                 if found.starts_with("metadata") {
@@ -293,8 +461,6 @@ fn column(column: &Value, at: &str, causes: &mut Vec<Cause>) {
     } else if !path.starts_with('.') {
         let detail = "must be a simple json path starting with .";
         causes.push(Cause::invalid(format!("{at}.JSONPath"), &path.into(), detail));
-    } else if let Err(error) = schema::jsonpath::Path::parse(path) {
-        causes.push(Cause::invalid(format!("{at}.JSONPath"), &path.into(), &error.reason));
     }
 }
 
@@ -307,12 +473,7 @@ fn immutable(old: &Value, spec: &Value, causes: &mut Vec<Cause>) {
     let before = &old["spec"];
     same("spec.group", &before["group"], &spec["group"]);
     same("spec.names.plural", &before["names"]["plural"], &spec["names"]["plural"]);
-    let established = old["status"]["conditions"]
-        .as_array()
-        .into_iter()
-        .flatten()
-        .any(|condition| condition["type"] == "Established" && condition["status"] == "True");
-    if established {
+    if is_established(old) {
         same("spec.scope", &before["scope"], &spec["scope"]);
         same("spec.names.kind", &before["names"]["kind"], &spec["names"]["kind"]);
     }
@@ -320,18 +481,24 @@ fn immutable(old: &Value, spec: &Value, causes: &mut Vec<Cause>) {
 
 /// A version that objects may still be stored at must stay.
 fn stored(value: &Value, causes: &mut Vec<Cause>) {
+    const AT: &str = "status.storedVersions";
     let stored = texts(&value["status"]["storedVersions"]);
-    let names: Vec<&str> =
-        value["spec"]["versions"].as_array().into_iter().flatten().map(|version| text(version, "name")).collect();
-    if stored.is_empty() && !value["status"]["conditions"].is_null() {
-        causes.push(Cause::invalid("status.storedVersions", &json!([]), "must have at least one stored version"));
+    let versions = value["spec"]["versions"].as_array().map_or(&[][..], Vec::as_slice);
+    if stored.is_empty() {
+        causes.push(Cause::invalid(AT, &Value::Null, "must have at least one stored version"));
+        return;
     }
-    for (index, version) in stored.iter().enumerate() {
-        if !names.contains(&version.as_str()) {
+    let is_stored = |version: &&Value| stored.iter().any(|name| name == text(version, "name"));
+    for version in versions.iter().filter(|version| version["storage"] == true).filter(|version| !is_stored(version)) {
+        let detail = format!("must have the storage version {}", text(version, "name"));
+        causes.push(Cause::invalid(AT, &json!(stored), &detail));
+    }
+    for (index, name) in stored.iter().enumerate() {
+        if !versions.iter().any(|version| text(version, "name") == name) {
             let detail = format!(
-                "missing from spec.versions; {version} was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in {version} and removes {version} from status.storedVersions"
+                "missing from spec.versions; {name} was previously a storage version, and must remain in spec.versions until a storage migration ensures no data remains persisted in {name} and removes {name} from status.storedVersions"
             );
-            causes.push(Cause::invalid(format!("status.storedVersions[{index}]"), &version.clone().into(), &detail));
+            causes.push(Cause::invalid(format!("{AT}[{index}]"), &name.clone().into(), &detail));
         }
     }
 }

@@ -71,25 +71,29 @@ pub(crate) fn status(definition: &Value, others: &[Value], now: &str) -> Value {
         }
     }
     conditions.keep("Terminating");
-    let stored = spec["versions"].as_array().into_iter().flatten().find(|version| version["storage"] == true);
-    let mut stored_versions = texts(&definition["status"]["storedVersions"]);
-    if let Some(name) = stored.and_then(|version| version["name"].as_str())
-        && !stored_versions.iter().any(|stored| stored == name)
-    {
-        stored_versions.push(name.to_owned());
-    }
-    json!({"acceptedNames": accepted, "storedVersions": stored_versions, "conditions": conditions.list})
+    let stored = texts(&definition["status"]["storedVersions"]);
+    json!({"acceptedNames": accepted, "storedVersions": stored, "conditions": conditions.list})
 }
 
-/// Returns the status of a definition that is being deleted.
+/// Returns the status of a definition that is to be deleted.
+pub(crate) fn marked(definition: &Value, now: &str) -> Value {
+    let message = "CustomResourceDefinition marked for deletion; CustomResource deletion will begin soon";
+    going(definition, now, "InstanceDeletionPending", message)
+}
+
+/// Returns the status of a definition whose objects are being deleted.
 pub(crate) fn terminating(definition: &Value, now: &str) -> Value {
+    going(definition, now, "InstanceDeletionInProgress", "CustomResource deletion is in progress")
+}
+
+fn going(definition: &Value, now: &str, reason: &str, message: &str) -> Value {
     let mut status = definition["status"].clone();
     let mut conditions = Conditions { old: &definition["status"]["conditions"], now, list: Vec::new() };
     for condition in definition["status"]["conditions"].as_array().into_iter().flatten() {
         conditions.keep(text(condition, "type"));
     }
     conditions.list.retain(|condition| condition["type"] != "Terminating");
-    conditions.set("Terminating", "True", "InstanceDeletionInProgress", "CustomResource deletion is in progress");
+    conditions.set("Terminating", "True", reason, message);
     status["conditions"] = conditions.list.into();
     status
 }

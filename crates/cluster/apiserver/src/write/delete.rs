@@ -8,7 +8,7 @@ use super::{
     parts::{changed_meanwhile, finalizers, text, to_storage},
 };
 use crate::{
-    custom::CLEANUP,
+    custom::{self, CLEANUP},
     registry::Resource,
     request::Query,
     server::Server,
@@ -211,6 +211,9 @@ impl Server {
         }
         let mut new = old.clone();
         mark(resource, &mut new, keep, (!marked || shorter).then_some(grace))?;
+        if resource.defines_kinds && !marked {
+            new["status"] = custom::marked(&new, &base::clock::now_rfc3339());
+        }
         if options.dry_run {
             return done(new.into());
         }
@@ -234,7 +237,7 @@ fn mark(resource: &Resource, object: &mut Value, keep: Vec<String>, grace: Optio
         let at = base::clock::now() + jiff::SignedDuration::from_secs(grace);
         metadata.insert("deletionTimestamp".into(), at.strftime("%Y-%m-%dT%H:%M:%SZ").to_string().into());
         // What is emptied first has no time to wait for.
-        if resource.plural != "namespaces" {
+        if resource.plural != "namespaces" && !resource.defines_kinds {
             metadata.insert("deletionGracePeriodSeconds".into(), grace.into());
         }
     }
@@ -243,7 +246,7 @@ fn mark(resource: &Resource, object: &mut Value, keep: Vec<String>, grace: Optio
     } else {
         metadata.insert("finalizers".into(), keep.into());
     }
-    if resource.generation && first {
+    if resource.generation && first && !resource.defines_kinds {
         let generation = metadata.get("generation").and_then(Value::as_i64).unwrap_or_default() + 1;
         metadata.insert("generation".into(), generation.into());
     }

@@ -61,6 +61,25 @@ pub(super) fn rules(resource: &Resource, object: &Value, old: Option<&Value>) ->
     causes
 }
 
+/// Returns what is wrong with the metadata of an object within another.
+pub(crate) fn embedded_metadata(metadata: &Value) -> Causes {
+    let mut causes = Vec::new();
+    let prefix = text(metadata, "generateName").trim_end_matches('-');
+    for (name, found) in [("generateName", prefix), ("name", text(metadata, "name"))] {
+        if let Some(why) = name_rules(NameRule::Segment, found) {
+            invalid(format!("metadata.{name}"), &metadata[name], why, &mut causes);
+        }
+    }
+    let namespace = text(metadata, "namespace");
+    if let Some(why) = name_rules(NameRule::Label, namespace).filter(|_| !namespace.is_empty()) {
+        invalid("metadata.namespace", &metadata["namespace"], why, &mut causes);
+    }
+    labels(&metadata["labels"], "metadata.labels", &mut causes);
+    annotations(metadata, &mut causes);
+    owners(metadata, &mut causes);
+    causes
+}
+
 fn annotations(metadata: &Value, causes: &mut Causes) {
     for (key, _) in entries(metadata, "annotations") {
         for why in qualified(&key.to_lowercase()) {
@@ -129,7 +148,11 @@ fn finalizers(resource: &Resource, metadata: &Value, old: Option<&Value>, causes
     }
     for (index, name) in given.iter().enumerate() {
         let known = matches!(name.as_str(), Some("kubernetes" | "orphan" | "foregroundDeletion"));
-        if !resource.custom && !known && !name.as_str().is_some_and(|name| name.contains('/')) {
+        if !resource.custom
+            && !resource.defines_kinds
+            && !known
+            && !name.as_str().is_some_and(|name| name.contains('/'))
+        {
             let why = "name is neither a standard finalizer name nor is it fully qualified";
             invalid(format!("metadata.finalizers[{index}]"), name, why, causes);
         }

@@ -219,9 +219,14 @@ pub(crate) fn same_object(resource: &Resource, info: &Info, old: &Value, new: &V
     if info.verb == "patch" && info.subresource != "scale" {
         return Ok(());
     }
-    let group = if resource.custom { format!("{}/", resource.gvk.group) } else { String::new() };
+    // Definitions and what they define are kept by a server of their own.
+    let root = match resource.gvk.group.as_str() {
+        group if resource.custom => format!("registry/{group}"),
+        group if resource.defines_kinds => group.to_owned(),
+        _ => "registry".to_owned(),
+    };
     let space = if info.namespace.is_empty() { String::new() } else { format!("{}/", info.namespace) };
-    let key = format!("/registry/{group}{}/{space}{}", resource.plural, info.name);
+    let key = format!("/{root}/{}/{space}{}", resource.plural, info.name);
     let why = format!(
         "StorageError: invalid object, Code: 4, Key: {key}, ResourceVersion: 0, AdditionalErrorMsg: Precondition failed: UID in precondition: {uid}, UID in object meta: {found}"
     );

@@ -5,19 +5,43 @@ use serde_json::{Map, Value, json};
 use super::{Level, MAX_DEPTH, join, strings};
 use crate::{
     model::{Kind, Node},
-    validate::{self, Cause},
+    validate::{self, Broken, Cause},
 };
 
 const TYPES: [&str; 6] = ["array", "boolean", "integer", "number", "object", "string"];
 const REASONS: [&str; 4] = ["FieldValueDuplicate", "FieldValueForbidden", "FieldValueInvalid", "FieldValueRequired"];
 
+/// What is wrong with a schema.
+pub(super) struct Checked {
+    pub(super) problems: Vec<Cause>,
+    /// Whether it is structural: what else is wrong with it says nothing of its types.
+    pub(super) structural: bool,
+}
+
 /// Finds every problem of a schema.
-pub(super) fn check(schema: &Value, problems: &mut Vec<Cause>) {
-    Checker { problems }.place(schema, "", Level::Root, Around { metadata: false, depth: 0 });
+pub(super) fn check(schema: &Value) -> Checked {
+    let mut checker = Checker { problems: Vec::new(), looks: Looks::Structure, read: true };
+    checker.place(schema, "", Level::Root, Around { metadata: false, depth: 0 });
+    let Checker { mut problems, read, .. } = checker;
+    if !read {
+        // What has no structure is not blamed for it.
+        problems.retain(|(_, looks)| *looks != Looks::Structure);
+    }
+    let structural = read && problems.iter().all(|(_, looks)| *looks != Looks::Structure);
+    Checked { problems: problems.into_iter().map(|(problem, _)| problem).collect(), structural }
 }
 
 /// Finds the defaults that their own places refuse.
-pub(super) fn check_defaults(node: &Node, path: &str, problems: &mut Vec<Cause>) {
+pub(super) fn check_all_defaults(root: &Node, problems: &mut Vec<Cause>) {
+    if root.default.is_none() {
+        return check_defaults(root, "", problems);
+    }
+    // An object says what it is.
+    let required = ["apiVersion", "kind"].into_iter().map(str::to_owned).chain(root.required.iter().cloned());
+    check_defaults(&Node { required: required.collect(), ..root.clone() }, "", problems);
+}
+
+fn check_defaults(node: &Node, path: &str, problems: &mut Vec<Cause>) {
     if let Some(default) = &node.default {
         let at = join(path, "default");
         let plain = Node { default: None, ..node.clone() };
@@ -26,9 +50,10 @@ pub(super) fn check_defaults(node: &Node, path: &str, problems: &mut Vec<Cause>)
         }
         let mut filled = default.clone();
         validate::default(&mut filled, &plain);
-        for cause in validate::check_custom(&filled, &plain) {
-            let field = if cause.field.is_empty() { at.clone() } else { format!("{at}.{}", cause.field) };
-            problems.push(Cause { field, message: cause.message.replace(": in body", ": default in body"), ..cause });
+        for Broken { cause, .. } in validate::check_custom(&filled, &plain) {
+            let nameless = cause.field.is_empty() || cause.field == "<nil>";
+            let field = if nameless { at.clone() } else { format!("{at}.{}", cause.field) };
+            problems.push(Cause { field, ..cause });
         }
     }
     for (name, field) in &node.properties {
@@ -48,21 +73,44 @@ struct Around {
     depth: usize,
 }
 
-struct Checker<'a> {
-    problems: &'a mut Vec<Cause>,
+/// What a check looks at.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Looks {
+    /// Whether the schema is structural.
+    Structure,
+    /// What the API allows beyond.
+    Usage,
 }
 
-impl Checker<'_> {
+struct Checker {
+    problems: Vec<(Cause, Looks)>,
+    looks: Looks,
+    /// It has no part that a structural schema has no place for.
+    read: bool,
+}
+
+impl Checker {
+    /// Looks at what says nothing of the schema's structure.
+    fn beyond(&mut self, check: impl FnOnce(&mut Self)) {
+        let before = std::mem::replace(&mut self.looks, Looks::Usage);
+        check(self);
+        self.looks = before;
+    }
+
+    fn push(&mut self, problem: Cause) {
+        self.problems.push((problem, self.looks));
+    }
+
     fn required(&mut self, path: &str, field: &str, detail: &str) {
-        self.problems.push(Cause::required(join(path, field), detail));
+        self.push(Cause::required(join(path, field), detail));
     }
 
     fn forbidden(&mut self, path: &str, field: &str, detail: &str) {
-        self.problems.push(Cause::forbidden(join(path, field), detail));
+        self.push(Cause::forbidden(join(path, field), detail));
     }
 
     fn invalid(&mut self, path: &str, field: &str, value: &Value, detail: &str) {
-        self.problems.push(Cause::invalid(join(path, field), value, detail));
+        self.push(Cause::invalid(join(path, field), value, detail));
     }
 
     fn place(&mut self, schema: &Value, path: &str, level: Level, around: Around) {
@@ -82,9 +130,7 @@ impl Checker<'_> {
         if kind == "array" {
             match map.get("items") {
                 None => self.required(path, "items", "must be specified"),
-                Some(Value::Array(_)) => {
-                    self.forbidden(path, "items", "items must be a schema object and not an array");
-                }
+                Some(Value::Array(_)) => self.unread(path, "items", "items must be a schema object and not an array"),
                 Some(_) => {}
             }
         }
@@ -114,11 +160,8 @@ impl Checker<'_> {
                 self.forbidden(path, "additionalProperties", detail);
             }
             if properties.is_some_and(|properties| !properties.is_empty()) && *additional != Value::Bool(true) {
-                self.forbidden(
-                    path,
-                    "additionalProperties",
-                    "additionalProperties and properties are mutual exclusive",
-                );
+                let detail = "additionalProperties and properties are mutual exclusive";
+                self.beyond(|checker| checker.forbidden(path, "additionalProperties", detail));
             }
             if additional.is_object() {
                 self.place(additional, &join(path, "additionalProperties"), Level::Field, below);
@@ -128,8 +171,10 @@ impl Checker<'_> {
             let detail = "must not be empty if x-kubernetes-embedded-resource is true without x-kubernetes-preserve-unknown-fields";
             self.required(path, "properties", detail);
         }
-        self.lists(map, path);
-        self.expressions(map, path);
+        self.beyond(|checker| {
+            checker.lists(map, path);
+            checker.expressions(map, path);
+        });
         self.nested_rules(map, path, below, Skip::of(map));
     }
 
@@ -137,20 +182,30 @@ impl Checker<'_> {
     fn generic(&mut self, map: &Map<String, Value>, path: &str, around: Around) {
         for name in ["id", "additionalItems", "patternProperties", "definitions", "dependencies", "$ref"] {
             if map.contains_key(name) {
-                self.forbidden(path, name, &format!("{name} is not supported"));
+                self.unread(path, name, &format!("{name} is not supported"));
             }
         }
-        if map.get("uniqueItems") == Some(&Value::Bool(true)) {
-            let detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
-            self.forbidden(path, "uniqueItems", detail);
-        }
-        if map.get("x-kubernetes-preserve-unknown-fields") == Some(&Value::Bool(false)) {
-            self.invalid(path, "x-kubernetes-preserve-unknown-fields", &json!(false), "must be true or undefined");
-        }
-        if around.metadata && map.get("x-kubernetes-embedded-resource") == Some(&Value::Bool(true)) {
-            self.forbidden(path, "x-kubernetes-embedded-resource", "must not be used inside of resource meta");
-        }
+        self.beyond(|checker| {
+            if map.get("uniqueItems") == Some(&Value::Bool(true)) {
+                let detail = "uniqueItems cannot be set to true since the runtime complexity becomes quadratic";
+                checker.forbidden(path, "uniqueItems", detail);
+            }
+            let free = "x-kubernetes-preserve-unknown-fields";
+            if map.get(free) == Some(&Value::Bool(false)) {
+                checker.invalid(path, free, &json!(false), "must be true or undefined");
+                checker.read = false;
+            }
+            if around.metadata && map.get("x-kubernetes-embedded-resource") == Some(&Value::Bool(true)) {
+                checker.forbidden(path, "x-kubernetes-embedded-resource", "must not be used inside of resource meta");
+            }
+        });
         self.pattern(map, path);
+    }
+
+    /// Refuses a part that a structural schema has no place for.
+    fn unread(&mut self, path: &str, field: &str, detail: &str) {
+        self.beyond(|checker| checker.forbidden(path, field, detail));
+        self.read = false;
     }
 
     fn pattern(&mut self, map: &Map<String, Value>, path: &str) {
@@ -167,12 +222,14 @@ impl Checker<'_> {
         let kind = text(map, "type");
         let (free, embedded) = (flag("x-kubernetes-preserve-unknown-fields"), flag("x-kubernetes-embedded-resource"));
         let int_or_string = flag("x-kubernetes-int-or-string");
-        if kind == "null" {
-            self.forbidden(path, "type", "type cannot be set to null, use nullable as an alternative");
-        }
-        if !kind.is_empty() && !TYPES.contains(&kind) {
-            self.problems.push(Cause::not_supported(join(path, "type"), &kind.into(), &TYPES));
-        }
+        self.beyond(|checker| {
+            if kind == "null" {
+                checker.forbidden(path, "type", "type cannot be set to null, use nullable as an alternative");
+            }
+            if !kind.is_empty() && !TYPES.contains(&kind) {
+                checker.push(Cause::not_supported(join(path, "type"), &kind.into(), &TYPES));
+            }
+        });
         if int_or_string && free {
             let detail = "must be false if x-kubernetes-int-or-string is true";
             self.invalid(path, "x-kubernetes-preserve-unknown-fields", &json!(true), detail);
@@ -208,7 +265,9 @@ impl Checker<'_> {
             self.invalid(path, "type", &kind.into(), &format!("must be {wanted}"));
         }
         if level == Level::Root && schema.get("default").is_some() {
-            self.forbidden(path, "default", &format!("must not be set in top-level {name}"));
+            self.beyond(|checker| {
+                checker.forbidden(path, "default", &format!("must not be set in top-level {name}"));
+            });
         }
         if level == Level::Root && name == "metadata" {
             let named = schema["properties"].as_object();
@@ -221,7 +280,7 @@ impl Checker<'_> {
             if beyond || (others && named.is_none()) {
                 let detail =
                     "must not specify anything other than name and generateName, but metadata is implicitly specified";
-                self.problems.push(Cause::forbidden(path, detail));
+                self.push(Cause::forbidden(path, detail));
             }
         }
     }
@@ -231,7 +290,7 @@ impl Checker<'_> {
         let items = map.get("items").unwrap_or(&Value::Null);
         for (name, wanted, allowed) in [
             ("x-kubernetes-map-type", "object", &["atomic", "granular"][..]),
-            ("x-kubernetes-list-type", "array", &["atomic", "map", "set"][..]),
+            ("x-kubernetes-list-type", "array", &["atomic", "set", "map"][..]),
         ] {
             let Some(found) = map.get(name).and_then(Value::as_str) else { continue };
             if kind != wanted {
@@ -243,7 +302,7 @@ impl Checker<'_> {
                 }
             }
             if !allowed.contains(&found) {
-                self.problems.push(Cause::not_supported(join(path, name), &found.into(), allowed));
+                self.push(Cause::not_supported(join(path, name), &found.into(), allowed));
             }
         }
         let list = text(map, "x-kubernetes-list-type");
@@ -341,7 +400,7 @@ impl Checker<'_> {
                 self.required(&at, "messageExpression", "messageExpression must be non-empty if specified");
             }
             if field("reason").is_some_and(|reason| !REASONS.contains(&reason)) {
-                self.problems.push(Cause::not_supported(join(&at, "reason"), &rule["reason"], &REASONS));
+                self.push(Cause::not_supported(join(&at, "reason"), &rule["reason"], &REASONS));
             }
             if field("fieldPath").is_some_and(|text| !text.is_empty() && text.trim().is_empty()) {
                 self.invalid(&at, "fieldPath", &rule["fieldPath"], "must be non-empty if specified");
@@ -404,7 +463,7 @@ impl Checker<'_> {
         {
             self.forbidden(path, "x-kubernetes-validations", "must be empty to be structural");
         }
-        self.expressions(map, path);
+        self.beyond(|checker| checker.expressions(map, path));
         let below = Around { depth: around.depth + 1, ..around };
         if let Some(items) = map.get("items") {
             self.nested(items, &join(path, "items"), below, Skip::No, expressions);
@@ -412,7 +471,7 @@ impl Checker<'_> {
         for (name, inner) in map.get("properties").and_then(Value::as_object).into_iter().flatten() {
             let at = join(path, &format!("properties[{name}]"));
             if name == "metadata" {
-                self.problems.push(Cause::forbidden(&at, "must not be specified in a nested context"));
+                self.push(Cause::forbidden(&at, "must not be specified in a nested context"));
             }
             self.nested(inner, &at, below, Skip::No, expressions);
         }

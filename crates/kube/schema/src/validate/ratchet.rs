@@ -2,16 +2,16 @@
 
 use serde_json::Value;
 
-use super::Cause;
+use super::{Broken, Cause};
 use crate::model::{Kind, ListType, Node};
 
-/// Returns those causes whose value differs from what stood at the same place of `old`.
+/// Returns what is said of those broken rules whose value differs from what stood at the same place of `old`.
 ///
 /// A field of an object belongs to the field of that name, an item of a list to the item
 /// with the same keys, if its list has keys; the nearest place above that belongs to an old
 /// one decides for what does not.
-pub fn changed(causes: Vec<Cause>, new: &Value, old: &Value, node: &Node) -> Vec<Cause> {
-    causes.into_iter().filter(|cause| !same_at(&cause.field, new, old, node)).collect()
+pub fn changed(broken: Vec<Broken>, new: &Value, old: &Value, node: &Node) -> Vec<Cause> {
+    broken.into_iter().filter(|broken| !same_at(&broken.at, new, old, node)).map(|broken| broken.cause).collect()
 }
 
 fn same_at(field: &str, new: &Value, old: &Value, node: &Node) -> bool {
@@ -66,12 +66,14 @@ mod tests {
 
     #[test]
     fn only_what_changed_is_held_against_an_update() {
-        let (node, _) = crd::read(&json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
-            "a": {"type": "integer", "maximum": 5}, "b": {"type": "integer", "maximum": 5},
-            "list": {"type": "array", "items": {"type": "integer", "maximum": 5}},
-            "keyed": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"],
-                "items": {"type": "object", "required": ["k"], "properties": {"k": {"type": "string"}, "v": {"type": "integer", "maximum": 5}}}},
-        }}}}));
+        let crd::Read { node, .. } = crd::read(
+            &json!({"type": "object", "properties": {"spec": {"type": "object", "properties": {
+                "a": {"type": "integer", "maximum": 5}, "b": {"type": "integer", "maximum": 5},
+                "list": {"type": "array", "items": {"type": "integer", "maximum": 5}},
+                "keyed": {"type": "array", "x-kubernetes-list-type": "map", "x-kubernetes-list-map-keys": ["k"],
+                    "items": {"type": "object", "required": ["k"], "properties": {"k": {"type": "string"}, "v": {"type": "integer", "maximum": 5}}}},
+            }}}}),
+        );
         let old = json!({"spec": {"a": 9, "b": 1, "list": [9], "keyed": [{"k": "x", "v": 9}]}});
         let fields = |new: &Value| -> Vec<String> {
             changed(check_custom(new, &node), new, &old, &node).into_iter().map(|cause| cause.field).collect()

@@ -1,24 +1,33 @@
 //! Which rules of its type a value breaks.
 
-use std::collections::HashSet;
+use std::collections::HashMap;
 
 use serde_json::{Map, Value};
 
 use super::{Cause, MAX_DEPTH, formats, join};
 use crate::model::{Kind, ListType, Node};
 
+/// A broken rule of a definition's schema.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Broken {
+    /// The place whose rule it is.
+    pub at: String,
+    /// What is said of it, which does not always name the place.
+    pub cause: Cause,
+}
+
 /// Returns every rule of a built-in type that the value breaks.
 pub fn check(value: &Value, node: &Node) -> Vec<Cause> {
-    let mut walk = Walk { whose: Whose::Builtin, causes: Vec::new() };
+    let mut walk = Walk { whose: Whose::Builtin, broken: Vec::new() };
     walk.place(value, node, "", 0);
-    walk.causes
+    walk.broken.into_iter().map(|broken| broken.cause).collect()
 }
 
 /// Returns every rule of a definition's schema that the value breaks.
-pub fn check_custom(value: &Value, node: &Node) -> Vec<Cause> {
-    let mut walk = Walk { whose: Whose::Definition, causes: Vec::new() };
+pub fn check_custom(value: &Value, node: &Node) -> Vec<Broken> {
+    let mut walk = Walk { whose: Whose::Definition, broken: Vec::new() };
     walk.place(value, node, "", 0);
-    walk.causes
+    walk.broken
 }
 
 /// Whose type a value is checked by.
@@ -32,29 +41,46 @@ enum Whose {
 
 struct Walk {
     whose: Whose,
-    causes: Vec<Cause>,
+    broken: Vec<Broken>,
 }
 
 impl Walk {
+    fn put(&mut self, at: &str, cause: Cause) {
+        self.broken.push(Broken { at: at.to_owned(), cause });
+    }
+
+    /// Says what is wrong with a place in a sentence that names it itself.
+    fn say(&mut self, path: &str, sentence: &str) {
+        let field = if self.whose == Whose::Definition { "<nil>" } else { path };
+        self.put(path, Cause::invalid(field, &Value::from(""), sentence));
+    }
+
     fn place(&mut self, value: &Value, node: &Node, path: &str, depth: usize) {
         let place = node.resolve();
         if depth > MAX_DEPTH {
-            self.causes.push(Cause::invalid(path, &Value::Null, "nests too deep"));
+            self.put(path, Cause::invalid(path, &Value::Null, "nests too deep"));
             return;
         }
         // Metadata is decoded and checked by the API itself.
         let own = matches!(node.kind, Kind::Ref(_)) && self.whose == Whose::Definition;
         if value.is_null() {
             let typed = !matches!(place.kind, Kind::Any | Kind::Ref(_)) && !own;
-            if self.whose == Whose::Definition && !place.nullable && typed {
-                self.causes.push(self.mistyped(value, place, path, "null"));
+            if self.whose == Whose::Definition {
+                if !place.nullable && typed {
+                    self.put(path, self.mistyped(value, place, path, "null"));
+                }
+                self.one_of(value, place, path);
             }
             return;
         }
         if !fits(value, place) {
-            let found = value_type(value);
-            self.causes.push(self.mistyped(value, place, path, found));
-            return;
+            match self.whose {
+                Whose::Builtin => {
+                    self.put(path, self.mistyped(value, place, path, value_type(value)));
+                    return;
+                }
+                Whose::Definition => self.mistyped_custom(value, place, path),
+            }
         }
         self.rules(value, place, path, depth);
         match value {
@@ -74,11 +100,28 @@ impl Walk {
     fn mistyped(&self, value: &Value, place: &Node, path: &str, found: &str) -> Cause {
         let detail = format!("{} must be of type {}: \"{found}\"", in_body(path), type_name(place));
         match self.whose {
-            Whose::Definition if value.is_null() || value.is_object() || value.is_array() => {
+            Whose::Definition => Cause::wrong_type(path, &found.into(), &detail),
+            Whose::Builtin => Cause::wrong_type(path, value, &detail),
+        }
+    }
+
+    /// A definition that names a format is told the formats that differ.
+    fn mistyped_custom(&mut self, value: &Value, place: &Node, path: &str) {
+        let format = place.format.as_deref().filter(|format| formats::is_known_format(format, type_name(place)));
+        let cause = match (format, value) {
+            (Some(_), Value::Array(_)) if place.kind == Kind::String => return,
+            (None, _) | (_, Value::Array(_) | Value::String(_)) => self.mistyped(value, place, path, value_type(value)),
+            (Some(format), _) => {
+                let found = match value {
+                    Value::Number(number) if number.is_f64() => "float64",
+                    Value::Number(_) => "int64",
+                    _ => "",
+                };
+                let detail = format!("{} must be of type {format}: \"{found}\"", in_body(path));
                 Cause::wrong_type(path, &found.into(), &detail)
             }
-            _ => Cause::wrong_type(path, value, &detail),
-        }
+        };
+        self.put(path, cause);
     }
 
     fn fields(&mut self, map: &Map<String, Value>, place: &Node, path: &str, depth: usize) {
@@ -86,7 +129,8 @@ impl Walk {
             // A null that is allowed counts as there.
             let nullable = place.field(name).is_some_and(|field| field.nullable);
             if map.get(name).is_none_or(|value| value.is_null() && !nullable) {
-                self.causes.push(Cause::required(join(path, name), ""));
+                let field = join(path, name);
+                self.put(&field, Cause::required(field.clone(), ""));
             }
         }
         for (name, inner) in map {
@@ -105,7 +149,7 @@ impl Walk {
     }
 
     fn list(&mut self, list: &[Value], kind: &ListType, path: &str) {
-        let mut seen = HashSet::new();
+        let mut seen: HashMap<String, usize> = HashMap::new();
         for (index, item) in list.iter().enumerate() {
             let key = match kind {
                 ListType::Atomic => return,
@@ -116,7 +160,10 @@ impl Walk {
                     .collect::<Vec<_>>()
                     .join("\u{0}"),
             };
-            if !seen.insert(key) {
+            let times = seen.entry(key).or_default();
+            *times += 1;
+            // Of a definition's lists an item is told once.
+            if *times == 2 || (*times > 2 && self.whose == Whose::Builtin) {
                 let shown = match kind {
                     ListType::Map(keys) => Value::Object(
                         keys.iter()
@@ -125,7 +172,8 @@ impl Walk {
                     ),
                     _ => item.clone(),
                 };
-                self.causes.push(Cause::duplicate(format!("{path}[{index}]"), &shown));
+                let field = format!("{path}[{index}]");
+                self.put(&field, Cause::duplicate(field.clone(), &shown));
             }
         }
     }
@@ -150,32 +198,42 @@ impl Walk {
         {
             self.bad(path, value, &format!("{} shouldn't contain duplicates", in_body(path)));
         }
-        if !rules.enumeration.is_empty() && !rules.enumeration.contains(value) {
-            let supported: Vec<String> = rules
-                .enumeration
-                .iter()
-                .map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned))
-                .collect();
-            let supported: Vec<&str> = supported.iter().map(String::as_str).collect();
-            self.causes.push(Cause::not_supported(path, value, &supported));
-        }
+        self.one_of(value, place, path);
         self.combined(value, place, path, depth);
     }
 
+    /// The values that a schema lists.
+    fn one_of(&mut self, value: &Value, place: &Node, path: &str) {
+        let listed = &place.rules.enumeration;
+        if listed.is_empty() || listed.contains(value) {
+            return;
+        }
+        let supported: Vec<String> =
+            listed.iter().map(|value| value.as_str().map_or_else(|| value.to_string(), str::to_owned)).collect();
+        let supported: Vec<&str> = supported.iter().map(String::as_str).collect();
+        self.put(path, Cause::not_supported(path, value, &supported));
+    }
+
     fn bad(&mut self, path: &str, value: &Value, detail: &str) {
-        self.causes.push(Cause::invalid(path, value, detail));
+        self.put(path, Cause::invalid(path, value, detail));
     }
 
     fn text(&mut self, value: &Value, text: &str, place: &Node, path: &str) {
         let body = in_body(path);
         let length = text.chars().count() as u64;
+        let before = self.broken.len();
+        // Of a definition's rules the first one that is broken is told.
+        let all = self.whose == Whose::Builtin;
         if let Some(most) = place.rules.max_length.filter(|most| length > *most) {
-            self.causes.push(Cause::too_long(path, most, "byte"));
+            self.put(path, Cause::too_long(path, most, "byte"));
         }
-        if let Some(fewest) = place.rules.min_length.filter(|fewest| length < *fewest) {
+        if let Some(fewest) = place.rules.min_length.filter(|fewest| length < *fewest)
+            && (all || self.broken.len() == before)
+        {
             self.bad(path, value, &format!("{body} should be at least {fewest} chars long"));
         }
         if let Some(pattern) = &place.rules.pattern
+            && (all || self.broken.len() == before)
             && !crate::pattern::compile(pattern).is_ok_and(|pattern| pattern.is_match(text))
         {
             self.bad(path, value, &format!("{body} should match '{pattern}'"));
@@ -183,24 +241,26 @@ impl Walk {
         if let Some(format) = place.format.as_deref()
             && !formats::holds(format, text, self.whose == Whose::Definition)
         {
-            let name = if format == "date-time" && self.whose == Whose::Definition { "datetime" } else { format };
-            let detail = format!("{body} must be of type {name}: {value}");
+            let detail = format!("{body} must be of type {format}: {value}");
             match self.whose {
                 Whose::Builtin => self.bad(path, value, &detail),
-                Whose::Definition => self.causes.push(Cause::wrong_type(path, value, &detail)),
+                Whose::Definition => self.put(path, Cause::wrong_type(path, value, &detail)),
             }
         }
     }
 
     fn number(&mut self, value: &Value, number: f64, place: &Node, path: &str) {
         let (body, rules) = (in_body(path), &place.rules);
-        if let Some(lowest) = rules.minimum
+        // Whole numbers are compared with whole bounds.
+        let whole = self.whose == Whose::Definition && value.is_i64();
+        let bound = |bound: Option<f64>| bound.map(|bound| if whole { bound.trunc() } else { bound });
+        if let Some(lowest) = bound(rules.minimum)
             && (number < lowest || (rules.exclusive_minimum && number <= lowest))
         {
             let than = if rules.exclusive_minimum { "greater than" } else { "greater than or equal to" };
             self.bad(path, value, &format!("{body} should be {than} {lowest}"));
         }
-        if let Some(highest) = rules.maximum
+        if let Some(highest) = bound(rules.maximum)
             && (number > highest || (rules.exclusive_maximum && number >= highest))
         {
             let than = if rules.exclusive_maximum { "less than" } else { "less than or equal to" };
@@ -208,27 +268,41 @@ impl Walk {
         }
         if let Some(step) = rules.multiple_of
             && step > 0.0
+            && self.whose == Whose::Definition
+            && value.is_i64()
+            && step.trunc() == 0.0
+        {
+            // A step that is less than one is none for whole numbers.
+            let detail = format!("factor MultipleOf declared for {path} must be positive: 0");
+            self.bad(path, &Value::from(0), &detail);
+        } else if let Some(step) = rules.multiple_of
+            && step > 0.0
             && (number / step).fract() != 0.0
         {
             self.bad(path, value, &format!("{body} should be a multiple of {step}"));
         }
-        if place.format.as_deref() == Some("int32") && !(-2_147_483_648.0..=2_147_483_647.0).contains(&number) {
-            let detail = match self.whose {
-                Whose::Builtin => format!("{body} must be of type int32"),
-                Whose::Definition => {
-                    format!("{body}: Checked value must be of type integer with format int32")
-                }
-            };
-            self.bad(path, value, &detail);
+        let (whole, format) = (number.fract() == 0.0, place.format.as_deref());
+        let fits = format != Some("int32") || (-2_147_483_648.0..=2_147_483_647.0).contains(&number);
+        match self.whose {
+            Whose::Builtin if !fits => self.bad(path, value, &format!("{body} must be of type int32")),
+            Whose::Definition if place.kind == Kind::Integer && !(whole && fits) => {
+                let format = match format {
+                    Some(format @ ("int32" | "int64")) => format!("with format {format}"),
+                    _ => "(default format)".to_owned(),
+                };
+                self.say(path, &format!("Checked value must be of type integer {format} in {path}"));
+            }
+            _ => {}
         }
     }
 
     fn amount(&mut self, value: &Value, found: u64, [fewest, most]: [Option<u64>; 2], what: &str, path: &str) {
         if let Some(most) = most.filter(|most| found > *most) {
-            self.causes.push(Cause::too_many(path, found, most));
+            self.put(path, Cause::too_many(path, found, most));
         }
         if let Some(fewest) = fewest.filter(|fewest| found < *fewest) {
-            self.bad(path, value, &format!("{} should have at least {fewest} {what}", in_body(path)));
+            let shown = if self.whose == Whose::Definition { &Value::from(found) } else { value };
+            self.bad(path, shown, &format!("{} should have at least {fewest} {what}", in_body(path)));
         }
     }
 
@@ -237,42 +311,37 @@ impl Walk {
         let rules = &place.rules;
         let whose = self.whose;
         let broken = |node: &Node| {
-            let mut inner = Walk { whose, causes: Vec::new() };
+            let mut inner = Walk { whose, broken: Vec::new() };
             inner.place(value, node, path, depth + 1);
-            inner.causes
+            inner.broken
         };
-        for node in &rules.all_of {
-            let causes = broken(node);
-            if !causes.is_empty() {
-                self.causes.extend(causes);
-                self.bad(path, &Value::from(""), &format!("{} must validate all the schemas (allOf)", shown(path)));
-            }
+        let all: Vec<Vec<Broken>> = rules.all_of.iter().map(broken).filter(|broken| !broken.is_empty()).collect();
+        if !all.is_empty() {
+            let none = if all.len() == rules.all_of.len() { ". None validated" } else { "" };
+            self.broken.extend(all.into_iter().flatten());
+            self.say(path, &format!("{} must validate all the schemas (allOf){none}", shown(path)));
         }
         if !rules.any_of.is_empty() {
-            let each: Vec<Vec<Cause>> = rules.any_of.iter().map(broken).collect();
-            if each.iter().all(|causes| !causes.is_empty()) {
-                self.bad(path, &Value::from(""), &format!("{} must validate at least one schema (anyOf)", shown(path)));
-                self.causes.extend(each.into_iter().min_by_key(Vec::len).into_iter().flatten());
+            let each: Vec<Vec<Broken>> = rules.any_of.iter().map(broken).collect();
+            if each.iter().all(|broken| !broken.is_empty()) {
+                self.say(path, &format!("{} must validate at least one schema (anyOf)", shown(path)));
+                self.broken.extend(each.into_iter().min_by_key(Vec::len).into_iter().flatten());
             }
         }
         if !rules.one_of.is_empty() {
-            let each: Vec<Vec<Cause>> = rules.one_of.iter().map(broken).collect();
-            match each.iter().filter(|causes| causes.is_empty()).count() {
+            let each: Vec<Vec<Broken>> = rules.one_of.iter().map(broken).collect();
+            let detail = "must validate one and only one schema (oneOf)";
+            match each.iter().filter(|broken| broken.is_empty()).count() {
                 1 => {}
                 0 => {
-                    let detail = "must validate one and only one schema (oneOf). Found none valid";
-                    self.bad(path, &Value::from(""), &format!("{} {detail}", shown(path)));
-                    self.causes.extend(each.into_iter().min_by_key(Vec::len).into_iter().flatten());
+                    self.say(path, &format!("{} {detail}. Found none valid", shown(path)));
+                    self.broken.extend(each.into_iter().min_by_key(Vec::len).into_iter().flatten());
                 }
-                found => {
-                    let detail =
-                        format!("must validate one and only one schema (oneOf). Found {found} valid alternatives");
-                    self.bad(path, &Value::from(""), &format!("{} {detail}", shown(path)));
-                }
+                found => self.say(path, &format!("{} {detail}. Found {found} valid alternatives", shown(path))),
             }
         }
         if rules.not.as_deref().is_some_and(|node| broken(node).is_empty()) {
-            self.bad(path, &Value::from(""), &format!("{} must not validate the schema (not)", shown(path)));
+            self.say(path, &format!("{} must not validate the schema (not)", shown(path)));
         }
     }
 }
@@ -295,7 +364,7 @@ fn fits(value: &Value, place: &Node) -> bool {
 }
 
 fn in_body(path: &str) -> String {
-    if path.is_empty() { "in body".to_owned() } else { format!("{path} in body") }
+    format!("{path} in body")
 }
 
 /// Kubernetes names the place of a combined rule in quotation marks.
