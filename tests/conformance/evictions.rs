@@ -1,30 +1,21 @@
 //! Evictions: a disruption budget is asked, and gives as many as it has.
-//!
-//! Asked is the embedded server, or the cluster of the kubeconfig in `CONFORMANCE_KUBECONFIG`. With
-//! `CONFORMANCE_PEERS` every answer is compared with that of a real kube-apiserver.
 
 use conformance::{
-    cluster::{Answer, Call, Cluster, MERGE_PATCH},
-    difference, peer,
+    cluster::{Answer, Call, MERGE_PATCH},
+    walk::{Walk, conform},
 };
 use serde_json::{Value, json};
 
 /// What is done, step by step, and what came of it.
-async fn walk(cluster: &Cluster, space: &str) -> Vec<(String, Answer)> {
+async fn steps(walk: &mut Walk) -> Vec<(String, Answer)> {
     let mut steps = Vec::new();
+    let core = format!("/api/v1/namespaces/{}", walk.space);
+    let budgets = walk.group("policy/v1", "poddisruptionbudgets");
     let mut step = async |title: &str, call: Call| -> Answer {
-        let answer = cluster.send(&call).await.unwrap();
+        let answer = walk.ask(call).await;
         steps.push((title.to_owned(), answer.clone()));
         answer
     };
-    step("namespace", Call::post("/api/v1/namespaces", json!({"metadata": {"name": space}}))).await;
-    let core = format!("/api/v1/namespaces/{space}");
-    let budgets = format!("/apis/policy/v1/namespaces/{space}/poddisruptionbudgets");
-    // A controller may have made it by now.
-    cluster
-        .send(&Call::post(format!("{core}/serviceaccounts"), json!({"metadata": {"name": "default"}})))
-        .await
-        .unwrap();
     for name in ["one", "two", "three", "pending", "free"] {
         let app = if name == "free" { "free" } else { "guarded" };
         let pod = json!({"metadata": {"name": name, "labels": {"app": app}}, "spec": {"automountServiceAccountToken": false,
@@ -75,53 +66,29 @@ async fn walk(cluster: &Cluster, space: &str) -> Vec<(String, Answer)> {
     steps
 }
 
-fn space() -> String {
-    format!("evictions-{}", &uuid::Uuid::new_v4().simple().to_string()[..8])
-}
-
 #[tokio::test]
 async fn a_budget_is_asked_before_a_pod_is_evicted() {
-    let cluster = match std::env::var("CONFORMANCE_KUBECONFIG") {
-        Ok(file) => Cluster::of_kubeconfig(&file).await.unwrap(),
-        Err(_) => Cluster::ours().await.unwrap(),
-    };
-    let steps = walk(&cluster, &space()).await;
-    let code = |title: &str| steps.iter().find(|step| step.0 == title).map(|step| step.1.code).unwrap();
-    for (title, wanted) in [
-        ("not counted yet", 429),
-        ("nothing left", 429),
-        ("what is not healthy goes while the budget is kept", 201),
-        ("it is gone", 404),
-        ("what is pending goes", 201),
-        ("what is not guarded goes", 201),
-        ("on trial", 201),
-        ("of another", 409),
-        ("one left", 201),
-        ("none left", 429),
-        ("nobody", 404),
-        ("of another name", 400),
-    ] {
-        assert_eq!(code(title), wanted, "{title}: {:?}", steps.iter().find(|step| step.0 == title));
-    }
-    let taken = &steps.iter().find(|step| step.0 == "one was taken").unwrap().1.body["status"];
-    assert_eq!((&taken["disruptionsAllowed"], taken["disruptedPods"]["one"].is_string()), (&json!(0), true));
-}
-
-#[tokio::test]
-async fn every_eviction_is_answered_as_by_the_real_server() {
-    let Some(peer) = peer::shared().await.unwrap() else { return };
-    let space = space();
-    let ours = walk(&Cluster::ours().await.unwrap(), &space).await;
-    let theirs = walk(&peer, &space).await;
-    let mut lines = Vec::new();
-    for ((title, own), (_, real)) in ours.iter().zip(&theirs) {
-        if own.code != real.code {
-            lines.push(format!(
-                "{title}: code: ours {} {}, theirs {} {}",
-                own.code, own.body["message"], real.code, real.body["message"]
-            ));
+    conform(async |walk: &mut Walk| {
+        let steps = steps(walk).await;
+        let code = |title: &str| steps.iter().find(|step| step.0 == title).map(|step| step.1.code).unwrap();
+        for (title, wanted) in [
+            ("not counted yet", 429),
+            ("nothing left", 429),
+            ("what is not healthy goes while the budget is kept", 201),
+            ("it is gone", 404),
+            ("what is pending goes", 201),
+            ("what is not guarded goes", 201),
+            ("on trial", 201),
+            ("of another", 409),
+            ("one left", 201),
+            ("none left", 429),
+            ("nobody", 404),
+            ("of another name", 400),
+        ] {
+            assert_eq!(code(title), wanted, "{title}: {:?}", steps.iter().find(|step| step.0 == title));
         }
-        lines.extend(difference::between(&own.body, &real.body).into_iter().map(|line| format!("{title}: {line}")));
-    }
-    assert!(lines.is_empty(), "{}", lines.join("\n"));
+        let taken = &steps.iter().find(|step| step.0 == "one was taken").unwrap().1.body["status"];
+        assert_eq!((&taken["disruptionsAllowed"], taken["disruptedPods"]["one"].is_string()), (&json!(0), true));
+    })
+    .await;
 }

@@ -1,27 +1,15 @@
 //! Policies that change objects: what they make of a request, in which order, and what they refuse.
-//!
-//! Asked is the embedded server, or the cluster of the kubeconfig in `CONFORMANCE_KUBECONFIG`. With
-//! `CONFORMANCE_PEERS` every answer is compared with that of a real kube-apiserver.
 
-use std::{
-    path::Path,
-    time::{Duration, Instant},
-};
+use std::time::{Duration, Instant};
 
 use conformance::{
-    cluster::{Answer, Call, Cluster, MERGE_PATCH},
-    difference,
-    peer::{Disk, Peer},
+    cluster::{Answer, Call, MERGE_PATCH},
+    walk::{Walk, conform},
 };
 use serde_json::{Value, json};
 
 const POLICIES: &str = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicies";
 const BINDINGS: &str = "/apis/admissionregistration.k8s.io/v1/mutatingadmissionpolicybindings";
-
-/// A name that no author knew.
-fn random() -> String {
-    format!("mutating-{}", &uuid::Uuid::new_v4().simple().to_string()[..8])
-}
 
 fn policy(name: &str, space: &str, spec: &Value) -> Value {
     let mut whole = json!({"failurePolicy": "Fail", "reinvocationPolicy": "Never", "matchConstraints": {
@@ -42,14 +30,15 @@ fn laid_over(expression: &str) -> Value {
 }
 
 /// What is done, step by step, and what came of it.
-async fn walk(cluster: &Cluster, space: &str) -> Vec<(String, Answer)> {
+async fn steps(walk: &mut Walk) -> Vec<(String, Answer)> {
     let mut steps = Vec::new();
+    let (cluster, space) = (walk.cluster.clone(), walk.space.clone());
+    let space = space.as_str();
     let mut step = async |title: &str, call: Call| -> Answer {
-        let answer = cluster.send(&call).await.unwrap();
+        let answer = walk.ask(call).await;
         steps.push((title.to_owned(), answer.clone()));
         answer
     };
-    step("namespace", Call::post("/api/v1/namespaces", json!({"metadata": {"name": space}}))).await;
     let maps = format!("/api/v1/namespaces/{space}/configmaps");
     step(
         "parameter",
@@ -118,41 +107,20 @@ async fn walk(cluster: &Cluster, space: &str) -> Vec<(String, Answer)> {
 
 #[tokio::test]
 async fn policies_change_what_they_match_in_their_order() {
-    let cluster = match std::env::var("CONFORMANCE_KUBECONFIG") {
-        Ok(file) => Cluster::of_kubeconfig(&file).await.unwrap(),
-        Err(_) => Cluster::ours().await.unwrap(),
-    };
-    let steps = walk(&cluster, &random()).await;
-    let of = |title: &str| &steps.iter().find(|step| step.0 == title).unwrap().1;
-    let made = &of("create").body;
-    assert_eq!(made["metadata"]["labels"], json!({"own": "kept", "team": "harbour", "sees": "true"}), "{made}");
-    assert_eq!(made["data"], json!({"added": "CREATE", "size": "1"}));
-    assert_eq!(of("condition").body["metadata"]["labels"], Value::Null);
-    assert_eq!(of("update").body["data"]["added"], "UPDATE");
-    assert_eq!(of("refused").code, 403, "{}", of("refused").body);
-    for title in
-        ["no such type", "another type", "syntax", "no expression", "steps that are none", "no patch", "odd patch"]
-    {
-        assert_eq!(of(title).code, 422, "{title}");
-    }
-}
-
-#[tokio::test]
-async fn every_change_is_that_of_the_real_server() {
-    let Ok(binaries) = std::env::var("CONFORMANCE_PEERS") else { return };
-    let peer = Peer::start(Path::new(&binaries), Disk::Fast).await.unwrap();
-    let space = random();
-    let ours = walk(&Cluster::ours().await.unwrap(), &space).await;
-    let theirs = walk(peer.cluster(), &space).await;
-    let mut lines = Vec::new();
-    for ((title, own), (_, real)) in ours.iter().zip(&theirs) {
-        if own.code != real.code {
-            lines.push(format!(
-                "{title}: code: ours {} {}, theirs {} {}",
-                own.code, own.body["message"], real.code, real.body["message"]
-            ));
+    conform(async |walk: &mut Walk| {
+        let steps = steps(walk).await;
+        let of = |title: &str| &steps.iter().find(|step| step.0 == title).unwrap().1;
+        let made = &of("create").body;
+        assert_eq!(made["metadata"]["labels"], json!({"own": "kept", "team": "harbour", "sees": "true"}), "{made}");
+        assert_eq!(made["data"], json!({"added": "CREATE", "size": "1"}));
+        assert_eq!(of("condition").body["metadata"]["labels"], Value::Null);
+        assert_eq!(of("update").body["data"]["added"], "UPDATE");
+        assert_eq!(of("refused").code, 403, "{}", of("refused").body);
+        for title in
+            ["no such type", "another type", "syntax", "no expression", "steps that are none", "no patch", "odd patch"]
+        {
+            assert_eq!(of(title).code, 422, "{title}");
         }
-        lines.extend(difference::between(&own.body, &real.body).into_iter().map(|line| format!("{title}: {line}")));
-    }
-    assert!(lines.is_empty(), "{}", lines.join("\n"));
+    })
+    .await;
 }
