@@ -126,6 +126,33 @@ impl Walk {
         within(&call, self.cluster.send(&call)).await.expect("an answer")
     }
 
+    /// Asks as whoever `cluster` is for, without recording, until the answer is as it `fits`: of some changes
+    /// (roles, policies, pods on nodes) a real server's parts hear a moment later.
+    ///
+    /// # Panics
+    ///
+    /// No such answer came within half a minute.
+    #[expect(clippy::expect_used, clippy::panic, reason = "a test stops where no such answer comes")]
+    pub async fn until(&self, cluster: &Cluster, call: Call, fits: impl Fn(&Answer) -> bool) -> Answer {
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            let answer = within(&call, cluster.send(&call)).await.expect("an answer");
+            if fits(&answer) {
+                return answer;
+            }
+            if std::time::Instant::now() > deadline {
+                panic!("{} goes on answering {} {}", call.title(), answer.code, answer.body);
+            }
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+
+    /// Records what follows from an answer, to be compared too: what a token says, the part of an object that is told.
+    pub fn found(&mut self, title: &str, body: Value) {
+        let answer = Answer { code: 0, body, warnings: Vec::new(), headers: http::HeaderMap::new(), size: 0 };
+        self.steps.push(Step { title: title.to_owned(), answer });
+    }
+
     async fn end(&self) {
         // Where no controllers run, what is in it stays; its name comes up never again.
         _ = self.cluster.send(&Call::delete(format!("/api/v1/namespaces/{}", self.space))).await;
