@@ -21,7 +21,7 @@ async fn strangers_reach_health_and_version_alone() {
         assert_eq!((version.code, version.text("/major")), (200, "1"));
         let refused = [
             "/", "/api", "/api/", "/apis", "/apis/apps", "/apis/apps/v1", "/api/v1", "/metrics", "/openapi/v2", "/openapi/v3",
-            "/livez/ping", "/healthz/etcd", "/readyz/", "/version/", "/logs", "/debug/pprof", "/nowhere",
+            "/livez/ping", "/healthz/etcd", "/readyz/", "/logs", "/debug/pprof", "/nowhere",
             "/.well-known/openid-configuration", "/openid/v1/jwks",
             "/api/v1/pods", "/api/v1/namespaces", "/api/v1/namespaces/default", "/api/v1/namespaces/kube-system/secrets",
             "/api/v1/namespaces/default/pods/x/log", "/apis/apps/v1/namespaces/default/deployments/x/scale",
@@ -58,11 +58,11 @@ async fn whoever_is_known_may_look_at_what_is_served_and_no_further() {
     conform(async |walk: &mut Walk| {
         let user = format!("ann-{}", walk.id);
         // What these answer is compared elsewhere.
-        for path in ["/api", "/apis", "/apis/apps/v1", "/openapi/v3", "/version", "/healthz", "/livez/ping"] {
+        for path in ["/api", "/apis", "/apis/apps/v1", "/openapi/v3", "/version", "/healthz"] {
             let answer = walk.quietly(Call::get(path).as_user(&user, &[])).await;
             assert_eq!(answer.code, 200, "{path}: {}", answer.body);
         }
-        for path in ["/metrics", "/", "/logs/", "/nowhere", "/api/v1/pods", "/api/v1/nodes/x", "/apis/apps/v1/deployments"] {
+        for path in ["/metrics", "/", "/livez/ping", "/logs/", "/nowhere", "/api/v1/pods", "/api/v1/nodes/x", "/apis/apps/v1/deployments"] {
             walk.expect(403, Call::get(path).as_user(&user, &[])).await;
         }
         for group in ["system:serviceaccounts", "system:monitoring", "system:authenticated", "system:unauthenticated"] {

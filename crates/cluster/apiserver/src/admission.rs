@@ -91,6 +91,7 @@ impl Server {
     pub(crate) async fn admit(&self, admission: Admission<'_>) -> Result<Admitted, Failure> {
         self.within_rights(admission)?;
         self.node_restricted(admission)?;
+        self.certificate_admitted(admission)?;
         self.namespace_lives(admission.call, admission.operation, subject(admission))?;
         let mut warnings = self.plugins_validate(admission)?;
         warnings.extend(self.policies_validate(admission)?);

@@ -8,6 +8,7 @@ use crate::{
     rbac::{User, Wish, permitted},
     server::Server,
     status::Failure,
+    tokens::ISSUER,
     write::{Admission, Operation},
 };
 
@@ -17,35 +18,76 @@ fn node_of(user: &User) -> Option<&str> {
 }
 
 impl Server {
-    /// Returns whether a node may do what it wishes: what the role `system:node` lets it, of its own.
-    pub(crate) fn node_allowed(&self, user: &User, wish: &Wish) -> bool {
-        let Some(node) = node_of(user) else { return false };
-        let policy = self.policy();
-        let by_role = || policy.referred("ClusterRole", "", "system:node").is_some_and(|rules| permitted(rules, wish));
-        let reads = matches!(wish.verb.as_str(), "get" | "list" | "watch");
-        let own = wish.name == node;
-        match (wish.group.as_str(), wish.resource.as_str()) {
-            ("", kind @ ("secrets" | "configmaps" | "persistentvolumeclaims")) => {
-                let named = !wish.name.is_empty() && !wish.namespace.is_empty();
-                reads && named && self.node_needs(node, &wish.namespace, &|pod| refers(pod, kind, &wish.name))
-            }
-            ("", "persistentvolumes") => wish.verb == "get" && self.node_mounts(node, &wish.name),
-            ("", "serviceaccounts/token") => {
-                wish.verb == "create"
-                    && self.node_needs(node, &wish.namespace, &|pod| {
-                        pod["spec"]["serviceAccountName"] == wish.name.as_str()
-                    })
-            }
-            ("", "nodes" | "nodes/status") => by_role() && (own || wish.verb == "create" && wish.name.is_empty()),
-            ("", "pods") if wish.verb == "get" => {
-                self.node_needs(node, &wish.namespace, &|pod| pod["metadata"]["name"] == wish.name.as_str())
-            }
-            ("coordination.k8s.io", "leases") => {
-                wish.namespace == "kube-node-lease" && by_role() && (own || wish.verb == "create")
-            }
-            ("storage.k8s.io", "csinodes") => by_role() && (own || wish.verb == "create"),
-            _ => by_role(),
+    /// Lets a node do what it wishes of its own, as its role says of the rest; otherwise returns why not, or nothing.
+    pub(crate) fn node_allows(&self, user: &User, wish: &Wish) -> Result<(), String> {
+        if !user.groups.iter().any(|group| group == "system:nodes") {
+            return Err(String::new());
         }
+        let Some(node) = user.name.strip_prefix("system:node:") else { return Err(String::new()) };
+        if node.is_empty() {
+            return Err(format!("unknown node for user {:?}", user.name));
+        }
+        let (plural, part) = wish.resource.split_once('/').unwrap_or((&wish.resource, ""));
+        match (wish.group.as_str(), plural) {
+            ("", "secrets" | "configmaps") => {
+                reads_named(wish, part)?;
+                self.related(node, wish, &|pod| refers(pod, plural, &wish.name))
+            }
+            ("", "persistentvolumeclaims") if part == "status" => {
+                if !matches!(wish.verb.as_str(), "update" | "patch") {
+                    return Err("can only get/update/patch this type".into());
+                }
+                self.related(node, wish, &|pod| refers(pod, plural, &wish.name))
+            }
+            ("", "persistentvolumeclaims") => {
+                gets_one(wish, part)?;
+                self.related(node, wish, &|pod| refers(pod, plural, &wish.name))
+            }
+            ("", "persistentvolumes") => {
+                gets_one(wish, part)?;
+                let found = !wish.name.is_empty() && self.node_mounts(node, &wish.name);
+                if found { Ok(()) } else { Err(unrelated(node, wish)) }
+            }
+            ("", "serviceaccounts") => {
+                let uses = |pod: &Value| pod["spec"]["serviceAccountName"] == wish.name.as_str();
+                if wish.verb == "get" && part.is_empty() {
+                    reads_named(wish, part)?;
+                } else if wish.verb != "create" || wish.name.is_empty() {
+                    return Err("can only create tokens for individual service accounts".into());
+                } else if part != "token" {
+                    return Err("can only create token subresource of serviceaccount".into());
+                }
+                self.related(node, wish, &uses)
+            }
+            ("coordination.k8s.io", "leases") => own_lease(node, wish),
+            ("storage.k8s.io", "csinodes") => own_storage(node, wish, part),
+            ("", "nodes") => own_node(node, wish, part),
+            ("", "pods") => match (part, wish.verb.as_str()) {
+                ("", "get") => self.related(node, wish, &|pod| pod["metadata"]["name"] == wish.name.as_str()),
+                ("", "list" | "watch") if wish.node == node => Ok(()),
+                ("", "list" | "watch") if wish.name.is_empty() => {
+                    Err("can only list/watch pods with spec.nodeName field selector".into())
+                }
+                ("", "list" | "watch") => {
+                    self.related(node, wish, &|pod| pod["metadata"]["name"] == wish.name.as_str())
+                }
+                ("", "create" | "delete") | ("status", "update" | "patch") | ("eviction", "create") => Ok(()),
+                _ => Err(String::new()),
+            },
+            _ => {
+                let policy = self.policy();
+                let by_role = policy.referred("ClusterRole", "", "system:node");
+                if by_role.is_some_and(|rules| permitted(rules, wish)) { Ok(()) } else { Err(String::new()) }
+            }
+        }
+    }
+
+    /// Lets a node read what is named if one of its pods is as `needs` says.
+    fn related(&self, node: &str, wish: &Wish, needs: &dyn Fn(&Value) -> bool) -> Result<(), String> {
+        if !wish.name.is_empty() && self.node_needs(node, &wish.namespace, needs) {
+            return Ok(());
+        }
+        Err(unrelated(node, wish))
     }
 
     /// Returns whether some pod of `namespace` on `node` is as `needs` says.
@@ -73,13 +115,20 @@ impl Server {
         let Some(node) = node_of(call.user) else { return Ok(()) };
         let (group, plural) = (call.resource.gvk.group.as_str(), call.resource.plural.as_str());
         let why = match (group, plural, call.info.subresource.as_str()) {
-            ("", "pods", "" | "status") => pod_refused(node, admission),
+            ("", "pods", "" | "status") => self.pod_refused(node, admission)?,
             ("", "pods", "eviction") => self.eviction_refused(node, admission),
+            ("", "pods", part) => {
+                Some(format!("unexpected pod subresource {part:?}, only 'status' and 'eviction' are allowed"))
+            }
+            ("", "persistentvolumeclaims", part) => claim_refused(node, admission, part),
             ("", "nodes", _) => node_refused(node, admission),
             ("", "serviceaccounts", "token") => self.token_refused(node, admission),
             ("coordination.k8s.io", "leases", _) => lease_refused(node, admission),
             ("storage.k8s.io", "csinodes", _) => (written_name(admission) != node)
-                .then(|| format!("can only access CSINode with the same name as the requesting node {node:?}")),
+                .then(|| "can only access CSINode with the same name as the requesting node".to_owned()),
+            ("certificates.k8s.io", "certificatesigningrequests", "") if admission.operation == Operation::Create => {
+                admission.new.and_then(|request| crate::certificates::node_refused(node, request))
+            }
             _ => None,
         };
         why.map_or(Ok(()), |why| Err(Failure::forbidden(call.resource, written_name(admission), &why)))
@@ -90,12 +139,12 @@ impl Server {
         let snapshot = self.store().snapshot();
         let pod = snapshot.get(&format!("core/pods/{}/{}", info.namespace, info.name))?.value();
         (pod["spec"]["nodeName"] != node)
-            .then(|| format!("node {node:?} can only evict pods with spec.nodeName set to itself"))
+            .then(|| format!("node {node} can only evict pods with spec.nodeName set to itself"))
     }
 
     fn token_refused(&self, node: &str, admission: Admission<'_>) -> Option<String> {
         let reference = &admission.new?["spec"]["boundObjectRef"];
-        if reference["kind"] != "Pod" || reference["name"].as_str().is_none_or(str::is_empty) {
+        if reference["apiVersion"] != "v1" || reference["kind"] != "Pod" || reference["name"].as_str().is_none_or(str::is_empty) {
             return Some("node requested token not bound to a pod".into());
         }
         let name = reference["name"].as_str().unwrap_or_default();
@@ -108,13 +157,172 @@ impl Server {
             return Some(format!("pod {name:?} not found"));
         };
         if pod["metadata"]["uid"] != uid {
-            let found = pod["metadata"]["uid"].as_str().unwrap_or_default();
             return Some(format!(
-                "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated ({found})"
+                "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
             ));
         }
-        (pod["spec"]["nodeName"] != node)
-            .then(|| "node requested token bound to a pod scheduled on a different node".to_owned())
+        if pod["spec"]["nodeName"] != node {
+            return Some("node requested token bound to a pod scheduled on a different node".to_owned());
+        }
+        self.audience_refused(admission, &pod)
+    }
+
+    /// A node asks for tokens for those that a pod's volumes name, or as a role lets it.
+    fn audience_refused(&self, admission: Admission<'_>, pod: &Value) -> Option<String> {
+        let call = admission.call;
+        let audiences = admission.new?["spec"]["audiences"].as_array().cloned().unwrap_or_default();
+        let audience = match audiences.as_slice() {
+            [] => ISSUER,
+            [one] => one.as_str().unwrap_or_default(),
+            _ => return Some("node may only request 0 or 1 audiences".into()),
+        };
+        let volumes = pod["spec"]["volumes"].as_array().into_iter().flatten();
+        let projected = volumes.clone().flat_map(|volume| volume["projected"]["sources"].as_array().into_iter().flatten());
+        let named = projected
+            .filter(|source| source["serviceAccountToken"].is_object())
+            .any(|source| source["serviceAccountToken"]["audience"].as_str().unwrap_or_default() == audience);
+        let snapshot = self.store().snapshot();
+        let by_driver = || {
+            volumes.clone().any(|volume| {
+                driver_of(&snapshot, &call.info.namespace, pod, volume).is_some_and(|driver| {
+                    let driver = snapshot.get(&format!("storage.k8s.io/csidrivers//{driver}")).map(|found| found.value());
+                    let requests = driver.map(|driver| driver["spec"]["tokenRequests"].clone());
+                    let requests = requests.as_ref().and_then(Value::as_array).into_iter().flatten();
+                    requests.clone().any(|request| request["audience"].as_str().unwrap_or_default() == audience)
+                })
+            })
+        };
+        let wish = Wish {
+            verb: "request-serviceaccounts-token-audience".into(),
+            namespace: call.info.namespace.clone(),
+            resource: audience.into(),
+            name: call.info.name.clone(),
+            ..Wish::default()
+        };
+        (!named && !by_driver() && !self.allowed(call.user, &wish)).then(|| {
+            format!(
+                "audience {audience:?} not found in pod spec volume, {} is not authorized to request tokens for this audience",
+                call.user.name
+            )
+        })
+    }
+
+    fn pod_refused(&self, node: &str, admission: Admission<'_>) -> Result<Option<String>, Failure> {
+        let on = |object: Option<&Value>| object.is_some_and(|object| object["spec"]["nodeName"] == node);
+        Ok(match (admission.operation, admission.call.info.subresource.as_str()) {
+            (Operation::Create, "") => match admission.new {
+                Some(pod) => mirror_refused(node, pod).map_or_else(|| self.owner_refused(node, pod), |why| Ok(Some(why)))?,
+                None => None,
+            },
+            (Operation::Delete, _) => {
+                (!on(admission.old)).then(|| format!("node {node:?} can only delete pods with spec.nodeName set to itself"))
+            }
+            (Operation::Update, "status") => status_refused(node, admission),
+            _ => Some(format!(
+                "unexpected operation {:?}, node {node:?} can only create and delete mirror pods",
+                format!("{:?}", admission.operation).to_uppercase()
+            )),
+        })
+    }
+
+    /// The owner of a mirror pod is its node, as it is now.
+    fn owner_refused(&self, node: &str, pod: &Value) -> Result<Option<String>, Failure> {
+        let wanted = pod["metadata"]["ownerReferences"][0]["uid"].as_str().unwrap_or_default();
+        let snapshot = self.store().snapshot();
+        let found = snapshot.get(&format!("core/nodes//{node}")).map(|found| found.value());
+        let Some(found) = found else { return Err(Failure::not_found_named("", "nodes", node)) };
+        let uid = found["metadata"]["uid"].as_str().unwrap_or_default();
+        if uid != wanted {
+            return Ok(Some(format!("node {node} UID mismatch: expected {wanted} got {uid}")));
+        }
+        Ok(referenced(pod).map(|what| format!("node {node:?} can not create pods that reference {what}")))
+    }
+}
+
+/// Returns the CSI driver of a pod's volume.
+fn driver_of(snapshot: &crate::store::Snapshot, namespace: &str, pod: &Value, volume: &Value) -> Option<String> {
+    if let Some(driver) = volume["csi"]["driver"].as_str() {
+        return Some(driver.to_owned());
+    }
+    let claim = if volume["ephemeral"]["volumeClaimTemplate"].is_object() {
+        format!("{}-{}", pod["metadata"]["name"].as_str()?, volume["name"].as_str()?)
+    } else {
+        volume["persistentVolumeClaim"]["claimName"].as_str()?.to_owned()
+    };
+    let claim = snapshot.get(&format!("core/persistentvolumeclaims/{namespace}/{claim}"))?.value();
+    let volume = snapshot.get(&format!("core/persistentvolumes//{}", claim["spec"]["volumeName"].as_str()?))?.value();
+    volume["spec"]["csi"]["driver"].as_str().map(str::to_owned)
+}
+
+fn unrelated(node: &str, wish: &Wish) -> String {
+    if wish.name.is_empty() {
+        return "No Object name found".into();
+    }
+    format!("no relationship found between node '{node}' and this object")
+}
+
+fn reads_named(wish: &Wish, part: &str) -> Result<(), String> {
+    if !matches!(wish.verb.as_str(), "get" | "list" | "watch") {
+        return Err("can only read resources of this type".into());
+    }
+    if !part.is_empty() {
+        return Err("cannot read subresource".into());
+    }
+    if wish.namespace.is_empty() {
+        return Err("can only read namespaced object of this type".into());
+    }
+    Ok(())
+}
+
+fn gets_one(wish: &Wish, part: &str) -> Result<(), String> {
+    if wish.verb != "get" {
+        return Err("can only get individual resources of this type".into());
+    }
+    if !part.is_empty() {
+        return Err("cannot get subresource".into());
+    }
+    Ok(())
+}
+
+fn own_lease(node: &str, wish: &Wish) -> Result<(), String> {
+    if !matches!(wish.verb.as_str(), "get" | "create" | "update" | "patch" | "delete") {
+        return Err("can only get, create, update, patch, or delete a node lease".into());
+    }
+    if wish.namespace != "kube-node-lease" {
+        return Err("can only access leases in the \"kube-node-lease\" system namespace".into());
+    }
+    // A creation does not say its name yet; admission looks at it.
+    if wish.verb != "create" && wish.name != node {
+        return Err("can only access node lease with the same name as the requesting node".into());
+    }
+    Ok(())
+}
+
+fn own_storage(node: &str, wish: &Wish, part: &str) -> Result<(), String> {
+    if !matches!(wish.verb.as_str(), "get" | "create" | "update" | "patch" | "delete") {
+        return Err("can only get, create, update, patch, or delete a CSINode".into());
+    }
+    if !part.is_empty() {
+        return Err("cannot authorize CSINode subresources".into());
+    }
+    if wish.verb != "create" && wish.name != node {
+        return Err("can only access CSINode with the same name as the requesting node".into());
+    }
+    Ok(())
+}
+
+/// A node reads itself alone; admission looks at what it writes.
+fn own_node(node: &str, wish: &Wish, part: &str) -> Result<(), String> {
+    match (part, wish.verb.as_str()) {
+        ("", "create" | "update" | "patch") | ("status", "update" | "patch") => Ok(()),
+        ("", "get" | "list" | "watch") if wish.name == node => Ok(()),
+        ("", "get" | "list" | "watch") if wish.name.is_empty() => {
+            Err(format!("node '{node}' cannot read all nodes, only its own Node object"))
+        }
+        ("", "get" | "list" | "watch") => {
+            Err(format!("node '{node}' cannot read '{}', only its own Node object", wish.name))
+        }
+        _ => Err(String::new()),
     }
 }
 
@@ -125,33 +333,111 @@ fn written_name(admission: Admission<'_>) -> &str {
     admission.new.or(admission.old).and_then(|object| object["metadata"]["name"].as_str()).unwrap_or_default()
 }
 
-fn pod_refused(node: &str, admission: Admission<'_>) -> Option<String> {
-    let on = |object: Option<&Value>| object.is_some_and(|object| object["spec"]["nodeName"] == node);
-    match (admission.operation, admission.call.info.subresource.as_str()) {
-        (Operation::Create, "") => {
-            let pod = admission.new?;
-            if pod["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_null() {
-                return Some(format!(
-                    "pod does not have \"kubernetes.io/config.mirror\" annotation, node {node:?} can only create mirror pods"
-                ));
-            }
-            (!on(Some(pod))).then(|| format!("node {node:?} can only create pods with spec.nodeName set to itself"))
-        }
-        (Operation::Delete, _) => {
-            (!on(admission.old)).then(|| format!("node {node:?} can only delete pods with spec.nodeName set to itself"))
-        }
-        (Operation::Update, "status") => {
-            if !on(admission.old) {
-                return Some(format!(
-                    "node {node:?} can only update pod status for pods with spec.nodeName set to itself"
-                ));
-            }
-            let labels = |object: Option<&Value>| object.map(|object| object["metadata"]["labels"].clone());
-            (labels(admission.old) != labels(admission.new))
-                .then(|| format!("node {node:?} cannot update labels through pod status"))
-        }
-        _ => Some(format!("unexpected operation {:?}", admission.operation)),
+/// Returns what is wrong with a mirror pod of `node`, its owner's uid aside.
+fn mirror_refused(node: &str, pod: &Value) -> Option<String> {
+    if pod["metadata"]["annotations"]["kubernetes.io/config.mirror"].is_null() {
+        return Some(format!(
+            "pod does not have \"kubernetes.io/config.mirror\" annotation, node {node:?} can only create mirror pods"
+        ));
     }
+    if pod["spec"]["nodeName"] != node {
+        return Some(format!("node {node:?} can only create pods with spec.nodeName set to itself"));
+    }
+    let owners = pod["metadata"]["ownerReferences"].as_array().map_or(&[][..], Vec::as_slice);
+    let itself = |owner: &Value| owner["apiVersion"] == "v1" && owner["kind"] == "Node" && owner["name"] == node;
+    let only = |what: &str| Some(format!("node {node:?} can only create pods with {what} owner reference set to itself"));
+    match owners {
+        [owner] if !itself(owner) => only("an"),
+        [owner] if owner["controller"] != true => only("a controller"),
+        [owner] if owner["blockOwnerDeletion"] == true => {
+            Some(format!("node {node:?} must not set blockOwnerDeletion on an owner reference"))
+        }
+        [_] => None,
+        [] => only("an"),
+        _ => only("a single"),
+    }
+}
+
+/// Returns which kind of object a pod refers to, which no mirror pod may.
+fn referenced(pod: &Value) -> Option<&'static str> {
+    let spec = &pod["spec"];
+    if spec["serviceAccountName"].as_str().is_some_and(|name| !name.is_empty()) {
+        return Some("serviceaccounts");
+    }
+    if refers_to_any(spec, "secrets") {
+        return Some("secrets");
+    }
+    if refers_to_any(spec, "configmaps") {
+        return Some("configmaps");
+    }
+    if spec["resourceClaims"].as_array().is_some_and(|claims| !claims.is_empty()) {
+        return Some("resourceclaims");
+    }
+    for volume in spec["volumes"].as_array().into_iter().flatten() {
+        let has = |name: &str| !volume[name].is_null();
+        if has("persistentVolumeClaim") || has("ephemeral") {
+            return Some("persistentvolumeclaims");
+        }
+        if has("csi") {
+            return Some("csidrivers");
+        }
+        for source in volume["projected"]["sources"].as_array().into_iter().flatten() {
+            let has = |name: &str| !source[name].is_null();
+            if has("serviceAccountToken") {
+                return Some("serviceaccounts");
+            }
+            if has("clusterTrustBundle") {
+                return Some("clustertrustbundles");
+            }
+            if has("podCertificate") {
+                return Some("podcertificates");
+            }
+        }
+    }
+    None
+}
+
+fn status_refused(node: &str, admission: Admission<'_>) -> Option<String> {
+    let (old, new) = (admission.old?, admission.new?);
+    if old["spec"]["nodeName"] != node {
+        return Some(format!("node {node:?} can only update pod status for pods with spec.nodeName set to itself"));
+    }
+    let differ = |parent: &str, name: &str| {
+        let shown = |object: &Value| Some(object[parent][name].clone()).filter(|value| !is_nothing(value));
+        shown(old) != shown(new)
+    };
+    if differ("metadata", "labels") {
+        return Some(format!("node {node:?} cannot update labels through pod status"));
+    }
+    if differ("status", "resourceClaimStatuses") {
+        return Some(format!("node {node:?} cannot update resource claim statues"));
+    }
+    differ("status", "extendedResourceClaimStatus")
+        .then(|| format!("node {node:?} cannot update extended resource claim status"))
+}
+
+fn is_nothing(value: &Value) -> bool {
+    value.is_null() || value.as_array().is_some_and(Vec::is_empty) || value.as_object().is_some_and(|map| map.is_empty())
+}
+
+/// A node says how large a volume has become, and nothing else of a claim.
+fn claim_refused(node: &str, admission: Admission<'_>, part: &str) -> Option<String> {
+    let (Some(old), Some(new), "status") = (admission.old, admission.new, part) else {
+        return Some("may only update PVC status".into());
+    };
+    let rest = |claim: &Value| {
+        let mut claim = claim.clone();
+        for name in ["resourceVersion", "managedFields"] {
+            claim["metadata"].as_object_mut().map(|map| map.remove(name));
+        }
+        for name in ["capacity", "conditions", "allocatedResourceStatuses", "allocatedResources"] {
+            claim["status"].as_object_mut().map(|map| map.remove(name));
+        }
+        claim
+    };
+    (rest(old) != rest(new)).then(|| {
+        format!("node {node:?} is not allowed to update fields other than status.quantity and status.conditions")
+    })
 }
 
 fn node_refused(node: &str, admission: Admission<'_>) -> Option<String> {
@@ -161,23 +447,36 @@ fn node_refused(node: &str, admission: Admission<'_>) -> Option<String> {
     }
     let (new, old) = (admission.new?, admission.old);
     let labels = |object: &Value, key: &str| object["metadata"]["labels"][key].clone();
-    let both = [Some(new), old];
-    let keys = both.into_iter().flatten().filter_map(|object| object["metadata"]["labels"].as_object()).flatten();
+    let keys = [Some(new), old].into_iter().flatten().filter_map(|object| object["metadata"]["labels"].as_object());
     let mut changed: Vec<&str> = keys
+        .flatten()
         .map(|(key, _)| key.as_str())
         .filter(|key| old.map_or(Value::Null, |old| labels(old, key)) != labels(new, key) && is_restricted(key))
         .collect();
     changed.sort_unstable();
     changed.dedup();
-    if !changed.is_empty() {
-        return Some(format!("is not allowed to modify labels: {}", changed.join(", ")));
+    let source = &new["spec"]["configSource"];
+    let Some(old) = old else {
+        if !source.is_null() {
+            return Some(format!("node {node:?} is not allowed to create pods with a non-nil configSource"));
+        }
+        let list = changed.join(", ");
+        return (!changed.is_empty()).then(|| format!("node {node:?} is not allowed to set the following labels: {list}"));
+    };
+    if !source.is_null() && *source != old["spec"]["configSource"] {
+        return Some(format!("node {node:?} is not allowed to update configSource to a new non-nil configSource"));
     }
-    let old = old?;
-    if old["spec"]["taints"] != new["spec"]["taints"] {
+    let differ = |parent: &str, name: &str| {
+        let shown = |object: &Value| Some(object[parent][name].clone()).filter(|value| !is_nothing(value));
+        shown(old) != shown(new)
+    };
+    if differ("spec", "taints") {
         return Some(format!("node {node:?} is not allowed to modify taints"));
     }
-    (old["metadata"]["ownerReferences"] != new["metadata"]["ownerReferences"])
-        .then(|| format!("node {node:?} is not allowed to modify ownerReferences"))
+    if differ("metadata", "ownerReferences") {
+        return Some(format!("node {node:?} is not allowed to modify ownerReferences"));
+    }
+    (!changed.is_empty()).then(|| format!("is not allowed to modify labels: {}", changed.join(", ")))
 }
 
 /// Labels that say where a node may be trusted are its administrator's; those of the kubelet are its own.
@@ -216,36 +515,51 @@ fn lease_refused(node: &str, admission: Admission<'_>) -> Option<String> {
 
 /// Returns whether a pod names this Secret, ConfigMap or claim anywhere.
 fn refers(pod: &Value, kind: &str, name: &str) -> bool {
-    let (places, direct): (&[&str], &[&str]) = match kind {
+    let (places, direct) = places_of(kind);
+    walk(&pod["spec"], "spec", places, direct, &|found| found == name)
+}
+
+/// Returns whether a pod names any object of the kind.
+fn refers_to_any(spec: &Value, kind: &str) -> bool {
+    let (places, direct) = places_of(kind);
+    walk(spec, "spec", places, direct, &|found| found.as_str().is_some_and(|name| !name.is_empty()))
+}
+
+/// Where a pod names objects of a kind: under which field their `name`, and in which fields themselves.
+fn places_of(kind: &str) -> (&'static [&'static str], &'static [&'static str]) {
+    match kind {
         "secrets" => {
             (&["secret", "secretRef", "secretKeyRef", "imagePullSecrets", "nodePublishSecretRef"], &["secretName"])
         }
         "configmaps" => (&["configMap", "configMapRef", "configMapKeyRef"], &[]),
         _ => (&[], &["claimName"]),
-    };
-    walk(&pod["spec"], "spec", places, direct, name)
+    }
 }
 
-fn walk(value: &Value, under: &str, places: &[&str], direct: &[&str], name: &str) -> bool {
+fn walk(value: &Value, under: &str, places: &[&str], direct: &[&str], named: &dyn Fn(&Value) -> bool) -> bool {
     match value {
         Value::Object(map) => map.iter().any(|(key, value)| {
-            let found = value == name && (direct.contains(&key.as_str()) || key == "name" && places.contains(&under));
-            found || walk(value, key, places, direct, name)
+            let place = direct.contains(&key.as_str()) || key == "name" && places.contains(&under);
+            place && named(value) || walk(value, key, places, direct, named)
         }),
-        Value::Array(list) => list.iter().any(|value| walk(value, under, places, direct, name)),
+        Value::Array(list) => list.iter().any(|value| walk(value, under, places, direct, named)),
         _ => false,
     }
 }
 
 /// Returns the failure of a token whose bound object is not as it was named.
-pub(crate) fn bound_elsewhere(uid: &str) -> Failure {
-    Failure::new(
-        StatusCode::CONFLICT,
-        "Conflict",
-        format!(
-            "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
-        ),
-    )
+pub(crate) fn bound_elsewhere(kind: &str, name: &str, uid: &str) -> Failure {
+    let why = format!(
+        "the UID in the bound object reference ({uid}) does not match the UID in record. The object might have been deleted and then recreated"
+    );
+    Failure {
+        details: serde_json::json!({"name": name, "kind": kind}),
+        ..Failure::new(
+            StatusCode::CONFLICT,
+            "Conflict",
+            format!("Operation cannot be fulfilled on {kind} {name:?}: {why}"),
+        )
+    }
 }
 
 #[cfg(test)]

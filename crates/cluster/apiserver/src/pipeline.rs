@@ -93,10 +93,6 @@ impl Server {
             trail.identify(&log.policy, &user, target, &parts.method, path);
             trail.log(log, Stage::RequestReceived);
         }
-        let Caller { user, real } = self.impersonate(user, &parts.headers)?;
-        if real.is_some() {
-            trail.impersonated(&user);
-        }
         let wish = match target {
             Target::Path => {
                 let verb = parts.method.as_str().to_lowercase();
@@ -104,6 +100,10 @@ impl Server {
             }
             Target::Objects(info) => wish_of(info, query),
         };
+        let Caller { user, real } = self.impersonate(user, &parts.headers, &wish)?;
+        if real.is_some() {
+            trail.impersonated(&user);
+        }
         // Who is handed on to somebody else takes no place here.
         let _seat = if matches!(target, Target::Objects(info) if info.is_handed_on()) {
             None
@@ -543,6 +543,9 @@ fn refuse(failure: &Failure) -> Response<Body> {
     }
     let mut response = respond(failure.code, failure.to_json().to_string());
     warn(&mut response, failure.warnings().iter());
+    if failure.is_guarded() {
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
     if let Some(seconds) = failure.retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

@@ -68,6 +68,8 @@ pub(crate) struct Wish {
     pub name: String,
     /// Path outside the kinds, or empty.
     pub path: String,
+    /// The node whose pods alone are asked for by a field selector, or empty.
+    pub node: String,
 }
 
 /// One rule of a role.

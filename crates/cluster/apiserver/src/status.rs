@@ -33,6 +33,8 @@ pub(crate) struct Beside {
     pub warnings: Vec<String>,
     /// Nobody serves the path: answered as a page and not as a `Status`.
     pub page: bool,
+    /// Refused before anything looked at it: browsers are told not to guess what the answer is.
+    pub guarded: bool,
 }
 
 impl Failure {
@@ -58,6 +60,18 @@ impl Failure {
     pub(crate) fn going_on(mut self, token: String) -> Failure {
         self.beside.get_or_insert_default().goes_on = Some(token);
         self
+    }
+
+    /// The same, as a refusal of whoever guards the way.
+    #[must_use]
+    pub(crate) fn guarded(mut self) -> Failure {
+        self.beside.get_or_insert_default().guarded = true;
+        self
+    }
+
+    /// Returns whether browsers are told not to guess what the answer is.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.beside.as_ref().is_some_and(|beside| beside.guarded)
     }
 
     /// Returns what to warn of.

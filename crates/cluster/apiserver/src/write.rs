@@ -232,6 +232,7 @@ impl Server {
         let generated = name_it(resource, &mut object)?;
         prepare_new(resource, &mut object, &now);
         (resource.rules.create)(&mut object);
+        (resource.rules.asked_by)(call.user, &mut object);
         warnings.extend(Self::finish(resource, &mut object, None)?);
         warnings.extend((resource.rules.warn)(&object));
         if let Some(owners) = owners {
@@ -403,6 +404,7 @@ impl Server {
         warnings.extend(self.mutate(call, Operation::Create, &mut object, None).await?);
         prepare_new(resource, &mut object, &now);
         (resource.rules.create)(&mut object);
+        (resource.rules.asked_by)(call.user, &mut object);
         warnings.extend(Self::finish(resource, &mut object, None)?);
         warnings.extend((resource.rules.warn)(&object));
         object["metadata"]["managedFields"] = owners;

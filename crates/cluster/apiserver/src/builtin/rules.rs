@@ -5,6 +5,7 @@ pub(super) mod admission;
 pub(super) mod aggregation;
 pub(super) mod apps;
 pub(super) mod batch;
+pub(super) mod certificates;
 pub(crate) mod check;
 pub(super) mod core;
 mod cron;
