@@ -214,9 +214,9 @@ async fn a_node_creates_mirror_pods_and_tells_how_its_own_are() {
             walk.expect(201, Call::post(&pods, pod)).await;
         }
         let running = json!({"status": {"phase": "Running"}});
+        walk.until(&walk.cluster.clone(), node(Call::get(format!("{pods}/a"))), |answer| answer.code == 200).await;
         for name in ["a", "b", "good"] {
             let path = format!("{pods}/{name}");
-            walk.until(&walk.cluster.clone(), node(Call::get(format!("{pods}/a"))), |answer| answer.code == 200).await;
             walk.ask(node(Call::patch(format!("{path}/status"), MERGE_PATCH, running.clone()))).await;
             walk.ask(node(Call::patch(format!("{path}/status"), MERGE_PATCH, json!({"metadata": {"labels": {"a": "b"}}})))).await;
             walk.ask(node(Call::patch(format!("{path}/status"), MERGE_PATCH, json!({"status": {"resourceClaimStatuses": [{"name": "x"}]}})))).await;

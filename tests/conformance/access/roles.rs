@@ -241,7 +241,7 @@ async fn nobody_grants_more_than_they_have() {
         walk.expect(403, Call::post(&all, grown).as_user(&bold, &[])).await;
         walk.expect(201, Call::post(&bindings, to("bold", "ClusterRole", &strong)).as_user(&bold, &[])).await;
         walk.expect(201, Call::post(format!("{RBAC}/clusterrolebindings"), to(&format!("{id}-bold"), "ClusterRole", &strong)).as_user(&bold, &[])).await;
-        walk.expect(403, Call::post(&bindings, to("bolder", "ClusterRole", "admin")).as_user(&bold, &[])).await;
+        walk.expect(403, Call::post(&bindings, to("bolder", "ClusterRole", "system:auth-delegator")).as_user(&bold, &[])).await;
         // In one namespace.
         let local = format!("local-{id}");
         let rules = json!([{"apiGroups": ["rbac.authorization.k8s.io"], "resources": ["roles"], "verbs": ["create", "escalate"]}]);

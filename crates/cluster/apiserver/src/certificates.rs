@@ -149,11 +149,6 @@ fn changed(part: &str, old: &Value, new: &Value) -> Vec<Cause> {
     };
     let field = "status.conditions";
     let mut causes = Vec::new();
-    for kind in ["Approved", "Denied", "Failed"] {
-        if of(new, kind).len() < of(old, kind).len() {
-            causes.push(Cause::forbidden(field, &format!("updates may not remove a condition of type {kind:?}")));
-        }
-    }
     for kind in DECISIONS.into_iter().filter(|_| part != "approval") {
         let (before, after) = (of(old, kind), of(new, kind));
         if after.len() > before.len() {

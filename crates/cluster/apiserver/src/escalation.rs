@@ -80,7 +80,7 @@ impl Server {
         }
         let policy = self.policy();
         let Some(granted) = policy.referred(kind, &call.info.namespace, name) else {
-            return Err(Failure::not_found_named(GROUP, plural, name));
+            return Err(Failure::not_found_named(GROUP, &call.resource.plural, name));
         };
         Ok(self.beyond(call.user, &call.info.namespace, granted))
     }

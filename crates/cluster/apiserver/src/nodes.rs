@@ -8,7 +8,6 @@ use crate::{
     rbac::{User, Wish, permitted},
     server::Server,
     status::Failure,
-    tokens::ISSUER,
     write::{Admission, Operation},
 };
 
@@ -122,7 +121,6 @@ impl Server {
             }
             ("", "persistentvolumeclaims", part) => claim_refused(node, admission, part),
             ("", "nodes", _) => node_refused(node, admission),
-            ("", "serviceaccounts", "token") => self.token_refused(node, admission),
             ("coordination.k8s.io", "leases", _) => lease_refused(node, admission),
             ("storage.k8s.io", "csinodes", _) => (written_name(admission) != node)
                 .then(|| "can only access CSINode with the same name as the requesting node".to_owned()),
@@ -132,6 +130,13 @@ impl Server {
             _ => None,
         };
         why.map_or(Ok(()), |why| Err(Failure::forbidden(call.resource, written_name(admission), &why)))
+    }
+
+    /// Refuses a node's request for a token, as it was sent, that is not for one of its pods.
+    pub(crate) fn node_token_restricted(&self, admission: Admission<'_>) -> Result<(), Failure> {
+        let Some(node) = node_of(admission.call.user) else { return Ok(()) };
+        let refused = self.token_refused(node, admission);
+        refused.map_or(Ok(()), |why| Err(Failure::forbidden(admission.call.resource, written_name(admission), &why)))
     }
 
     fn eviction_refused(&self, node: &str, admission: Admission<'_>) -> Option<String> {
@@ -172,7 +177,7 @@ impl Server {
         let call = admission.call;
         let audiences = admission.new?["spec"]["audiences"].as_array().cloned().unwrap_or_default();
         let audience = match audiences.as_slice() {
-            [] => ISSUER,
+            [] => "",
             [one] => one.as_str().unwrap_or_default(),
             _ => return Some("node may only request 0 or 1 audiences".into()),
         };

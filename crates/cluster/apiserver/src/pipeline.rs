@@ -10,7 +10,7 @@ use std::{io::Write, sync::Arc, time::Duration};
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use futures::StreamExt;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -129,6 +129,9 @@ impl Server {
             .get(&info.group, &info.version, &info.resource)
             .ok_or_else(|| served.registry.unknown(path))?;
         let info = placed(resource, info.clone())?;
+        if !takes(&info, &parts.method) {
+            return Err(Failure::method_not_allowed());
+        }
         if resource.confidential || resource.subresources.get(info.subresource.as_str()) == Some(&Subresource::Token) {
             trail.confidential(Content::Confidential);
         }
@@ -225,6 +228,9 @@ impl Server {
         let Asked { user, resource, info, query, headers, .. } = asked;
         let part = subresource(resource, info)?;
         if let Some(review) = resource.review {
+            if !info.name.is_empty() {
+                return Err(Failure::no_such_path());
+            }
             if info.verb != "create" {
                 return Err(Failure::method_not_allowed());
             }
@@ -415,11 +421,20 @@ async fn object(resource: &Resource, headers: &HeaderMap, body: Body) -> Result<
     Ok((told.value, sent))
 }
 
+/// Returns whether a path takes a method at all: a collection is not replaced, and nothing but a proxy takes odd ones.
+fn takes(info: &Info, method: &Method) -> bool {
+    if info.subresource == "proxy" {
+        return true;
+    }
+    let one = !matches!(info.verb, "update" | "patch") || !info.name.is_empty();
+    *method != Method::HEAD && !info.verb.is_empty() && one
+}
+
 /// Checks that a path fits its kind's scope; what lives in no namespace is in none.
 fn placed(resource: &Resource, info: Info) -> Result<Info, Failure> {
     let absent = || if resource.custom { Failure::no_such_page() } else { Failure::no_such_path() };
     if resource.namespaced && info.namespace.is_empty() && !matches!(info.verb, "list" | "watch") {
-        return Err(if info.name.is_empty() && !resource.custom { Failure::method_not_allowed() } else { absent() });
+        return Err(if info.name.is_empty() && !resource.custom && resource.review.is_none() { Failure::method_not_allowed() } else { absent() });
     }
     let itself = info.resource == "namespaces" && info.namespace == info.name;
     if !resource.namespaced && !info.namespace.is_empty() && !itself {

@@ -241,19 +241,19 @@ pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Result<Target
     let one = !info.name.is_empty();
     info.verb = match (method.as_str(), one) {
         ("GET", _) if watches => "watch",
-        ("HEAD", true) if info.subresource == "proxy" => "get",
+        ("HEAD", true) => "get",
+        ("HEAD", false) => "list",
         // One object is read, whatever else is asked.
         ("GET", true) => "get",
         ("GET", false) if query.flag("watch") => "watch",
         ("GET", false) => "list",
         ("POST", _) => "create",
-        ("PUT", true) => "update",
-        ("PATCH", true) => "patch",
+        ("PUT", _) => "update",
+        ("PATCH", _) => "patch",
         ("DELETE", true) => "delete",
         ("DELETE", false) => "deletecollection",
         // A server behind it may know other methods; no role but one for every verb allows them.
-        (_, true) if info.subresource == "proxy" => "",
-        _ => return Err(Failure::method_not_allowed()),
+        _ => "",
     };
     Ok(Target::Objects(info))
 }
@@ -283,11 +283,11 @@ mod tests {
         check("GET", "/api/v1/namespaces", "", "list /v1 namespaces/ ns= name=");
         check("PUT", "/api/v1/namespaces/a/finalize", "", "update /v1 namespaces/finalize ns=a name=a");
         check("DELETE", "/apis/g.x/v1/things", "", "deletecollection g.x/v1 things/ ns= name=");
-        check("PUT", "/api/v1/pods", "", "MethodNotAllowed");
+        check("PUT", "/api/v1/pods", "", "update /v1 pods/ ns= name=");
         check("GET", "/apis/apps/v1", "", "path");
         check("GET", "/healthz", "", "path");
         check("GET", "/api/v1/watch/namespaces/a/pods/b", "", "watch /v1 pods/ ns=a name=b");
-        check("HEAD", "/api/v1/pods", "", "MethodNotAllowed");
+        check("HEAD", "/api/v1/pods", "", "list /v1 pods/ ns= name=");
         check("HEAD", "/api/v1/nodes/n/proxy", "", "get /v1 nodes/proxy ns= name=n");
         check("OPTIONS", "/api/v1/nodes/n:80/proxy/", "", " /v1 nodes/proxy ns= name=n:80");
     }

@@ -16,14 +16,15 @@ impl Server {
     /// Answers a review: it passes every step of a creation but the store.
     pub(crate) async fn review(&self, call: Call<'_>, review: Review, body: Value) -> Result<Written, Failure> {
         let (mut object, mut warnings) = Self::decode(call, body)?;
-        as_types_write(&mut object["spec"], "");
-        if matches!(review, Review::OwnSelf | Review::OwnRules | Review::Token) {
-            object["metadata"] = match review {
-                Review::Token => object["metadata"].take(),
-                _ => json!({}),
-            };
+        if let Some(spec) = object.get_mut("spec") {
+            as_types_write(spec, "");
+        }
+        if matches!(review, Review::OwnSelf | Review::OwnRules) {
+            object["metadata"] = json!({});
         }
         warnings.extend(self.mutate(call, Operation::Create, &mut object, None).await?);
+        let before = schema::owners::before(&call.resource.node, &Value::Null);
+        Self::own_new(call, &before, &mut object);
         let wrong = wrong(review, &object);
         if !wrong.is_empty() {
             // Kubernetes knows no kind here, and no name.
@@ -32,8 +33,6 @@ impl Server {
             failure.details["kind"] = Value::Null;
             return Err(failure);
         }
-        let before = schema::owners::before(&call.resource.node, &Value::Null);
-        Self::own_new(call, &before, &mut object);
         let admission = Admission { call, operation: Operation::Create, new: Some(&object), old: None };
         warnings.extend(self.admit(admission).await?.warnings);
         object["status"] = self.answer_review(review, call.user, &object["spec"])?;
@@ -78,13 +77,7 @@ impl Server {
                     return Err(Failure::bad_request("no namespace on request"));
                 }
                 let policy = self.policy();
-                let own = user.is_master().then(|| {
-                    [
-                        json!({"verbs": ["*"], "apiGroups": ["*"], "resources": ["*"]}),
-                        json!({"verbs": ["*"], "nonResourceURLs": ["*"]}),
-                    ]
-                });
-                let rules = own.into_iter().flatten().chain(policy.rules_of(user, namespace).map(Rule::to_json));
+                let rules = policy.rules_of(user, namespace).map(Rule::to_json);
                 let (paths, resources): (Vec<Value>, Vec<Value>) =
                     rules.partition(|rule| rule["nonResourceURLs"].is_array());
                 json!({"resourceRules": resources, "nonResourceRules": paths, "incomplete": false})
@@ -128,6 +121,33 @@ impl Server {
         }
         status
     }
+}
+
+/// The fields of metadata as Kubernetes writes them.
+const METADATA: &[&str] = &[
+    "name",
+    "generateName",
+    "namespace",
+    "uid",
+    "resourceVersion",
+    "generation",
+    "creationTimestamp",
+    "labels",
+    "annotations",
+    "ownerReferences",
+    "finalizers",
+    "managedFields",
+];
+const MANAGED: &[&str] = &["manager", "operation", "apiVersion", "time", "fieldsType", "fieldsV1", "subresource"];
+
+/// Writes an object with its fields in this order.
+fn in_order(object: &Value, names: &[&str]) -> String {
+    let shown = |name: &str, value: &Value| match value.as_array().filter(|_| name == "managedFields") {
+        Some(list) => format!("[{}]", list.iter().map(|one| in_order(one, MANAGED)).collect::<Vec<_>>().join(",")),
+        None => value.to_string(),
+    };
+    let fields = names.iter().filter_map(|name| Some(format!("{name:?}:{}", shown(name, object.get(*name)?))));
+    format!("{{{}}}", fields.collect::<Vec<_>>().join(","))
 }
 
 /// What a token is that nobody issued.
@@ -213,7 +233,8 @@ fn wrong(review: Review, object: &Value) -> Vec<Cause> {
     });
     if named {
         let but = if review == Review::LocalSubject { "must be empty except for namespace" } else { "must be empty" };
-        wrong.push(Cause::invalid("metadata", &object["metadata"], but));
+        let message = format!("Invalid value: {}: {but}", in_order(&object["metadata"], METADATA));
+        wrong.push(Cause { reason: "FieldValueInvalid", message, field: "metadata".into() });
     }
     if review == Review::LocalSubject {
         if resource.is_object() && text(resource, "namespace") != text(&object["metadata"], "namespace") {

@@ -38,6 +38,7 @@ impl Server {
             body["spec"]["expirationSeconds"] = 3600.into();
         }
         warnings.extend(self.mutate(call, Operation::Create, &mut body, None).await?);
+        self.node_token_restricted(Admission { call, operation: Operation::Create, new: Some(&body), old: None })?;
         meant(call, &body)?;
         let account = self.entry(call)?.value();
         let uid = account["metadata"]["uid"].as_str().unwrap_or_default();

@@ -40,7 +40,7 @@ pub(in crate::builtin) fn signing_request(value: &Value, old: Option<&Value>, ca
     if old.is_none() {
         let request = text(spec, "request");
         if let Err(why) = subject_of(request) {
-            invalid("spec.request", &shown(request), &why, causes);
+            invalid("spec.request", &spec["request"], &why, causes);
         }
         if list(spec, "usages").is_empty() {
             causes.push(Cause::required("spec.usages", ""));
@@ -76,11 +76,6 @@ pub(in crate::builtin) fn signing_request(value: &Value, old: Option<&Value>, ca
     }
 }
 
-/// Bytes as refusals show them.
-fn shown(base64: &str) -> Value {
-    base64.into()
-}
-
 fn conditions(value: &Value, old: Option<&Value>, causes: &mut Causes) {
     let kinds = |object: &Value| -> Vec<String> {
         list(&object["status"], "conditions").iter().map(|held| text(held, "type").to_owned()).collect()
@@ -88,6 +83,16 @@ fn conditions(value: &Value, old: Option<&Value>, causes: &mut Causes) {
     let before = old.map(kinds).unwrap_or_default();
     let repeats = |kinds: &[String]| kinds.iter().collect::<BTreeSet<_>>().len() < kinds.len();
     let decided = |kinds: &[String]| ["Approved", "Denied"].iter().all(|kind| kinds.iter().any(|known| known == kind));
+    let count = |object: Option<&Value>, kind: &str| {
+        let held = object.map_or(&[][..], |object| list(&object["status"], "conditions"));
+        held.iter().filter(|condition| condition["type"] == kind).count()
+    };
+    for kind in ["Approved", "Denied", "Failed"] {
+        if count(Some(value), kind) < count(old, kind) {
+            let why = format!("updates may not remove a condition of type {kind:?}");
+            causes.push(Cause::forbidden("status.conditions", &why));
+        }
+    }
     let mut seen: Vec<&str> = Vec::new();
     for (at, condition) in each(&value["status"], "conditions", "status") {
         let (kind, status) = (text(condition, "type"), text(condition, "status"));
@@ -127,7 +132,7 @@ fn signer(name: &str, causes: &mut Causes) {
         return invalid(FIELD, &name.into(), why, causes);
     };
     if domain.len() > 253 {
-        causes.push(Cause::too_long(FIELD, 253, "bytes"));
+        causes.push(Cause::too_long(FIELD, 253, "byte"));
     }
     let wrong_label = |label: &str| -> Vec<&str> {
         if is_dns_label(label) {
@@ -153,7 +158,7 @@ fn signer(name: &str, causes: &mut Causes) {
     }
     first_wrong(path, &wrong_path, causes);
     if name.len() > 571 {
-        causes.push(Cause::too_long(FIELD, 571, "bytes"));
+        causes.push(Cause::too_long(FIELD, 571, "byte"));
     }
 }
 

@@ -50,7 +50,11 @@ pub(in crate::builtin) fn cluster_role(value: &Value, _: Option<&Value>, causes:
             ));
         }
         for (at, selector) in each(aggregation, "clusterRoleSelectors", "aggregationRule") {
+            let before = causes.len();
             label_selector(selector, &at, causes);
+            if causes.len() > before {
+                invalid(at, &Value::Null, "invalid label selector.", causes);
+            }
         }
     }
 }
