@@ -60,7 +60,6 @@ async fn a_request_says_who_asks_and_is_checked() {
         };
         let other = |label: &str| STANDARD.encode(format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n"));
         for wrong in [
-            with("request", Value::Null),
             with("request", "".into()),
             with("request", "eA==".into()),
             with("request", "not base64".into()),
@@ -200,7 +199,7 @@ async fn only_who_may_approves_and_signs() {
         let fails = json!({"status": {"conditions": [{"type": "Failed", "status": "True"}]}});
         walk.ask(Call::patch(format!("{REQUESTS}/{d}/status"), MERGE_PATCH, fails.clone()).as_user(&plain, &[])).await;
         walk.ask(Call::patch(format!("{REQUESTS}/{d}/status"), MERGE_PATCH, fails).as_user(&signs, &[])).await;
-        walk.ask(Call::patch(format!("{REQUESTS}/{d}/status"), MERGE_PATCH, json!({"status": {"conditions": [{"type": "Approved", "status": "True"}]}}))).await;
+        walk.ask(Call::patch(format!("{REQUESTS}/{d}/status"), MERGE_PATCH, json!({"status": {"conditions": [{"type": "Failed", "status": "True"}, {"type": "Approved", "status": "True"}]}}))).await;
         walk.ask(Call::patch(format!("{REQUESTS}/{d}/status"), MERGE_PATCH, json!({"status": {"conditions": []}}))).await;
     })
     .await;

@@ -258,7 +258,8 @@ impl Server {
     /// `NamespaceLifecycle`: nothing new in a namespace that is not there or is going.
     pub(super) fn namespace_lives(&self, call: Call<'_>, operation: Operation, name: &str) -> Result<(), Failure> {
         let Call { resource, info, .. } = call;
-        if !resource.namespaced || operation != Operation::Create {
+        // Whether somebody may do something is asked of namespaces that are not there too.
+        if !resource.namespaced || operation != Operation::Create || resource.review.is_some() {
             return Ok(());
         }
         let Some(namespace) = self.store().snapshot().get(&format!("core/namespaces//{}", info.namespace)).cloned()

@@ -138,7 +138,7 @@ fn signer(name: &str, causes: &mut Causes) {
         if is_dns_label(label) {
             Vec::new()
         } else if label.len() > 63 {
-            vec!["must be no more than 63 bytes"]
+            vec!["must be no more than 63 characters"]
         } else {
             vec![LABEL]
         }
@@ -147,7 +147,7 @@ fn signer(name: &str, causes: &mut Causes) {
         if is_dns_subdomain(label) {
             Vec::new()
         } else if label.len() > 253 {
-            vec!["must be no more than 253 bytes"]
+            vec!["must be no more than 253 characters"]
         } else {
             vec![SUBDOMAIN]
         }
