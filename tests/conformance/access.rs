@@ -29,7 +29,7 @@ fn cluster_binding(name: &str, role: &str, user: &str) -> Value {
 }
 
 /// Gives a user these rights everywhere, and waits until they count.
-async fn let_do(walk: &mut Walk, user: &str, rules: Value) {
+pub(crate) async fn let_do(walk: &mut Walk, user: &str, rules: Value) {
     let name = format!("{}-{user}", walk.space);
     let seen = json!({"apiGroups": ["seen.example"], "resources": [name], "verbs": ["see"]});
     let mut all = rules.as_array().cloned().unwrap_or_default();
