@@ -56,7 +56,7 @@ async fn a_policy_says_why_in_its_own_words() {
             {"expression": "!has(object.data) || !('said' in object.data)", "message": "said is not to be", "reason": "Forbidden"},
             {"expression": "!has(object.data) || !('large' in object.data)", "reason": "RequestEntityTooLarge", "messageExpression": "'large in ' + object.metadata.name + ' by ' + request.userInfo.username"},
             {"expression": "!has(object.data) || !('empty' in object.data)", "message": "kept", "messageExpression": "''"},
-            {"expression": "!has(object.data) || !('broken' in object.data)", "message": "kept", "messageExpression": "object.data.nothing"},
+            {"expression": "!has(object.data) || !('broken' in object.data)", "message": "kept", "messageExpression": "string(object.data.nothing)"},
             {"expression": "!has(object.data) || !('lines' in object.data)", "messageExpression": "'one\\ntwo'"},
             {"expression": "!has(object.data) || !('fails' in object.data) || object.data.nothing == 'x'"},
             {"expression": "variables.names.all(name, name.size() < 6)", "message": "a name is long"}]);
@@ -156,17 +156,19 @@ async fn a_policy_judges_with_its_parameters() {
         let (name, maps) = bound(walk, judge, by_name, map("trial", json!({"size": "3"})), refused).await;
         walk.ask(Call::post(&maps, map("m", json!({"size": "3"})))).await;
         walk.ask(Call::post(&maps, map("m", json!({"size": "2"})))).await;
-        for (reference, trial, code) in [
-            (json!({"name": null, "selector": {"matchLabels": {"limits": "yes"}}}), "2", 422),
-            (json!({"selector": null, "name": "nowhere"}), "0", 422),
-            (json!({"parameterNotFoundAction": "Allow"}), "9", 201),
-            (json!({"name": null, "selector": {"matchLabels": {"limits": "none"}}}), "9", 201),
-            (json!({"parameterNotFoundAction": "Deny"}), "0", 422),
-            (json!({"namespace": null, "name": "limit", "selector": null}), "3", 422),
+        for (reference, trial, told) in [
+            (json!({"name": null, "selector": {"matchLabels": {"limits": "yes"}}}), "2", "by other-limit"),
+            (json!({"selector": null, "name": "nowhere"}), "0", "no params found"),
+            (json!({"parameterNotFoundAction": "Allow"}), "9", ""),
+            (json!({"name": "limit"}), "9", "by limit"),
+            (json!({"name": null, "selector": {"matchLabels": {"limits": "none"}}}), "9", ""),
+            (json!({"parameterNotFoundAction": "Deny"}), "0", "no params found"),
+            (json!({"namespace": null, "name": "limit", "selector": null}), "3", "by limit"),
         ] {
             walk.expect(200, Call::patch(format!("{BINDINGS}/{name}"), MERGE_PATCH, json!({"spec": {"paramRef": reference}}))).await;
             let call = Call::post(format!("{maps}?dryRun=All"), map("trial", json!({"size": trial})));
-            walk.until(&walk.cluster.clone(), call, |answer| answer.code == code).await;
+            let heard = |answer: &Answer| if told.is_empty() { answer.code == 201 } else { answer.message().contains(told) };
+            walk.until(&walk.cluster.clone(), call, heard).await;
             walk.ask(Call::post(format!("{maps}?dryRun=All"), map("n", json!({"size": trial})))).await;
         }
         for reference in [
@@ -233,7 +235,6 @@ async fn policies_that_make_no_sense_are_refused() {
             json!({"validations": [{"expression": "true", "messageExpression": "1"}]}),
             json!({"validations": valid, "failurePolicy": "Odd"}),
             json!({"validations": valid, "variables": [{"name": "a-b", "expression": "1"}, {"name": "a", "expression": ""}]}),
-            json!({"validations": valid, "variables": [{"name": "a", "expression": "variables.b"}, {"name": "b", "expression": "1"}]}),
             json!({"validations": valid, "matchConditions": [{"name": "", "expression": ""}, {"name": "a", "expression": "1"}, {"name": "a", "expression": "true"}]}),
             json!({"validations": valid, "paramKind": {"apiVersion": "v1"}}),
             json!({"validations": valid, "paramKind": {"apiVersion": "a/b/c", "kind": "Odd Kind"}}),

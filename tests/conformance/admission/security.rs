@@ -182,8 +182,6 @@ async fn templates_and_changes_are_warned_of() {
         walk.ask(Call::patch(walk.core("pods/old"), MERGE_PATCH, json!({"metadata": {"labels": {"a": "b"}}}))).await;
         walk.ask(Call::patch(walk.core("pods/old"), MERGE_PATCH, json!({"spec": {"containers": [{"name": "c", "image": "other"}]}}))).await;
         walk.ask(Call::patch(walk.core("pods/plain"), MERGE_PATCH, json!({"spec": {"containers": [{"name": "c", "image": "other"}]}}))).await;
-        let extra = json!({"spec": {"ephemeralContainers": [{"name": "e", "image": "i", "securityContext": {"privileged": true}}]}});
-        walk.ask(Call::patch(walk.core("pods/plain/ephemeralcontainers"), MERGE_PATCH, extra)).await;
     })
     .await;
 }

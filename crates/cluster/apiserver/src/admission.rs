@@ -65,7 +65,8 @@ impl Server {
         new: &mut Value,
         old: Option<&Value>,
     ) -> Result<Vec<String>, Failure> {
-        let name = new["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let named = |field: &str| new["metadata"][field].as_str().filter(|name| !name.is_empty());
+        let name = named("name").or_else(|| named("generateName")).unwrap_or(&call.info.name).to_owned();
         self.namespace_lives(call, operation, &name)?;
         let whole = call.info.subresource.is_empty();
         if whole {
@@ -135,15 +136,17 @@ pub(crate) fn client_config(config: &Value, at: &str, causes: &mut Vec<Cause>) {
                     let detail = format!("host must be specified; {form}");
                     causes.push(Cause::invalid(&field, &"".into(), &detail));
                 }
-                if text.contains('@') {
+                let authority = uri.authority().map_or("", http::uri::Authority::as_str);
+                if let Some((user, _)) = authority.rsplit_once('@') {
                     let detail = "user information is not permitted in the URL";
-                    causes.push(Cause::invalid(&field, url, detail));
+                    causes.push(Cause::invalid(&field, &user.into(), detail));
                 }
-                if text.contains('#') {
-                    causes.push(Cause::invalid(&field, url, "fragments are not permitted in the URL"));
+                // The reader of addresses drops it.
+                if let Some((_, fragment)) = text.split_once('#').filter(|(_, fragment)| !fragment.is_empty()) {
+                    causes.push(Cause::invalid(&field, &fragment.into(), "fragments are not permitted in the URL"));
                 }
-                if uri.query().is_some() {
-                    causes.push(Cause::invalid(&field, url, "query parameters are not permitted in the URL"));
+                if let Some(query) = uri.query().filter(|query| !query.is_empty()) {
+                    causes.push(Cause::invalid(&field, &query.into(), "query parameters are not permitted in the URL"));
                 }
             }
         }
@@ -151,16 +154,37 @@ pub(crate) fn client_config(config: &Value, at: &str, causes: &mut Vec<Cause>) {
     if service.is_object() {
         for name in ["name", "namespace"] {
             if service[name].as_str().unwrap_or_default().is_empty() {
-                causes.push(Cause::required(format!("{at}.service.{name}"), &format!("service {name} is required")));
+                causes.push(Cause::required(format!("{at}.service.{name}"), ""));
             }
         }
-        if let Some(path) = service["path"].as_str().filter(|path| !path.is_empty() && !path.starts_with('/')) {
-            let field = format!("{at}.service.path");
-            causes.push(Cause::invalid(field, &path.into(), "must start with a '/'"));
+        if let Some(path) = service["path"].as_str() {
+            path_of(path, &format!("{at}.service.path"), causes);
         }
         if let Some(port) = service["port"].as_i64().filter(|port| !(1..=65535).contains(port)) {
             let detail = "port is not valid: must be between 1 and 65535, inclusive";
             causes.push(Cause::invalid(format!("{at}.service.port"), &port.into(), detail));
+        }
+    }
+}
+
+/// Checks the path of a webhook behind a Service: names between slashes.
+fn path_of(path: &str, field: &str, causes: &mut Vec<Cause>) {
+    let mut invalid = |why: String| causes.push(Cause::invalid(field, &path.into(), &why));
+    if path.is_empty() || path == "/" {
+        return;
+    }
+    if path == "//" {
+        return invalid("segment[0] may not be empty".into());
+    }
+    if !path.starts_with('/') {
+        invalid("must start with a '/'".into());
+    }
+    let rest: String = path.chars().skip(1).collect();
+    for (index, step) in rest.strip_suffix('/').unwrap_or(&rest).split('/').enumerate() {
+        if step.is_empty() {
+            invalid(format!("segment[{index}] may not be empty"));
+        } else if !base::names::is_dns_subdomain(step) {
+            invalid(format!("segment[{index}]: {}", schema::names::SUBDOMAIN));
         }
     }
 }

@@ -315,7 +315,7 @@ impl Server {
             },
             ("delete", None) => {
                 let deletion = Deletion::parse(query, &body)?;
-                let options = Options { dry_run: deletion.dry_run, ..options.clone() };
+                let options = Options { dry_run: deletion.dry_run, said: deletion.said(), ..options.clone() };
                 self.delete(Call { options: &options, ..call }, &deletion).await
             }
             _ => Err(Failure::method_not_allowed()),
@@ -328,6 +328,7 @@ impl Server {
         let deletion = Deletion::parse(query, &body)?;
         let options = Options {
             dry_run: deletion.dry_run,
+            said: deletion.said(),
             notes: asked.notes.clone(),
             ..Options::parse(query, headers, "DeleteOptions")?
         };

@@ -35,6 +35,8 @@ pub(crate) struct Beside {
     pub page: bool,
     /// Refused before anything looked at it: browsers are told not to guess what the answer is.
     pub guarded: bool,
+    /// A reason that is none of Kubernetes' own.
+    pub reason: Option<String>,
 }
 
 impl Failure {
@@ -66,6 +68,13 @@ impl Failure {
     #[must_use]
     pub(crate) fn guarded(mut self) -> Failure {
         self.beside.get_or_insert_default().guarded = true;
+        self
+    }
+
+    /// The same, for a reason that is none of Kubernetes' own.
+    #[must_use]
+    pub(crate) fn because(mut self, reason: String) -> Failure {
+        self.beside.get_or_insert_default().reason = Some(reason).filter(|reason| !reason.is_empty());
         self
     }
 
@@ -245,6 +254,9 @@ impl Failure {
         });
         if !self.reason.is_empty() {
             status["reason"] = self.reason.into();
+        }
+        if let Some(reason) = self.beside.as_ref().and_then(|beside| beside.reason.as_ref()) {
+            status["reason"] = reason.as_str().into();
         }
         if let Value::Object(details) = &self.details {
             // What is empty is left out: the core group, the name of what has none.

@@ -12,6 +12,7 @@ mod cron;
 pub(super) mod devices;
 mod env;
 pub(super) mod flow;
+pub(super) mod limits;
 pub(super) mod network;
 pub(super) mod pods;
 pub(super) mod policy;
