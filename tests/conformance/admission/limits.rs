@@ -60,7 +60,7 @@ async fn containers_are_given_defaults_and_held_to_bounds() {
 #[tokio::test]
 async fn pods_are_held_to_bounds_as_a_whole() {
     conform(async |walk: &mut Walk| {
-        limited(walk, json!([{"type": "Pod", "min": {"cpu": "100m"}, "max": {"cpu": "2", "memory": "1Gi"}, "maxLimitRequestRatio": {"memory": "2"}}])).await;
+        limited(walk, json!([{"type": "Pod", "min": {"cpu": "100m"}, "max": {"cpu": "2"}, "maxLimitRequestRatio": {"memory": "2"}}])).await;
         heard(walk, sized("x", json!({"limits": {"cpu": "3", "memory": "1Gi"}}))).await;
         let pods = walk.core("pods");
         let two = |cpu: &str, memory: &str, request: &str| {

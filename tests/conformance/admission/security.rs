@@ -93,9 +93,6 @@ async fn level(walk: &mut Walk, labels: Value) {
     for (index, spec) in specs().into_iter().enumerate() {
         walk.ask(Call::post(&pods, pod(&format!("p{index}"), spec))).await;
     }
-    let mut annotated = pod("annotated", json!({}));
-    annotated["metadata"]["annotations"] = json!({"container.apparmor.security.beta.kubernetes.io/c": "unconfined"});
-    walk.ask(Call::post(&pods, annotated)).await;
 }
 
 #[tokio::test]

@@ -224,6 +224,15 @@ impl Policy {
                 continue;
             }
             let program = check(&env, &annotation["valueExpression"], &field, &Type::Dyn, &mut causes);
+            let program = program.filter(|program| {
+                let found = program.result().to_string();
+                let told = matches!(found.as_str(), "string" | "null_type" | "dyn");
+                if !told {
+                    let why = format!("must evaluate to one of [string null_type] but got {found}");
+                    causes.push(Cause::invalid(&field, &annotation["valueExpression"], &why));
+                }
+                told
+            });
             audit.extend(program.map(|program| (text(annotation, "key").to_owned(), program)));
         }
         let failure = if text(spec, "failurePolicy") == "Ignore" { FailurePolicy::Ignore } else { FailurePolicy::Fail };

@@ -122,7 +122,12 @@ pub(crate) fn client_config(config: &Value, at: &str, causes: &mut Vec<Cause>) {
     if let Some(text) = url.as_str() {
         let field = format!("{at}.url");
         let form = "desired format: https://host[/path]";
+        let nowhere = text.split_once("://").is_some_and(|(_, rest)| rest.is_empty() || rest.starts_with('/'));
+        if nowhere {
+            causes.push(Cause::invalid(&field, &"".into(), &format!("host must be specified; {form}")));
+        }
         match text.parse::<http::Uri>() {
+            Err(_) if nowhere => {}
             Err(error) => {
                 let detail = format!("url must be a valid URL: {error}; {form}");
                 causes.push(Cause::required(field, &detail));

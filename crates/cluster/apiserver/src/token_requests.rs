@@ -59,7 +59,10 @@ impl Server {
             body["metadata"][name] = value.into();
         }
         body["metadata"]["creationTimestamp"] = base::clock::now_rfc3339().into();
-        body.as_object_mut().map(|map| map.remove("status"));
+        body["status"] = json!({"token": "", "expirationTimestamp": null});
+        if body["spec"]["boundObjectRef"].is_null() {
+            body["spec"]["boundObjectRef"] = Value::Null;
+        }
         let admission = Admission { call, operation: Operation::Create, new: Some(&body), old: None };
         warnings.extend(self.admit(admission).await?.warnings);
         let bound = self.bound_to(call, &body["spec"]["boundObjectRef"])?;
@@ -79,9 +82,6 @@ impl Server {
             audiences,
             bound: bound.into_iter().collect(),
         });
-        if body["spec"]["boundObjectRef"].is_null() {
-            body["spec"]["boundObjectRef"] = Value::Null;
-        }
         body["status"] = json!({"token": token, "expirationTimestamp": expires});
         Ok(Written { code: StatusCode::CREATED, object: body.into(), warnings })
     }
