@@ -60,7 +60,7 @@ async fn a_request_says_who_asks_and_is_checked() {
         };
         let other = |label: &str| STANDARD.encode(format!("-----BEGIN {label}-----\nAAAA\n-----END {label}-----\n"));
         for wrong in [
-            with("request", "".into()),
+            with("request", Value::Null),
             with("request", "eA==".into()),
             with("request", "not base64".into()),
             with("request", other("CERTIFICATE").into()),

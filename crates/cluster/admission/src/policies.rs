@@ -226,7 +226,7 @@ impl Policy {
             let program = check(&env, &annotation["valueExpression"], &field, &Type::Dyn, &mut causes);
             let program = program.filter(|program| {
                 let found = program.result().to_string();
-                let told = matches!(found.as_str(), "string" | "null_type" | "dyn");
+                let told = matches!(found.as_str(), "string" | "null" | "dyn");
                 if !told {
                     let why = format!("must evaluate to one of [string null_type] but got {found}");
                     causes.push(Cause::invalid(&field, &annotation["valueExpression"], &why));

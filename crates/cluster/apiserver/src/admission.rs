@@ -72,6 +72,8 @@ impl Server {
         if whole {
             self.plugins_mutate(call, operation, new)?;
         }
+        // What a node may not write is not looked at any further; what the rest makes of it is looked at again.
+        self.node_restricted(Admission { call, operation, new: Some(new), old })?;
         let mut asked = mutating::Asked::default();
         let by_policies = self.policies_mutate(call, operation, new, old, &mut asked, false)?;
         let (warnings, by_webhooks) = self.webhooks_mutate(call, operation, new, old).await?;

@@ -40,7 +40,9 @@ pub(in crate::builtin) fn signing_request(value: &Value, old: Option<&Value>, ca
     if old.is_none() {
         let request = text(spec, "request");
         if let Err(why) = subject_of(request) {
-            invalid("spec.request", &spec["request"], &why, causes);
+            // Bytes that are not there are shown as nothing.
+            let given = if request.is_empty() { &Value::Null } else { &spec["request"] };
+            invalid("spec.request", given, &why, causes);
         }
         if list(spec, "usages").is_empty() {
             causes.push(Cause::required("spec.usages", ""));
