@@ -18,7 +18,9 @@ const REQUESTS: &str = "/apis/certificates.k8s.io/v1/certificatesigningrequests"
 fn asked(id: &str, name: &str, organizations: &[&str], hosts: &[&str]) -> String {
     static MADE: Mutex<BTreeMap<String, String>> = Mutex::new(BTreeMap::new());
     let mut made = MADE.lock().unwrap();
-    made.entry(format!("{id} {name} {organizations:?} {hosts:?}")).or_insert_with(|| fresh(name, organizations, hosts)).clone()
+    made.entry(format!("{id} {name} {organizations:?} {hosts:?}"))
+        .or_insert_with(|| fresh(name, organizations, hosts))
+        .clone()
 }
 
 fn fresh(name: &str, organizations: &[&str], hosts: &[&str]) -> String {

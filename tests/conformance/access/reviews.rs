@@ -23,7 +23,9 @@ fn wishes(space: &str) -> Vec<Value> {
         of(json!({"verb": "get", "resource": "pods", "subresource": "log", "namespace": space})),
         of(json!({"verb": "get", "resource": "pods", "subresource": "status", "namespace": space})),
         of(json!({"verb": "get", "resource": "pods/log", "namespace": space})),
-        of(json!({"verb": "get", "resource": "deployments", "group": "apps", "subresource": "scale", "namespace": space})),
+        of(
+            json!({"verb": "get", "resource": "deployments", "group": "apps", "subresource": "scale", "namespace": space}),
+        ),
         of(json!({"verb": "update", "resource": "deployments", "group": "apps", "subresource": "scale", "name": "d"})),
         of(json!({"verb": "update", "resource": "configmaps", "name": "one", "namespace": space})),
         of(json!({"verb": "update", "resource": "configmaps", "name": "two", "namespace": space})),
@@ -232,12 +234,9 @@ async fn everybody_may_ask_what_they_may_do() {
             }
             walk.found(&format!("the rules of {name} for {spec}"), told);
         }
-        for body in [
-            json!({}),
-            json!({"spec": {}}),
-            json!({"spec": {"namespace": ""}}),
-            json!({"spec": {"namespace": 1}}),
-        ] {
+        for body in
+            [json!({}), json!({"spec": {}}), json!({"spec": {"namespace": ""}}), json!({"spec": {"namespace": 1}})]
+        {
             walk.ask(Call::post(&rules, body).as_user("nobody", &["system:masters"])).await;
         }
         walk.ask(Call::get(&rules)).await;

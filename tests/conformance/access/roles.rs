@@ -94,7 +94,11 @@ async fn roles_and_bindings_are_checked() {
         for (index, rules) in rules.iter().enumerate() {
             let body = json!({"metadata": {"name": format!("r{index}")}, "rules": rules});
             walk.ask(Call::post(&roles, body)).await;
-            walk.ask(Call::post(format!("{RBAC}/clusterroles"), cluster_role(&format!("{id}:r{index}"), rules.clone()))).await;
+            walk.ask(Call::post(
+                format!("{RBAC}/clusterroles"),
+                cluster_role(&format!("{id}:r{index}"), rules.clone()),
+            ))
+            .await;
         }
         for aggregation in [
             json!({"clusterRoleSelectors": []}),
@@ -121,10 +125,22 @@ async fn roles_and_bindings_are_checked() {
             (json!({"apiGroup": group, "kind": "Role", "name": "a/b"}), json!([])),
             (json!({}), json!([])),
             (json!({"apiGroup": group, "kind": "Role", "name": "x"}), json!([{"kind": "ServiceAccount", "name": "a"}])),
-            (json!({"apiGroup": group, "kind": "Role", "name": "x"}), json!([{"kind": "ServiceAccount", "name": "A", "namespace": "n"}])),
-            (json!({"apiGroup": group, "kind": "Role", "name": "x"}), json!([{"kind": "ServiceAccount", "apiGroup": group, "name": "a", "namespace": "n"}])),
-            (json!({"apiGroup": group, "kind": "Role", "name": "x"}), json!([{"kind": "User", "apiGroup": "other", "name": "a", "namespace": "n"}])),
-            (json!({"apiGroup": group, "kind": "Role", "name": "x"}), json!([{"kind": "Group", "apiGroup": "other", "name": ""}])),
+            (
+                json!({"apiGroup": group, "kind": "Role", "name": "x"}),
+                json!([{"kind": "ServiceAccount", "name": "A", "namespace": "n"}]),
+            ),
+            (
+                json!({"apiGroup": group, "kind": "Role", "name": "x"}),
+                json!([{"kind": "ServiceAccount", "apiGroup": group, "name": "a", "namespace": "n"}]),
+            ),
+            (
+                json!({"apiGroup": group, "kind": "Role", "name": "x"}),
+                json!([{"kind": "User", "apiGroup": "other", "name": "a", "namespace": "n"}]),
+            ),
+            (
+                json!({"apiGroup": group, "kind": "Role", "name": "x"}),
+                json!([{"kind": "Group", "apiGroup": "other", "name": ""}]),
+            ),
             (json!({"apiGroup": group, "kind": "Role", "name": "x"}), json!([{"kind": "Odd", "name": "a"}])),
             (json!({"apiGroup": group, "kind": "Role", "name": "x"}), json!([{"name": "a"}])),
             (json!({"apiGroup": group, "kind": "Role", "name": "x"}), json!([{"kind": "User"}])),
@@ -261,13 +277,16 @@ async fn nobody_grants_more_than_they_have() {
 async fn the_default_roles_are_those_of_the_real_server() {
     conform(async |walk: &mut Walk| {
         for plural in ["clusterroles", "clusterrolebindings", "roles", "rolebindings"] {
-            let defaults = Call::get(format!("{RBAC}/{plural}?labelSelector=kubernetes.io/bootstrapping%3Drbac-defaults"));
+            let defaults =
+                Call::get(format!("{RBAC}/{plural}?labelSelector=kubernetes.io/bootstrapping%3Drbac-defaults"));
             let list = walk.quietly(defaults).await;
             let mut all = list.body["items"].as_array().cloned().unwrap_or_default();
             assert!(!all.is_empty(), "{plural}");
             // The product's own beside them.
             all.retain(|object| !object["metadata"]["name"].as_str().unwrap_or_default().starts_with("roadstead:"));
-            all.sort_by_key(|object| (object["metadata"]["namespace"].to_string(), object["metadata"]["name"].to_string()));
+            all.sort_by_key(|object| {
+                (object["metadata"]["namespace"].to_string(), object["metadata"]["name"].to_string())
+            });
             for mut object in all {
                 // Theirs are filled by a controller of their own.
                 if !object["aggregationRule"].is_null() {

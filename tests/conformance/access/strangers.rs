@@ -20,13 +20,34 @@ async fn strangers_reach_health_and_version_alone() {
         let version = stranger.send(&Call::get("/version")).await.unwrap();
         assert_eq!((version.code, version.text("/major")), (200, "1"));
         let refused = [
-            "/", "/api", "/api/", "/apis", "/apis/apps", "/apis/apps/v1", "/api/v1", "/metrics", "/openapi/v2", "/openapi/v3",
-            "/livez/ping", "/healthz/etcd", "/readyz/", "/logs", "/debug/pprof", "/nowhere",
-            "/.well-known/openid-configuration", "/openid/v1/jwks",
-            "/api/v1/pods", "/api/v1/namespaces", "/api/v1/namespaces/default", "/api/v1/namespaces/kube-system/secrets",
-            "/api/v1/namespaces/default/pods/x/log", "/apis/apps/v1/namespaces/default/deployments/x/scale",
-            "/apis/nowhere.example/v1/things", "/apis/nowhere.example/v1/namespaces/default/things/x",
-            "/api/v1/namespaces/default/pods?watch=true", "/api/v1/namespaces/default/pods?fieldSelector=metadata.name%3Dx",
+            "/",
+            "/api",
+            "/api/",
+            "/apis",
+            "/apis/apps",
+            "/apis/apps/v1",
+            "/api/v1",
+            "/metrics",
+            "/openapi/v2",
+            "/openapi/v3",
+            "/livez/ping",
+            "/healthz/etcd",
+            "/readyz/",
+            "/logs",
+            "/debug/pprof",
+            "/nowhere",
+            "/.well-known/openid-configuration",
+            "/openid/v1/jwks",
+            "/api/v1/pods",
+            "/api/v1/namespaces",
+            "/api/v1/namespaces/default",
+            "/api/v1/namespaces/kube-system/secrets",
+            "/api/v1/namespaces/default/pods/x/log",
+            "/apis/apps/v1/namespaces/default/deployments/x/scale",
+            "/apis/nowhere.example/v1/things",
+            "/apis/nowhere.example/v1/namespaces/default/things/x",
+            "/api/v1/namespaces/default/pods?watch=true",
+            "/api/v1/namespaces/default/pods?fieldSelector=metadata.name%3Dx",
             "/api/v1/nodes/n/proxy/x",
         ];
         for path in refused {
@@ -62,7 +83,16 @@ async fn whoever_is_known_may_look_at_what_is_served_and_no_further() {
             let answer = walk.quietly(Call::get(path).as_user(&user, &[])).await;
             assert_eq!(answer.code, 200, "{path}: {}", answer.body);
         }
-        for path in ["/metrics", "/", "/livez/ping", "/logs/", "/nowhere", "/api/v1/pods", "/api/v1/nodes/x", "/apis/apps/v1/deployments"] {
+        for path in [
+            "/metrics",
+            "/",
+            "/livez/ping",
+            "/logs/",
+            "/nowhere",
+            "/api/v1/pods",
+            "/api/v1/nodes/x",
+            "/apis/apps/v1/deployments",
+        ] {
             walk.expect(403, Call::get(path).as_user(&user, &[])).await;
         }
         // Two groups may see more; what they see is the cluster's own.

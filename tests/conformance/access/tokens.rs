@@ -148,7 +148,8 @@ async fn a_token_dies_with_its_account_and_with_what_it_is_bound_to() {
         let node = format!("node-{}", walk.id);
         walk.expect(201, Call::post("/api/v1/nodes", json!({"metadata": {"name": node}}))).await;
         let path = format!("{accounts}/bot/token");
-        let bound = |kind: &str, name: &str| json!({"boundObjectRef": {"apiVersion": "v1", "kind": kind, "name": name}});
+        let bound =
+            |kind: &str, name: &str| json!({"boundObjectRef": {"apiVersion": "v1", "kind": kind, "name": name}});
         let of_pod = issued(walk, &path, bound("Pod", "p")).await;
         let of_secret = issued(walk, &path, bound("Secret", "s")).await;
         let of_node = issued(walk, &path, bound("Node", &node)).await;

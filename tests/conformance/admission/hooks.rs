@@ -59,20 +59,37 @@ async fn a_webhook_refuses_and_warns_in_its_own_words() {
         let maps = walk.core("configmaps");
         walk.expect(201, Call::post(&maps, map("there"))).await;
         for path in ["/deny", "/deny-said", "/deny-reason", "/deny-details"] {
-            let path_of = registered(walk, "validatingwebhookconfigurations", &[json!({"clientConfig": hook.at(path)})], |answer| answer.code >= 400).await;
+            let path_of = registered(
+                walk,
+                "validatingwebhookconfigurations",
+                &[json!({"clientConfig": hook.at(path)})],
+                |answer| answer.code >= 400,
+            )
+            .await;
             walk.ask(Call::post(&maps, map("m"))).await;
             walk.ask(Call::delete(format!("{maps}/there"))).await;
             walk.expect(200, Call::delete(path_of)).await;
-            walk.until(&walk.cluster.clone(), Call::post(format!("{maps}?dryRun=All"), map("trial")), |answer| answer.code == 201).await;
+            walk.until(&walk.cluster.clone(), Call::post(format!("{maps}?dryRun=All"), map("trial")), |answer| {
+                answer.code == 201
+            })
+            .await;
         }
         let warned = |answer: &Answer| answer.warnings.len() == 2;
         let hooks = [json!({"clientConfig": hook.at("/warn")}), json!({"clientConfig": hook.at("/allow")})];
-        let path_of = registered(walk, "validatingwebhookconfigurations", &hooks[..1], |answer| !answer.warnings.is_empty()).await;
-        hook.asked();
-        let made = walk.ask(Call::post(&maps, json!({"metadata": {"name": "m", "labels": {"a": "b"}}, "data": {"k": "v"}}))).await;
+        let path_of =
+            registered(walk, "validatingwebhookconfigurations", &hooks[..1], |answer| !answer.warnings.is_empty())
+                .await;
+        drop(hook.asked());
+        let made = walk
+            .ask(Call::post(&maps, json!({"metadata": {"name": "m", "labels": {"a": "b"}}, "data": {"k": "v"}})))
+            .await;
         assert!(warned(&made) || !made.warnings.is_empty());
         asked(walk, &hook, "create");
-        walk.ask(Call::patch(format!("{maps}/m"), MERGE_PATCH, json!({"data": {"k": "w"}})).as_user("ann", &["system:masters"])).await;
+        walk.ask(
+            Call::patch(format!("{maps}/m"), MERGE_PATCH, json!({"data": {"k": "w"}}))
+                .as_user("ann", &["system:masters"]),
+        )
+        .await;
         asked(walk, &hook, "update");
         walk.ask(Call::put(format!("{maps}/m?dryRun=All&fieldManager=me"), json!({"metadata": {"name": "m"}}))).await;
         asked(walk, &hook, "dry update");
@@ -96,15 +113,21 @@ async fn a_webhook_changes_objects_and_is_asked_again() {
             json!({"clientConfig": hook.at("/patch"), "reinvocationPolicy": "IfNeeded"}),
             json!({"clientConfig": hook.at("/mark")}),
         ];
-        let path_of = registered(walk, "mutatingwebhookconfigurations", &hooks, |answer| answer.body["metadata"]["labels"]["count"].is_string()).await;
-        hook.asked();
+        let path_of = registered(walk, "mutatingwebhookconfigurations", &hooks, |answer| {
+            answer.body["metadata"]["labels"]["count"].is_string()
+        })
+        .await;
+        drop(hook.asked());
         let made = walk.expect(201, Call::post(&maps, map("m"))).await;
         assert_eq!((made.text("/metadata/labels/count"), made.text("/metadata/annotations/marked")), ("2", "yes"));
         asked(walk, &hook, "create");
         walk.ask(Call::patch(format!("{maps}/m"), MERGE_PATCH, json!({"data": {"k": "w"}}))).await;
         asked(walk, &hook, "update");
         walk.expect(200, Call::delete(path_of)).await;
-        walk.until(&walk.cluster.clone(), Call::post(format!("{maps}?dryRun=All"), map("trial")), |answer| answer.body["metadata"]["labels"].is_null()).await;
+        walk.until(&walk.cluster.clone(), Call::post(format!("{maps}?dryRun=All"), map("trial")), |answer| {
+            answer.body["metadata"]["labels"].is_null()
+        })
+        .await;
         for (path, policy) in [
             ("/patch-wrongly", "Fail"),
             ("/patch-wrongly", "Ignore"),
@@ -113,11 +136,17 @@ async fn a_webhook_changes_objects_and_is_asked_again() {
             ("/patch-invalid", "Fail"),
         ] {
             let name = format!("x-{}", walk.id);
-            let hooks = [json!({"clientConfig": hook.at(path), "failurePolicy": policy}), json!({"clientConfig": hook.at("/mark")})];
+            let hooks = [
+                json!({"clientConfig": hook.at(path), "failurePolicy": policy}),
+                json!({"clientConfig": hook.at("/mark")}),
+            ];
             let body = configuration(walk, &name, &hooks);
             walk.expect(201, Call::post(format!("{REGISTRATION}/mutatingwebhookconfigurations"), body)).await;
             let trial = Call::post(format!("{maps}?dryRun=All"), map("trial"));
-            walk.until(&walk.cluster.clone(), trial, |answer| answer.code >= 400 || answer.body["metadata"]["annotations"].is_object()).await;
+            walk.until(&walk.cluster.clone(), trial, |answer| {
+                answer.code >= 400 || answer.body["metadata"]["annotations"].is_object()
+            })
+            .await;
             let answer = walk.quietly(Call::post(format!("{maps}?dryRun=All"), map("n"))).await;
             // How a reader of Go's says what is wrong with a patch is its own.
             if path == "/patch-nonsense" {
@@ -127,7 +156,10 @@ async fn a_webhook_changes_objects_and_is_asked_again() {
             }
             walk.expect(200, Call::delete(format!("{REGISTRATION}/mutatingwebhookconfigurations/{name}"))).await;
             let trial = Call::post(format!("{maps}?dryRun=All"), map("trial"));
-            walk.until(&walk.cluster.clone(), trial, |answer| answer.code == 201 && answer.body["metadata"]["annotations"].is_null()).await;
+            walk.until(&walk.cluster.clone(), trial, |answer| {
+                answer.code == 201 && answer.body["metadata"]["annotations"].is_null()
+            })
+            .await;
         }
     })
     .await;
@@ -154,7 +186,8 @@ async fn a_webhook_that_does_not_answer_refuses_unless_it_is_to_be_ignored() {
                 }
                 walk.expect(200, Call::delete(path_of)).await;
                 let trial = Call::post(format!("{maps}?dryRun=All"), map("trial"));
-                walk.until(&walk.cluster.clone(), trial, |answer| answer.code == 201 && answer.warnings.is_empty()).await;
+                walk.until(&walk.cluster.clone(), trial, |answer| answer.code == 201 && answer.warnings.is_empty())
+                    .await;
             }
         }
     })
@@ -170,7 +203,7 @@ async fn a_webhook_is_asked_of_what_its_rules_and_conditions_take() {
         let hooks = [json!({"clientConfig": hook.at("/deny"), "matchConditions": conditions, "objectSelector": {"matchExpressions": [{"key": "free", "operator": "DoesNotExist"}]},
             "rules": [{"apiGroups": [""], "apiVersions": ["*"], "operations": ["CREATE"], "resources": ["configmaps", "serviceaccounts/token", "pods/binding"], "scope": "Namespaced"}]})];
         let path_of = registered(walk, "validatingwebhookconfigurations", &hooks, |answer| answer.code >= 400).await;
-        hook.asked();
+        drop(hook.asked());
         for body in [map("m"), map("left-alone"), json!({"metadata": {"name": "free", "labels": {"free": ""}}})] {
             walk.ask(Call::post(&maps, body)).await;
         }

@@ -27,7 +27,8 @@ async fn nothing_is_made_where_no_namespace_is() {
         let map = json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "x"}});
         walk.ask(Call::patch("/api/v1/namespaces/nowhere/configmaps/x?fieldManager=m", APPLY_PATCH, map.clone())).await;
         walk.ask(Call::put("/api/v1/namespaces/nowhere/configmaps/x", map)).await;
-        walk.ask(Call::post("/api/v1/namespaces/nowhere/configmaps?dryRun=All", json!({"metadata": {"name": "x"}}))).await;
+        walk.ask(Call::post("/api/v1/namespaces/nowhere/configmaps?dryRun=All", json!({"metadata": {"name": "x"}})))
+            .await;
     })
     .await;
 }

@@ -29,7 +29,13 @@ fn map(name: &str, data: Value) -> Value {
 }
 
 /// Makes a policy and its binding, waits until it judges (a trial is answered as `fits`), and returns where maps are.
-async fn bound(walk: &mut Walk, spec: Value, more: Value, trial: Value, fits: impl Fn(&Answer) -> bool) -> (String, String) {
+async fn bound(
+    walk: &mut Walk,
+    spec: Value,
+    more: Value,
+    trial: Value,
+    fits: impl Fn(&Answer) -> bool,
+) -> (String, String) {
     let name = format!("{}.example", walk.id);
     let body = policy(walk, &name, spec);
     walk.expect(201, Call::post(POLICIES, body)).await;
@@ -131,7 +137,11 @@ async fn a_failing_expression_refuses_unless_it_is_to_be_ignored() {
         let (name, maps) = bound(walk, spec, json!({}), map("trial", json!({"no": ""})), refused).await;
         walk.ask(Call::post(&maps, map("m", json!({"fails": ""})))).await;
         walk.ask(Call::post(&maps, map("n", json!({"fails": "", "no": ""})))).await;
-        walk.expect(200, Call::patch(format!("{POLICIES}/{name}"), MERGE_PATCH, json!({"spec": {"failurePolicy": "Fail"}}))).await;
+        walk.expect(
+            200,
+            Call::patch(format!("{POLICIES}/{name}"), MERGE_PATCH, json!({"spec": {"failurePolicy": "Fail"}})),
+        )
+        .await;
         let trial = map("trial", json!({"fails": ""}));
         walk.until(&walk.cluster.clone(), Call::post(format!("{maps}?dryRun=All"), trial), refused).await;
         walk.ask(Call::post(&maps, map("o", json!({"fails": ""})))).await;

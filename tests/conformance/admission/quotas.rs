@@ -142,7 +142,8 @@ async fn a_quota_is_exact_however_many_create_at_once() {
         quota(walk, "few", json!({"hard": {"count/configmaps": "5", "secrets": "0"}})).await;
         refuses(walk, Call::post(dry(&walk.core("secrets")), json!({"metadata": {"name": "s"}}))).await;
         let maps = walk.core("configmaps");
-        let calls: Vec<Call> = (0..20).map(|index| Call::post(&maps, json!({"metadata": {"name": format!("m{index}")}}))).collect();
+        let calls: Vec<Call> =
+            (0..20).map(|index| Call::post(&maps, json!({"metadata": {"name": format!("m{index}")}}))).collect();
         let answers = join_all(calls.into_iter().map(|call| walk.quietly(call))).await;
         let mut codes: Vec<u16> = answers.iter().map(|answer| answer.code).collect();
         codes.sort_unstable();

@@ -64,7 +64,8 @@ async fn answer(State(asked): State<Asked>, uri: Uri, body: Bytes) -> axum::resp
     let uid = review["request"]["uid"].clone();
     let object = review["request"]["object"].clone();
     asked.lock().unwrap_or_else(PoisonError::into_inner).push(review);
-    let patch = |steps: Value| json!({"allowed": true, "patchType": "JSONPatch", "patch": STANDARD.encode(steps.to_string())});
+    let patch =
+        |steps: Value| json!({"allowed": true, "patchType": "JSONPatch", "patch": STANDARD.encode(steps.to_string())});
     let mut response = match uri.path() {
         "/deny" => json!({"allowed": false}),
         "/deny-said" => json!({"allowed": false, "status": {"code": 418, "message": "no tea", "reason": "Teapot"}}),
@@ -72,7 +73,9 @@ async fn answer(State(asked): State<Asked>, uri: Uri, body: Bytes) -> axum::resp
         "/deny-details" => {
             json!({"allowed": false, "status": {"message": "why", "code": 200, "details": {"name": "x", "causes": [{"message": "m", "field": "f"}]}}})
         }
-        "/warn" => json!({"allowed": true, "warnings": ["be careful", "very", ""], "auditAnnotations": {"who": "hook"}}),
+        "/warn" => {
+            json!({"allowed": true, "warnings": ["be careful", "very", ""], "auditAnnotations": {"who": "hook"}})
+        }
         "/patch" => {
             let counted = object["metadata"]["labels"]["count"].as_str().and_then(|count| count.parse::<u32>().ok());
             let count = counted.unwrap_or_default() + 1;
@@ -92,7 +95,9 @@ async fn answer(State(asked): State<Asked>, uri: Uri, body: Bytes) -> axum::resp
         "/broken" => return (axum::http::StatusCode::INTERNAL_SERVER_ERROR, "it broke").into_response(),
         "/moved" => return (axum::http::StatusCode::FOUND, [("location", "/allow")], "").into_response(),
         "/empty" => return "{}".into_response(),
-        "/no-response" => return json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}).to_string().into_response(),
+        "/no-response" => {
+            return json!({"apiVersion": "admission.k8s.io/v1", "kind": "AdmissionReview"}).to_string().into_response();
+        }
         _ => json!({"allowed": true}),
     };
     response["uid"] = if uri.path() == "/other-uid" { "other".into() } else { uid };

@@ -98,12 +98,9 @@ pub fn passes(webhook: &Value, scope: &dyn Scope) -> Result<bool, Refusal> {
         Condition::DoesNot => Ok(false),
         Condition::Failed(error) => match failure_policy(webhook) {
             FailurePolicy::Ignore => Ok(false),
-            FailurePolicy::Fail => Err(Refusal {
-                code: 403,
-                reason: "Forbidden".to_owned(),
-                message: error,
-                details: Value::Null,
-            }),
+            FailurePolicy::Fail => {
+                Err(Refusal { code: 403, reason: "Forbidden".to_owned(), message: error, details: Value::Null })
+            }
         },
     }
 }
@@ -166,7 +163,10 @@ pub fn read(
         return Err(invalid("webhook returned response.patch but not response.patchType".to_owned()));
     }
     if typed && text(response, "patchType") != "JSONPatch" {
-        return Err(invalid(format!("webhook returned invalid response.patchType of {:?}", text(response, "patchType"))));
+        return Err(invalid(format!(
+            "webhook returned invalid response.patchType of {:?}",
+            text(response, "patchType")
+        )));
     }
     let warnings = items(&response["warnings"]).filter_map(Value::as_str).filter(|warning| !warning.is_empty());
     let warnings: Vec<String> = warnings.map(shorten).collect();

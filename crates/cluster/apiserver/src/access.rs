@@ -28,7 +28,9 @@ impl Server {
         }
         let Some(token) = bearer(headers) else { return Ok(User::anonymous()) };
         let known = self.tokens().check(token, &self.store().snapshot(), &[]).ok();
-        known.map(|known| known.user).ok_or_else(|| Failure::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized"))
+        known
+            .map(|known| known.user)
+            .ok_or_else(|| Failure::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized"))
     }
 
     /// Refuses what nothing allows; returns why it is allowed.

@@ -33,7 +33,8 @@ pub(crate) fn subject_of(request: &str) -> Result<Subject, String> {
     let Some(block) = block.filter(|block| block.label == "CERTIFICATE REQUEST") else {
         return Err("PEM block type must be CERTIFICATE REQUEST".into());
     };
-    let (_, parsed) = X509CertificationRequest::from_der(&block.contents).map_err(|_| "asn1: syntax error: data truncated")?;
+    let (_, parsed) =
+        X509CertificationRequest::from_der(&block.contents).map_err(|_| "asn1: syntax error: data truncated")?;
     parsed.verify_signature().map_err(|_| "x509: the request is not signed by its own key")?;
     let subject = &parsed.certification_request_info.subject;
     let text = |value: Option<&str>| value.unwrap_or_default().to_owned();
@@ -206,7 +207,10 @@ mod tests {
         let mut der = request.der().to_vec();
         let last = der.len() - 1;
         der[last] ^= 1;
-        let forged = format!("-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n", STANDARD.encode(der));
+        let forged = format!(
+            "-----BEGIN CERTIFICATE REQUEST-----\n{}\n-----END CERTIFICATE REQUEST-----\n",
+            STANDARD.encode(der)
+        );
         assert!(subject_of(&STANDARD.encode(forged)).is_err());
         assert!(subject_of("eA==").unwrap_err().contains("PEM block type"));
     }

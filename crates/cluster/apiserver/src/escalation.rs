@@ -48,7 +48,9 @@ impl Server {
         }
         let (user, namespace) = (call.user, &call.info.namespace);
         let beyond = self.beyond(user, namespace, &Rule::all(new));
-        let gathers = |role: &Value| role["aggregationRule"]["clusterRoleSelectors"].as_array().is_some_and(|all| !all.is_empty());
+        let gathers = |role: &Value| {
+            role["aggregationRule"]["clusterRoleSelectors"].as_array().is_some_and(|all| !all.is_empty())
+        };
         if beyond.is_some() || !gathers(new) && !admission.old.is_some_and(gathers) {
             return beyond;
         }

@@ -48,27 +48,22 @@ impl Server {
         let (parts, body) = request.into_parts();
         let mut trail = Trail::begin(&parts);
         let query = Query::parse(parts.uri.query());
-        let mut answer = match request::parse(&parts.method, parts.uri.path(), &query) {
-            Ok(target) => {
-                let kind = if parts.method.is_safe() { RequestKind::ReadOnly } else { RequestKind::Mutating };
-                let under_way = self.metrics().under_way(kind);
-                let answered = match time_of(&query, &target) {
-                    // What is written by then stays written: the client is told that nobody knows.
-                    Ok(time) => {
-                        let answer = self.answer(&parts, body, &query, &target, &mut trail);
-                        tokio::time::timeout(time, answer).await.unwrap_or_else(|_| Err(Failure::took_too_long()))
-                    }
-                    Err(failure) => Err(failure),
-                };
-                drop(under_way);
-                let flow = trail.flow.take();
-                let labels = labels_of(&target, &parts, &query);
-                let mut answer = self.record(answered, labels, trail, begun).await;
-                name_flow(&mut answer.0, flow);
-                answer
+        let target = request::parse(&parts.method, parts.uri.path(), &query);
+        let kind = if parts.method.is_safe() { RequestKind::ReadOnly } else { RequestKind::Mutating };
+        let under_way = self.metrics().under_way(kind);
+        let answered = match time_of(&query, &target) {
+            // What is written by then stays written: the client is told that nobody knows.
+            Ok(time) => {
+                let answer = self.answer(&parts, body, &query, &target, &mut trail);
+                tokio::time::timeout(time, answer).await.unwrap_or_else(|_| Err(Failure::took_too_long()))
             }
-            Err(failure) => (refuse(&failure), trail.id().to_owned()),
+            Err(failure) => Err(failure),
         };
+        drop(under_way);
+        let flow = trail.flow.take();
+        let labels = labels_of(&target, &parts, &query);
+        let mut answer = self.record(answered, labels, trail, begun).await;
+        name_flow(&mut answer.0, flow);
         if let Ok(id) = HeaderValue::from_str(answer.1.as_str()) {
             answer.0.headers_mut().insert("audit-id", id);
         }
@@ -435,7 +430,11 @@ fn takes(info: &Info, method: &Method) -> bool {
 fn placed(resource: &Resource, info: Info) -> Result<Info, Failure> {
     let absent = || if resource.custom { Failure::no_such_page() } else { Failure::no_such_path() };
     if resource.namespaced && info.namespace.is_empty() && !matches!(info.verb, "list" | "watch") {
-        return Err(if info.name.is_empty() && !resource.custom && resource.review.is_none() { Failure::method_not_allowed() } else { absent() });
+        return Err(if info.name.is_empty() && !resource.custom && resource.review.is_none() {
+            Failure::method_not_allowed()
+        } else {
+            absent()
+        });
     }
     let itself = info.resource == "namespaces" && info.namespace == info.name;
     if !resource.namespaced && !info.namespace.is_empty() && !itself {

@@ -185,13 +185,13 @@ fn percent_encode(text: &str) -> String {
 }
 
 /// Reads method, path and query. A path that is malformed is an error, one that is unknown is [`Target::Path`].
-pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Result<Target, Failure> {
+pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Target {
     let parts: Vec<String> = path.trim_matches('/').split('/').map(percent_decode).collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let (group, version, rest) = match parts.as_slice() {
         ["api", version, rest @ ..] if !rest.is_empty() => ("", *version, rest),
         ["apis", group, version, rest @ ..] if !rest.is_empty() => (*group, *version, rest),
-        _ => return Ok(Target::Path),
+        _ => return Target::Path,
     };
     let mut info = Info { group: group.to_owned(), version: version.to_owned(), ..Info::default() };
     // The older way to ask for a watch.
@@ -228,7 +228,7 @@ pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Result<Target
             let inner = path.trim_start_matches('/').splitn(before + 1, '/').nth(before);
             inner.unwrap_or_default().clone_into(&mut info.rest);
         }
-        _ => return Ok(Target::Path),
+        _ => return Target::Path,
     }
     if info.subresource == "proxy" && info.rest.is_empty() && path.ends_with('/') {
         "/".clone_into(&mut info.rest);
@@ -241,12 +241,10 @@ pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Result<Target
     let one = !info.name.is_empty();
     info.verb = match (method.as_str(), one) {
         ("GET", _) if watches => "watch",
-        ("HEAD", true) => "get",
-        ("HEAD", false) => "list",
         // One object is read, whatever else is asked.
-        ("GET", true) => "get",
+        ("GET" | "HEAD", true) => "get",
         ("GET", false) if query.flag("watch") => "watch",
-        ("GET", false) => "list",
+        ("GET" | "HEAD", false) => "list",
         ("POST", _) => "create",
         ("PUT", _) => "update",
         ("PATCH", _) => "patch",
@@ -255,7 +253,7 @@ pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Result<Target
         // A server behind it may know other methods; no role but one for every verb allows them.
         _ => "",
     };
-    Ok(Target::Objects(info))
+    Target::Objects(info)
 }
 
 #[cfg(test)]
@@ -265,12 +263,11 @@ mod tests {
     #[track_caller]
     fn check(method: &str, path: &str, query: &str, expected: &str) {
         let shown = match parse(&method.parse().unwrap(), path, &Query::parse(Some(query))) {
-            Ok(Target::Objects(info)) => format!(
+            Target::Objects(info) => format!(
                 "{} {}/{} {}/{} ns={} name={}",
                 info.verb, info.group, info.version, info.resource, info.subresource, info.namespace, info.name
             ),
-            Ok(Target::Path) => "path".to_owned(),
-            Err(failure) => failure.reason.to_owned(),
+            Target::Path => "path".to_owned(),
         };
         assert_eq!(shown, expected);
     }
@@ -300,7 +297,7 @@ mod tests {
             ("/api/v1/namespaces/a/services/http:b:80/proxy/x//y%20z/", "/x//y%20z/"),
             ("/api/v1/nodes/n/proxy/pods", "/pods"),
         ] {
-            let Ok(Target::Objects(info)) = parse(&Method::GET, path, &Query::default()) else { panic!("{path}") };
+            let Target::Objects(info) = parse(&Method::GET, path, &Query::default()) else { panic!("{path}") };
             assert_eq!((info.subresource.as_str(), info.rest.as_str()), ("proxy", rest), "{path}");
         }
     }

@@ -72,7 +72,8 @@ impl Server {
             .flatten()
             .map(|audience| audience.as_str().unwrap_or_default().to_owned())
             .collect();
-        let of_volume = seconds == OF_VOLUMES && bound.contains_key("pod") && audiences.iter().all(|name| name == ISSUER);
+        let of_volume =
+            seconds == OF_VOLUMES && bound.contains_key("pod") && audiences.iter().all(|name| name == ISSUER);
         let (token, expires) = self.tokens().issue(Claims {
             namespace: &info.namespace,
             account: &info.name,

@@ -214,7 +214,15 @@ mod tests {
     use crate::store::{Expect, Store, Write};
 
     fn claims(uid: &str, seconds: i64) -> Claims<'_> {
-        Claims { namespace: "a", account: "bot", uid, seconds, warn_after: None, audiences: Vec::new(), bound: Vec::new() }
+        Claims {
+            namespace: "a",
+            account: "bot",
+            uid,
+            seconds,
+            warn_after: None,
+            audiences: Vec::new(),
+            bound: Vec::new(),
+        }
     }
 
     async fn put(store: &Store, key: &str, uid: &str) {

@@ -50,7 +50,10 @@ fn resource(kind: &str, name: &str, field: &str, causes: &mut Causes) {
     }
     let before = causes.len();
     qualified_name(&json!(name), field, causes);
-    if causes.len() == before && !name.contains('/') && !matches!(name, "cpu" | "memory" | "storage" | "ephemeral-storage") {
+    if causes.len() == before
+        && !name.contains('/')
+        && !matches!(name, "cpu" | "memory" | "storage" | "ephemeral-storage")
+    {
         invalid(field, &json!(name), "must be a standard resource type or fully qualified", causes);
     }
 }
@@ -67,7 +70,13 @@ fn relations(limit: &Value, at: &str, causes: &mut Causes) {
             ("min", "max", "min", "min", ("min value", "max value")),
             ("min", "defaultRequest", "defaultRequest", "defaultRequest", ("min value", "default request value")),
             ("defaultRequest", "max", "defaultRequest", "defaultRequest", ("default request value", "max value")),
-            ("defaultRequest", "default", "defaultRequest", "defaultRequest", ("default request value", "default limit value")),
+            (
+                "defaultRequest",
+                "default",
+                "defaultRequest",
+                "defaultRequest",
+                ("default request value", "default limit value"),
+            ),
             ("min", "default", "default", "min", ("min value", "default value")),
             ("default", "max", "default", "max", ("default value", "max value")),
         ] {
