@@ -94,6 +94,15 @@ async fn a_node_reads_what_its_pods_name() {
         assert_eq!((own.code, own.names()), (200, vec!["a"]));
         let itself = walk.quietly(node(Call::get(format!("/api/v1/nodes/{mine}")))).await;
         assert_eq!(itself.code, 200, "{}", itself.body);
+        // What is another's is not its own.
+        for path in [
+            format!("{secrets}/s2"),
+            format!("{pods}/b"),
+            format!("/api/v1/pods?fieldSelector=spec.nodeName%3D{other}"),
+            format!("/api/v1/nodes/{other}"),
+        ] {
+            walk.expect(403, node(Call::get(path))).await;
+        }
         // One that is in the group and named otherwise, and the other way round, is no node.
         walk.ask(Call::get(format!("{secrets}/s1")).as_user(&user, &[])).await;
         walk.ask(Call::get(format!("{secrets}/s1")).as_user(&mine, &["system:nodes"])).await;
@@ -205,7 +214,7 @@ async fn a_node_creates_mirror_pods_and_tells_how_its_own_are() {
             wrong.push(pod);
         }
         for pod in wrong {
-            walk.ask(node(Call::post(&pods, pod))).await;
+            walk.expect(403, node(Call::post(&pods, pod))).await;
         }
         walk.expect(201, node(Call::post(&pods, good()))).await;
         for (name, place) in [("a", &mine), ("b", &other)] {

@@ -212,6 +212,9 @@ async fn who_acts_as_somebody_else_is_asked_for_each_part_of_it() {
         ] {
             walk.ask_as(&by_account, call).await;
         }
+        for call in [me().as_user("bob", &["system:masters"]), me().as_user("carl", &[]), bob().header("impersonate-uid", "8")] {
+            assert_eq!(walk.ask_as(&by_account, call).await.code, 403);
+        }
         walk.ask_as(&by_account, Call::get(walk.core("pods")).as_user("bob", &["devs"])).await;
         walk.ask_as(&walk.cluster.known_by(None).unwrap(), bob()).await;
     })
