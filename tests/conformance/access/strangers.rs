@@ -2,6 +2,7 @@
 
 use conformance::{
     cluster::Call,
+    identity::Identity,
     walk::{Walk, conform},
 };
 use serde_json::json;
@@ -69,6 +70,37 @@ async fn strangers_reach_health_and_version_alone() {
             Call::new("HEAD", "/api/v1/pods"),
         ] {
             walk.ask_as(&stranger, call).await;
+        }
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_certificate_says_who_asks() {
+    // Another authority's certificates are trusted elsewhere.
+    if std::env::var("CONFORMANCE_KUBECONFIG").is_ok() {
+        return;
+    }
+    conform(async |walk: &mut Walk| {
+        let me = || Call::post(format!("{AUTHENTICATION}/selfsubjectreviews"), json!({}));
+        for (name, groups, uid) in [
+            (format!("ann-{}", walk.id), vec!["crew", "deck"], ""),
+            (format!("bob-{}", walk.id), vec![], "7"),
+            ("root".to_owned(), vec!["system:masters"], ""),
+            (format!("system:node:{}", walk.id), vec!["system:nodes"], ""),
+            (String::new(), vec!["crew"], ""),
+        ] {
+            let known = walk.cluster.certified(&Identity::new(&name, &groups, uid).unwrap()).unwrap();
+            let answer = known.send(&me()).await.unwrap();
+            let mut body = answer.body.clone();
+            // The certificate's fingerprint.
+            if let Some(id) = body.pointer_mut("/status/userInfo/extra/authentication.kubernetes.io~1credential-id/0") {
+                assert!(id.as_str().unwrap_or_default().starts_with("X509SHA256="), "{id}");
+                *id = "(fingerprint)".into();
+            }
+            walk.found(&format!("who {name} is, in {groups:?} and with {uid:?}"), body);
+            walk.ask_as(&known, Call::get(walk.core("secrets?labelSelector=none"))).await;
+            assert_eq!(answer.code, if name.is_empty() { 403 } else { 201 }, "{}", answer.body);
         }
     })
     .await;
