@@ -10,6 +10,8 @@
     reason = "a test stops at what it did not expect, and runs beside the product"
 )]
 
+mod access;
+mod admission;
 mod clients;
 mod definitions;
 mod definitions_costs;

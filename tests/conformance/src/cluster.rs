@@ -4,6 +4,7 @@ use std::io::Read;
 
 use anyhow::Context;
 use apiserver::{Server, User};
+use base64::{Engine, engine::general_purpose::STANDARD};
 use futures::TryStreamExt;
 use http::{HeaderMap, Method, Request, header};
 use kube::{
@@ -12,6 +13,8 @@ use kube::{
     config::{AuthInfo, KubeConfigOptions, Kubeconfig},
 };
 use serde_json::Value;
+
+use crate::identity::Identity;
 
 /// The media types of the patches.
 pub const JSON_PATCH: &str = "application/json-patch+json";
@@ -240,6 +243,21 @@ impl Cluster {
     pub fn known_by(&self, token: Option<&str>) -> anyhow::Result<Cluster> {
         let mut config = self.config.clone().context("a server in this process is asked by its client alone")?;
         config.auth_info = AuthInfo { token: token.map(|token| token.to_owned().into()), ..AuthInfo::default() };
+        Cluster::of(config)
+    }
+
+    /// Returns the same cluster for whoever has this certificate.
+    ///
+    /// # Errors
+    ///
+    /// The cluster is not one that is asked over a network, or the certificate cannot be used.
+    pub fn certified(&self, identity: &Identity) -> anyhow::Result<Cluster> {
+        let mut config = self.config.clone().context("a server in this process is asked by its client alone")?;
+        config.auth_info = AuthInfo {
+            client_certificate_data: Some(STANDARD.encode(&identity.certificate)),
+            client_key_data: Some(STANDARD.encode(&identity.key).into()),
+            ..AuthInfo::default()
+        };
         Cluster::of(config)
     }
 

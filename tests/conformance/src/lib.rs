@@ -6,6 +6,8 @@
 pub mod case;
 pub mod cluster;
 pub mod difference;
+pub mod hook;
+pub mod identity;
 pub mod peer;
 pub mod served;
 pub mod walk;

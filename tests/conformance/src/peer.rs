@@ -65,6 +65,8 @@ impl Peer {
         std::fs::write(&public, signer.public_key_pem())?;
         let token = uuid::Uuid::new_v4().simple().to_string();
         std::fs::write(folder.path().join("tokens.csv"), format!("{token},admin,,\"system:masters\"\n"))?;
+        let clients = folder.path().join("clients.pem");
+        std::fs::write(&clients, crate::identity::trusted()?.0)?;
         let [client, peers, api] = free_ports()?;
         let cluster = Cluster::at(&format!("https://127.0.0.1:{api}"), &token)?;
         let mut peer = Peer { children: Vec::new(), commands: Vec::new(), folder, cluster, port: api, token };
@@ -90,11 +92,13 @@ impl Peer {
             "--bind-address=127.0.0.1".to_owned(),
             format!("--cert-dir={}", at("certs")),
             format!("--token-auth-file={}", at("tokens.csv")),
+            format!("--client-ca-file={}", clients.display()),
             format!("--service-account-key-file={}", public.display()),
             format!("--service-account-signing-key-file={}", key.display()),
             "--service-account-issuer=https://kubernetes.default.svc.cluster.local".to_owned(),
             "--service-cluster-ip-range=10.96.0.0/16".to_owned(),
-            "--authorization-mode=RBAC".to_owned(),
+            "--authorization-mode=Node,RBAC".to_owned(),
+            "--enable-admission-plugins=NodeRestriction".to_owned(),
             "--allow-privileged=true".to_owned(),
             "--endpoint-reconciler-type=none".to_owned(),
             // What these plugins add is taken away again by controllers that do not run here.
@@ -200,7 +204,9 @@ impl Peer {
                 }
             }
             let ready = self.cluster.send(&Call::get("/api/v1/namespaces/default")).await;
-            if ready.is_ok_and(|answer| answer.code == 200) {
+            // The default roles come a moment after the first answers.
+            let settled = self.cluster.send(&Call::get("/readyz")).await;
+            if [ready, settled].into_iter().all(|answer| answer.is_ok_and(|answer| answer.code == 200)) {
                 return Ok(());
             }
             tokio::time::sleep(Duration::from_millis(20)).await;

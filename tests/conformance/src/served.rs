@@ -49,6 +49,7 @@ impl Served {
         })
         .await?;
         let (tls, authority) = certificate()?;
+        let tls = Tls { client_authorities: vec![crate::identity::trusted()?.1], ..tls };
         let folder = tempfile::tempdir()?;
         std::fs::write(folder.path().join("ca.crt"), authority)?;
         let kubeconfig = json!({"apiVersion": "v1", "kind": "Config", "current-context": "c",

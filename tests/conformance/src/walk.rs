@@ -126,6 +126,32 @@ impl Walk {
         within(&call, self.cluster.send(&call)).await.expect("an answer")
     }
 
+    /// Asks as whoever `cluster` is for, without recording, until the answer is as it `fits`: of some changes
+    /// (roles, policies, pods on nodes) a real server's parts hear a moment later.
+    ///
+    /// # Panics
+    ///
+    /// No such answer came within half a minute.
+    #[expect(clippy::expect_used, reason = "a test stops where no such answer comes")]
+    pub async fn until(&self, cluster: &Cluster, call: Call, fits: impl Fn(&Answer) -> bool) -> Answer {
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            let answer = within(&call, cluster.send(&call)).await.expect("an answer");
+            if fits(&answer) {
+                return answer;
+            }
+            let in_time = std::time::Instant::now() < deadline;
+            assert!(in_time, "{} goes on answering {} {}", call.title(), answer.code, answer.body);
+            tokio::time::sleep(Duration::from_millis(30)).await;
+        }
+    }
+
+    /// Records what follows from an answer, to be compared too: what a token says, the part of an object that is told.
+    pub fn found(&mut self, title: &str, body: Value) {
+        let answer = Answer { code: 0, body, warnings: Vec::new(), headers: http::HeaderMap::new(), size: 0 };
+        self.steps.push(Step { title: title.to_owned(), answer });
+    }
+
     async fn end(&self) {
         // Where no controllers run, what is in it stays; its name comes up never again.
         _ = self.cluster.send(&Call::delete(format!("/api/v1/namespaces/{}", self.space))).await;
@@ -136,6 +162,26 @@ impl Walk {
 async fn within(call: &Call, answer: impl Future<Output = anyhow::Result<Answer>>) -> anyhow::Result<Answer> {
     let answer = tokio::time::timeout(Duration::from_secs(45), answer).await;
     answer.with_context(|| format!("no answer within 45 s: {}", call.title()))?
+}
+
+/// Makes a walk through the embedded server alone: what a real one leaves to controllers, which do not run beside it.
+///
+/// # Panics
+///
+/// The walk does.
+#[expect(clippy::panic, reason = "it is the end of a test")]
+pub async fn embedded(walk: impl AsyncFn(&mut Walk)) {
+    let begun = async {
+        let id = uuid::Uuid::new_v4().simple().to_string()[..8].to_owned();
+        let served = Served::start().await?;
+        let file = served.kubeconfig();
+        let ours = Cluster::of_kubeconfig(file.to_str().context("the temporary folder is no text")?).await?;
+        anyhow::Ok((served, Walk::begin(ours, &id).await?))
+    };
+    match begun.await {
+        Ok((_served, mut mine)) => walk(&mut mine).await,
+        Err(error) => panic!("{error:#}"),
+    }
 }
 
 /// Makes a walk through the embedded server, or the cluster of the kubeconfig in

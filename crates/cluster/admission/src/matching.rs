@@ -16,6 +16,8 @@ pub struct Request<'a> {
     pub version: &'a str,
     /// Kind.
     pub kind: &'a str,
+    /// The kind's group, if it is another than the resource's.
+    pub kind_group: &'a str,
     /// Plural name.
     pub resource: &'a str,
     /// Subresource.
@@ -92,10 +94,11 @@ fn matches(selector: &Value, labels: Option<&Map<String, Value>>) -> bool {
 
 /// Returns the `request` variable of expressions, and what a review says of the request.
 pub fn describe(request: &Request<'_>, user: &Value, dry_run: bool, version: &str) -> Value {
+    let of_kind = if request.kind_group.is_empty() { request.group } else { request.kind_group };
     let mut described = json!({
-        "kind": {"group": request.group, "version": version, "kind": request.kind},
+        "kind": {"group": of_kind, "version": version, "kind": request.kind},
         "resource": {"group": request.group, "version": version, "resource": request.resource},
-        "requestKind": {"group": request.group, "version": request.version, "kind": request.kind},
+        "requestKind": {"group": of_kind, "version": request.version, "kind": request.kind},
         "requestResource": {"group": request.group, "version": request.version, "resource": request.resource},
         "operation": request.operation,
         "userInfo": user,

@@ -25,8 +25,8 @@ pub enum Condition {
     Failed(String),
 }
 
-/// Returns the variables of every expression; `params` are there if a policy has them.
-fn env(params: bool) -> Env {
+/// Returns the variables of every expression but those that ask what somebody may do.
+fn env_without_authorizer(params: bool) -> Env {
     let id = |last: &str| {
         let names = ["group", "version", last].map(|name| (name.to_owned(), Type::String));
         Type::object("kubernetes.GroupVersionKind", names)
@@ -62,10 +62,15 @@ fn env(params: bool) -> Env {
         .with("object", Type::Dyn)
         .with("oldObject", Type::Dyn)
         .with("namespaceObject", Type::Dyn)
-        .with("request", request)
-        .with("authorizer", Type::Opaque("kubernetes.authorization.Authorizer"))
-        .with("authorizer.requestResource", Type::Opaque("kubernetes.authorization.ResourceCheck"));
+        .with("request", request);
     if params { env.with("params", Type::Dyn) } else { env }
+}
+
+/// Returns the variables of every expression; `params` are there if a policy has them.
+fn env(params: bool) -> Env {
+    env_without_authorizer(params)
+        .with("authorizer", Type::Opaque("kubernetes.authorization.Authorizer"))
+        .with("authorizer.requestResource", Type::Opaque("kubernetes.authorization.ResourceCheck"))
 }
 
 /// Evaluates match conditions.
@@ -85,7 +90,9 @@ pub fn conditions(list: &Value, scope: &dyn Scope) -> Condition {
             Ok(Cel::Bool(true)) => {}
             Ok(Cel::Bool(false)) => return Condition::DoesNot,
             Ok(_) => failed.push("match condition does not evaluate to a bool".to_owned()),
-            Err(error) => failed.push(format!("{error} evaluating match condition {:?}", text(condition, "name"))),
+            Err(error) => {
+                failed.push(format!("expression '{}' resulted in error: {error}", text(condition, "expression")));
+            }
         }
     }
     crate::aggregate(failed).map_or(Condition::Holds, Condition::Failed)
@@ -95,7 +102,10 @@ pub fn conditions(list: &Value, scope: &dyn Scope) -> Condition {
 pub fn condition_problems(list: &Value, at: &str, causes: &mut Vec<Cause>) {
     for (index, condition) in items(list).enumerate() {
         let field = format!("{at}[{index}].expression");
-        check(&env(true), &condition["expression"], &field, &Type::Bool, causes);
+        // That there is one is asked elsewhere.
+        if !text(condition, "expression").trim().is_empty() {
+            check(&env(true), &condition["expression"], &field, &Type::Bool, causes);
+        }
     }
 }
 
@@ -138,6 +148,33 @@ pub(crate) fn variables(spec: &Value, causes: &mut Vec<Cause>) -> (Env, Vec<(Str
     (env, variables)
 }
 
+/// Returns what expressions of messages may name: they ask nobody what somebody may do.
+fn told(spec: &Value, variables: &[(String, Program)]) -> Env {
+    let mut env = env_without_authorizer(spec["paramKind"].is_object());
+    for variable in items(&spec["variables"]) {
+        let name = format!("variables.{}", text(variable, "name"));
+        let known = variables.iter().find(|(known, _)| *known == name);
+        env = env.with(&name, known.map_or(Type::Dyn, |(_, program)| program.result().clone()));
+    }
+    env
+}
+
+fn message(env: &Env, source: &Value, at: &str, causes: &mut Vec<Cause>) -> Option<Program> {
+    let field = format!("{at}.messageExpression");
+    let expression = source.as_str().filter(|expression| !expression.is_empty())?;
+    if expression.trim().is_empty() {
+        causes.push(Cause::invalid(field, source, "must be non-empty if specified"));
+        return None;
+    }
+    let program = check(env, source, &field, &Type::String, causes)?;
+    // It has to be a text for sure.
+    if *program.result() == Type::Dyn {
+        causes.push(Cause::invalid(field, source, "must evaluate to string but got dyn"));
+        return None;
+    }
+    Some(program)
+}
+
 /// A policy, compiled.
 #[derive(Debug)]
 pub struct Policy {
@@ -165,17 +202,12 @@ impl Policy {
         let mut causes = Vec::new();
         condition_problems(&spec["matchConditions"], "spec.matchConditions", &mut causes);
         let (env, variables) = variables(spec, &mut causes);
+        let told = told(spec, &variables);
         let mut validations = Vec::new();
         for (index, validation) in items(&spec["validations"]).enumerate() {
             let at = format!("spec.validations[{index}]");
             let program = check(&env, &validation["expression"], &format!("{at}.expression"), &Type::Bool, &mut causes);
-            let message_program = match text(validation, "messageExpression") {
-                "" => None,
-                _ => {
-                    let field = format!("{at}.messageExpression");
-                    check(&env, &validation["messageExpression"], &field, &Type::String, &mut causes)
-                }
-            };
+            let message_program = message(&told, &validation["messageExpression"], &at, &mut causes);
             validations.extend(program.map(|program| Validation {
                 expression: text(validation, "expression").to_owned(),
                 program,
@@ -187,7 +219,20 @@ impl Policy {
         let mut audit = Vec::new();
         for (index, annotation) in items(&spec["auditAnnotations"]).enumerate() {
             let field = format!("spec.auditAnnotations[{index}].valueExpression");
+            if text(annotation, "valueExpression").trim().is_empty() {
+                causes.push(Cause::required(field, "valueExpression is not specified"));
+                continue;
+            }
             let program = check(&env, &annotation["valueExpression"], &field, &Type::Dyn, &mut causes);
+            let program = program.filter(|program| {
+                let found = program.result().to_string();
+                let told = matches!(found.as_str(), "string" | "null" | "dyn");
+                if !told {
+                    let why = format!("must evaluate to one of [string null_type] but got {found}");
+                    causes.push(Cause::invalid(&field, &annotation["valueExpression"], &why));
+                }
+                told
+            });
             audit.extend(program.map(|program| (text(annotation, "key").to_owned(), program)));
         }
         let failure = if text(spec, "failurePolicy") == "Ignore" { FailurePolicy::Ignore } else { FailurePolicy::Fail };
@@ -207,11 +252,17 @@ impl Policy {
             }
         }
         let scope = Lazy::new(inputs, &self.variables);
+        let asking_nobody: BTreeMap<String, Cel> = inputs
+            .iter()
+            .filter(|(name, _)| !name.starts_with("authorizer"))
+            .map(|(name, value)| (name.clone(), value.clone()))
+            .collect();
+        let telling = Lazy::new(&asking_nobody, &self.variables);
         for validation in &self.validations {
             match scope.eval(&validation.program) {
                 Ok(Cel::Bool(true)) => {}
                 Ok(Cel::Bool(false)) => {
-                    let message = validation.message(&scope);
+                    let message = validation.message(&telling);
                     self.broken(binding, &message, &validation.reason, &mut verdict);
                 }
                 Ok(_) => self.failed(binding, "validation does not evaluate to a bool", &mut verdict),

@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 
+/// The classes that Kubernetes' own parts have; nobody deletes them.
+pub const SYSTEM: [&str; 2] = ["system-cluster-critical", "system-node-critical"];
+
 use crate::text;
 
 /// Sets the priority of a new pod from its class, or from the default one; says why it cannot be.

@@ -29,7 +29,7 @@ pub fn equip(classes: &[Value], pod: &mut Value) -> Result<(), String> {
         if !given.is_null() && given != value {
             let (wanted, given) = (value.as_str().unwrap_or_default(), given.as_str().unwrap_or_default());
             return Err(format!(
-                "conflict: runtimeClass.Scheduling.NodeSelector[{key}] = {wanted}; pod.spec.nodeSelector[{key}] = {given}"
+                "conflict: runtimeClass.scheduling.nodeSelector[{key}] = {wanted}; pod.spec.nodeSelector[{key}] = {given}"
             ));
         }
         pod["spec"]["nodeSelector"][key] = value.clone();
@@ -87,7 +87,7 @@ mod tests {
         let conflict = equip(&classes(), &mut json!({"spec": other})).unwrap_err();
         assert_eq!(
             conflict,
-            "conflict: runtimeClass.Scheduling.NodeSelector[kind] = vm; pod.spec.nodeSelector[kind] = x"
+            "conflict: runtimeClass.scheduling.nodeSelector[kind] = vm; pod.spec.nodeSelector[kind] = x"
         );
         let overhead = equip(&classes(), &mut json!({"spec": {"runtimeClassName": "vm", "overhead": {"cpu": "1"}}}));
         assert_eq!(overhead.unwrap_err(), OVERHEAD);

@@ -37,6 +37,31 @@ pub fn ingress(classes: &[Value], ingress: &mut Value) {
     }
 }
 
+/// Returns why a claim may not ask for more than it did: it grows once it is bound, and if its class lets it.
+pub fn growth_refusal(classes: &[Value], old: &Value, new: &Value) -> Option<String> {
+    let size = |claim: &Value| crate::pods::read(&claim["spec"]["resources"]["requests"]["storage"]);
+    match (size(old), size(new)) {
+        (Some(before), Some(after)) if after > before => {}
+        _ => return None,
+    }
+    if old["status"]["phase"] != "Bound" {
+        return Some("Only bound persistent volume claims can be expanded".to_owned());
+    }
+    let class = |claim: &Value| {
+        let annotated = claim["metadata"]["annotations"]["volume.beta.kubernetes.io/storage-class"].as_str();
+        annotated.or_else(|| claim["spec"]["storageClassName"].as_str()).unwrap_or_default().to_owned()
+    };
+    let name = class(new);
+    let grows = |found: &Value| found["metadata"]["name"] == name.as_str() && found["allowVolumeExpansion"] == true;
+    if !name.is_empty() && name == class(old) && classes.iter().any(grows) {
+        return None;
+    }
+    Some(
+        "only dynamically provisioned pvc can be resized and the storageclass that provisions the pvc must support resize"
+            .to_owned(),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

@@ -39,6 +39,17 @@ pub struct Refusal {
     pub reason: String,
     /// The sentence.
     pub message: String,
+    /// `Status.details`, or nothing.
+    pub details: Value,
+}
+
+/// Why a webhook's answer is of no use.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Failed {
+    /// It could not be asked, or what it said is no answer: its failure policy decides.
+    Call(String),
+    /// It answered what cannot be done: the request is refused whatever its policy.
+    Patch(String),
 }
 
 /// What a webhook says of a request that it lets through.
@@ -87,7 +98,9 @@ pub fn passes(webhook: &Value, scope: &dyn Scope) -> Result<bool, Refusal> {
         Condition::DoesNot => Ok(false),
         Condition::Failed(error) => match failure_policy(webhook) {
             FailurePolicy::Ignore => Ok(false),
-            FailurePolicy::Fail => Err(Refusal { code: 403, reason: "Forbidden".to_owned(), message: error }),
+            FailurePolicy::Fail => {
+                Err(Refusal { code: 403, reason: "Forbidden".to_owned(), message: error, details: Value::Null })
+            }
         },
     }
 }
@@ -110,38 +123,53 @@ pub fn review(uid: &str, described: &Value, object: Option<&Value>, old: Option<
     json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "request": request})
 }
 
-/// Returns what a webhook's answer means; an error says why it makes no sense.
+/// Returns what a webhook's answer means.
+///
+/// # Errors
+///
+/// It makes no sense, or its patch cannot be applied.
 pub fn read(
     webhook: &Value,
     kind: Kind,
     uid: &str,
     review: &Value,
     object: Option<&Value>,
-) -> Result<Result<Answer, Refusal>, String> {
+) -> Result<Result<Answer, Refusal>, Failed> {
+    let invalid = |why: String| Failed::Call(format!("received invalid webhook response: {why}"));
     let response = &review["response"];
-    if review["kind"] != "AdmissionReview" || review["apiVersion"] != "admission.k8s.io/v1" {
-        return Err(format!(
-            "received invalid webhook response: expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got {}, Kind={}",
-            text(review, "apiVersion"),
-            text(review, "kind")
-        ));
+    let (api_version, what) = (text(review, "apiVersion"), text(review, "kind"));
+    if api_version == "admission.k8s.io/v1beta1" && what == "AdmissionReview" {
+        let why = "converting (v1beta1.AdmissionReview) to (v1.AdmissionReview): unknown conversion";
+        return Err(Failed::Call(format!("failed to call webhook: {why}")));
     }
     if !response.is_object() {
-        return Err("Webhook response was absent".to_owned());
+        return Err(invalid("webhook response was absent".to_owned()));
+    }
+    if what != "AdmissionReview" || api_version != "admission.k8s.io/v1" {
+        return Err(invalid(format!(
+            "expected webhook response of admission.k8s.io/v1, Kind=AdmissionReview, got {api_version}, Kind={what}"
+        )));
     }
     if response["uid"] != uid {
-        return Err(format!(
-            "received invalid webhook response: expected response.uid={uid:?}, got {:?}",
-            text(response, "uid")
-        ));
+        return Err(invalid(format!("expected response.uid={uid:?}, got {:?}", text(response, "uid"))));
     }
     let name = text(webhook, "name");
     let patched = !response["patch"].is_null();
     if patched && kind == Kind::Validating {
-        return Err("received invalid webhook response: webhook response.patch is not allowed for validating webhooks"
-            .to_owned());
+        return Err(invalid("webhook response.patch is not allowed for validating webhooks".to_owned()));
     }
-    let warnings: Vec<String> = items(&response["warnings"]).filter_map(Value::as_str).map(shorten).collect();
+    let typed = !response["patchType"].is_null();
+    if patched && !typed {
+        return Err(invalid("webhook returned response.patch but not response.patchType".to_owned()));
+    }
+    if typed && text(response, "patchType") != "JSONPatch" {
+        return Err(invalid(format!(
+            "webhook returned invalid response.patchType of {:?}",
+            text(response, "patchType")
+        )));
+    }
+    let warnings = items(&response["warnings"]).filter_map(Value::as_str).filter(|warning| !warning.is_empty());
+    let warnings: Vec<String> = warnings.map(shorten).collect();
     let audit = response["auditAnnotations"].as_object().into_iter().flatten();
     let audit =
         audit.map(|(key, value)| (format!("{name}/{key}"), value.as_str().unwrap_or_default().to_owned())).collect();
@@ -155,14 +183,33 @@ pub fn read(
     Ok(Ok(Answer { object, warnings, audit }))
 }
 
-fn apply(response: &Value, object: &Value) -> Result<Value, String> {
-    if text(response, "patchType") != "JSONPatch" {
-        return Err(format!("unsupported patch type {:?}", text(response, "patchType")));
+fn apply(response: &Value, object: &Value) -> Result<Value, Failed> {
+    let unread = |why: String| Failed::Call(format!("received undecodable patch in webhook response: {why}"));
+    let bytes = decode(text(response, "patch")).ok_or_else(|| unread("illegal base64 data".to_owned()))?;
+    let patch: Value = serde_json::from_slice(&bytes).map_err(|error| unread(error.to_string()))?;
+    patch::json(object, &patch).map_err(|error| match error {
+        patch::Error::Operation { .. } => Failed::Patch(misfit(object, &patch)),
+        error => Failed::Patch(error.to_string()),
+    })
+}
+
+/// Names the first operation of a patch that does not fit the object.
+fn misfit(object: &Value, patch: &Value) -> String {
+    let mut object = object.clone();
+    for step in items(patch) {
+        match patch::json(&object, &json!([step])) {
+            Ok(next) => object = next,
+            Err(error) => {
+                let (operation, path) = (text(step, "op"), text(step, "path"));
+                return if error.is_test() {
+                    format!("testing value {path} failed: test failed")
+                } else {
+                    format!("{operation} operation does not apply: doc is missing path: {path}: missing value")
+                };
+            }
+        }
     }
-    let bytes = decode(text(response, "patch")).ok_or("received invalid webhook response: patch is not base64")?;
-    let patch: Value = serde_json::from_slice(&bytes).map_err(|error| format!("jsonpatch: {error}"))?;
-    let patched = patch::json(object, &patch).map_err(|error| error.to_string())?;
-    Ok(patched)
+    "the patch does not apply".to_owned()
 }
 
 fn decode(text: &str) -> Option<Vec<u8>> {
@@ -190,7 +237,7 @@ fn refusal(name: &str, status: &Value) -> Refusal {
     };
     let code =
         status["code"].as_u64().and_then(|code| u16::try_from(code).ok()).filter(|code| (400..600).contains(code));
-    Refusal { code: code.unwrap_or(400), reason: reason.to_owned(), message }
+    Refusal { code: code.unwrap_or(400), reason: reason.to_owned(), message, details: status["details"].clone() }
 }
 
 /// Warnings are for people: a long one is cut.
@@ -198,12 +245,17 @@ fn shorten(warning: &str) -> String {
     warning.chars().take(256).collect()
 }
 
-/// Returns what is refused when a webhook could not be asked.
-pub fn call_failure(name: &str, why: &str) -> Refusal {
+/// Returns what is refused when a webhook could not be asked, or its patch not applied.
+pub fn call_failure(name: &str, failed: &Failed) -> Refusal {
+    let why = match failed {
+        Failed::Call(why) => format!("failed calling webhook {name:?}: {why}"),
+        Failed::Patch(why) => why.clone(),
+    };
     Refusal {
         code: 500,
         reason: "InternalError".to_owned(),
-        message: format!("Internal error occurred: failed calling webhook {name:?}: failed to call webhook: {why}"),
+        message: format!("Internal error occurred: {why}"),
+        details: json!({"causes": [{"message": why}]}),
     }
 }
 
@@ -223,7 +275,7 @@ pub fn labels(object: &Value) -> Option<&Map<String, Value>> {
 mod tests {
     use super::*;
 
-    fn answered(kind: Kind, response: impl Into<Value>) -> Result<Result<Answer, Refusal>, String> {
+    fn answered(kind: Kind, response: impl Into<Value>) -> Result<Result<Answer, Refusal>, Failed> {
         let response: Value = response.into();
         let review = json!({"kind": "AdmissionReview", "apiVersion": "admission.k8s.io/v1", "response": response});
         read(&json!({"name": "w.example"}), kind, "u", &review, Some(&json!({"a": 1})))

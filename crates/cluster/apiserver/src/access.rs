@@ -7,12 +7,10 @@ use serde_json::json;
 
 use crate::{
     rbac::{Policy, User, Wish},
-    request::{Info, Query, percent_decode},
+    request::{Info, Query},
     server::Server,
     status::Failure,
 };
-
-const AUTHENTICATION: &str = "authentication.k8s.io";
 
 /// Who sends a request, and on whose behalf.
 pub(crate) struct Caller {
@@ -28,40 +26,33 @@ impl Server {
         if let Some(user) = known {
             return Ok(user.clone());
         }
-        let Some(value) = headers.get(header::AUTHORIZATION) else { return Ok(User::anonymous()) };
-        let token = value.to_str().ok().and_then(|value| value.strip_prefix("Bearer "));
-        token
-            .and_then(|token| self.tokens().check(token.trim(), &self.store().snapshot(), &[]).ok())
+        let Some(token) = bearer(headers) else { return Ok(User::anonymous()) };
+        let known = self.tokens().check(token, &self.store().snapshot(), &[]).ok();
+        known
             .map(|known| known.user)
             .ok_or_else(|| Failure::new(StatusCode::UNAUTHORIZED, "Unauthorized", "Unauthorized"))
     }
 
-    /// Returns whom the request is to act as, if its sender may.
-    pub(crate) fn impersonate(&self, user: User, headers: &HeaderMap) -> Result<Caller, Failure> {
-        let Some(wanted) = Impersonation::read(headers)? else { return Ok(Caller { user, real: None }) };
-        for wish in wanted.wishes() {
-            self.authorize(&user, &wish)?;
-        }
-        Ok(Caller { user: wanted.user(), real: Some(user) })
-    }
-
     /// Refuses what nothing allows; returns why it is allowed.
     pub(crate) fn authorize(&self, user: &User, wish: &Wish) -> Result<String, Failure> {
-        self.allows(user, wish).ok_or_else(|| forbidden(user, wish))
+        self.allows(user, wish).map_err(|why| forbidden_because(user, wish, &why))
     }
 
     /// Returns whether `user` may do what they wish, by the role objects as they are now.
     pub(crate) fn allowed(&self, user: &User, wish: &Wish) -> bool {
-        self.allows(user, wish).is_some()
+        self.allows(user, wish).is_ok()
     }
 
-    /// Returns why `user` may do what they wish, in Kubernetes' words.
-    pub(crate) fn allows(&self, user: &User, wish: &Wish) -> Option<String> {
+    /// Returns why `user` may do what they wish, or why not, in Kubernetes' words; both may be nothing.
+    pub(crate) fn allows(&self, user: &User, wish: &Wish) -> Result<String, String> {
         // No role is looked at for those whom none can bind: the platform's own parts are most of the traffic.
-        if user.is_master() || self.node_allowed(user, wish) {
-            return Some(String::new());
+        if user.is_master() {
+            return Ok(String::new());
         }
-        self.policy().allows(user, wish)
+        match self.node_allows(user, wish) {
+            Ok(()) => Ok(String::new()),
+            Err(why) => self.policy().allows(user, wish).ok_or(why),
+        }
     }
 
     /// Returns the role objects as they are now, parsed anew only when one of them changed.
@@ -84,88 +75,11 @@ pub(crate) struct KeptPolicy {
     policy: Arc<Policy>,
 }
 
-/// Whom a request is to act as: the `Impersonate-` headers.
-#[derive(Debug, Default, PartialEq, Eq)]
-struct Impersonation {
-    name: String,
-    uid: String,
-    groups: Vec<String>,
-    extra: Vec<(String, String)>,
-}
-
-impl Impersonation {
-    fn read(headers: &HeaderMap) -> Result<Option<Impersonation>, Failure> {
-        let mut wanted = Impersonation::default();
-        let mut named = false;
-        for (name, value) in headers {
-            let Some(what) = name.as_str().strip_prefix("impersonate-") else { continue };
-            let value = value.to_str().map_err(|_| Failure::bad_request(format!("{name}: the value is not text")))?;
-            match what {
-                "user" => {
-                    named = true;
-                    value.clone_into(&mut wanted.name);
-                }
-                "uid" => value.clone_into(&mut wanted.uid),
-                "group" => wanted.groups.push(value.to_owned()),
-                _ => match what.strip_prefix("extra-") {
-                    Some(key) => wanted.extra.push((percent_decode(key).to_lowercase(), value.to_owned())),
-                    None => return Err(Failure::bad_request(format!("{name}: no such header is known"))),
-                },
-            }
-        }
-        if wanted == Impersonation::default() && !named {
-            return Ok(None);
-        }
-        if wanted.name.is_empty() {
-            let why = format!("Internal error occurred: requested {wanted:?} without impersonating a user");
-            return Err(Failure::internal(why));
-        }
-        Ok(Some(wanted))
-    }
-
-    fn account(&self) -> Option<(&str, &str)> {
-        self.name.strip_prefix("system:serviceaccount:")?.split_once(':')
-    }
-
-    /// Returns what the sender must be allowed.
-    fn wishes(&self) -> Vec<Wish> {
-        let wish = |group: &str, resource: &str, namespace: &str, name: &str| Wish {
-            verb: "impersonate".into(),
-            group: group.into(),
-            resource: resource.into(),
-            namespace: namespace.into(),
-            name: name.into(),
-            path: String::new(),
-        };
-        let mut wishes = vec![match self.account() {
-            Some((namespace, name)) => wish("", "serviceaccounts", namespace, name),
-            None => wish("", "users", "", &self.name),
-        }];
-        wishes.extend(self.groups.iter().map(|group| wish("", "groups", "", group)));
-        wishes.extend(
-            self.extra.iter().map(|(key, value)| wish(AUTHENTICATION, &format!("userextras/{key}"), "", value)),
-        );
-        if !self.uid.is_empty() {
-            wishes.push(wish(AUTHENTICATION, "uids", "", &self.uid));
-        }
-        wishes
-    }
-
-    fn user(&self) -> User {
-        let mut groups = self.groups.clone();
-        if let Some((namespace, _)) = self.account().filter(|_| groups.is_empty()) {
-            groups.extend(["system:serviceaccounts".to_owned(), format!("system:serviceaccounts:{namespace}")]);
-        }
-        let standing = if self.name == "system:anonymous" { "system:unauthenticated" } else { "system:authenticated" };
-        if !groups.iter().any(|group| matches!(group.as_str(), "system:authenticated" | "system:unauthenticated")) {
-            groups.push(standing.to_owned());
-        }
-        let mut user = User { name: self.name.clone(), groups, uid: self.uid.clone(), ..User::default() };
-        for (key, value) in &self.extra {
-            user.extra.entry(key.clone()).or_default().push(value.clone());
-        }
-        user
-    }
+/// Returns the token that a request shows, if it shows one.
+fn bearer(headers: &HeaderMap) -> Option<&str> {
+    let mut parts = headers.get(header::AUTHORIZATION)?.to_str().ok()?.trim().splitn(3, ' ');
+    let scheme = parts.next()?;
+    parts.next().filter(|token| scheme.eq_ignore_ascii_case("bearer") && !token.is_empty())
 }
 
 /// Returns what a request for a kind's objects wishes to do.
@@ -176,23 +90,25 @@ pub(crate) fn wish_of(info: &Info, query: &Query) -> Wish {
         format!("{}/{}", info.resource, info.subresource)
     };
     // A list of one object by its name is a wish for that object.
-    let selected = query
+    let fields = query
         .get("fieldSelector")
         .filter(|_| info.name.is_empty() && matches!(info.verb, "list" | "watch" | "deletecollection"))
-        .and_then(|text| schema::selector::Fields::parse(text).ok())
-        .and_then(|fields| fields.exact("metadata.name").map(str::to_owned));
+        .and_then(|text| schema::selector::Fields::parse(text).ok());
+    let exact = |path: &str| fields.as_ref().and_then(|fields| fields.exact(path)).map(str::to_owned);
     Wish {
         verb: info.verb.to_owned(),
         group: info.group.clone(),
         resource,
         namespace: info.namespace.clone(),
-        name: selected.unwrap_or_else(|| info.name.clone()),
+        name: exact("metadata.name").unwrap_or_else(|| info.name.clone()),
         path: String::new(),
+        node: exact("spec.nodeName").unwrap_or_default(),
     }
 }
 
-fn forbidden(user: &User, wish: &Wish) -> Failure {
-    let message = if wish.resource.is_empty() {
+/// Refuses a wish, in Kubernetes' words; `why` may be nothing.
+pub(crate) fn forbidden_because(user: &User, wish: &Wish, why: &str) -> Failure {
+    let mut message = if wish.resource.is_empty() {
         format!("forbidden: User {:?} cannot {} path {:?}", user.name, wish.verb, wish.path)
     } else {
         let (plural, name) = (wish.resource.split('/').next().unwrap_or_default(), &wish.name);
@@ -208,7 +124,10 @@ fn forbidden(user: &User, wish: &Wish) -> Failure {
             user.name, wish.verb, wish.resource, wish.group
         )
     };
-    let mut failure = Failure::new(StatusCode::FORBIDDEN, "Forbidden", message);
+    if !why.is_empty() {
+        message = format!("{message}: {why}");
+    }
+    let mut failure = Failure::new(StatusCode::FORBIDDEN, "Forbidden", message).guarded();
     if wish.resource.is_empty() {
         failure.details = json!({});
     } else {
@@ -216,60 +135,4 @@ fn forbidden(user: &User, wish: &Wish) -> Failure {
         failure.details = json!({"name": wish.name, "group": wish.group, "kind": plural});
     }
     failure
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn headers(pairs: &[(&'static str, &str)]) -> HeaderMap {
-        let mut headers = HeaderMap::new();
-        for (name, value) in pairs {
-            headers.append(*name, value.parse().unwrap());
-        }
-        headers
-    }
-
-    #[test]
-    fn each_thing_that_is_impersonated_is_asked_for() {
-        let headers = headers(&[
-            ("impersonate-user", "ann"),
-            ("impersonate-group", "devs"),
-            ("impersonate-group", "ops"),
-            ("impersonate-uid", "7"),
-            ("impersonate-extra-acme.com%2fproject", "x"),
-        ]);
-        let wanted = Impersonation::read(&headers).unwrap().unwrap();
-        let shown: Vec<String> =
-            wanted.wishes().iter().map(|wish| format!("{}/{} {}", wish.group, wish.resource, wish.name)).collect();
-        assert_eq!(
-            shown,
-            [
-                "/users ann",
-                "/groups devs",
-                "/groups ops",
-                "authentication.k8s.io/userextras/acme.com/project x",
-                "authentication.k8s.io/uids 7"
-            ]
-        );
-        let user = wanted.user();
-        assert_eq!(user.groups, ["devs", "ops", "system:authenticated"]);
-        assert_eq!(user.extra["acme.com/project"], ["x"]);
-    }
-
-    #[test]
-    fn an_impersonated_account_is_in_its_groups() {
-        let wanted =
-            Impersonation::read(&headers(&[("impersonate-user", "system:serviceaccount:a:b")])).unwrap().unwrap();
-        assert_eq!(
-            (wanted.wishes()[0].resource.as_str(), wanted.wishes()[0].namespace.as_str()),
-            ("serviceaccounts", "a")
-        );
-        assert_eq!(
-            wanted.user().groups,
-            ["system:serviceaccounts", "system:serviceaccounts:a", "system:authenticated"]
-        );
-        assert!(Impersonation::read(&headers(&[("impersonate-group", "x")])).is_err());
-        assert_eq!(Impersonation::read(&HeaderMap::new()).unwrap(), None);
-    }
 }

@@ -67,12 +67,15 @@ impl Server {
         new: &mut Value,
         old: Option<&Value>,
     ) -> Result<Vec<String>, Failure> {
-        let name = new["metadata"]["name"].as_str().unwrap_or_default().to_owned();
+        let named = |field: &str| new["metadata"][field].as_str().filter(|name| !name.is_empty());
+        let name = named("name").or_else(|| named("generateName")).unwrap_or(&call.info.name).to_owned();
         self.namespace_lives(call, operation, &name)?;
         let whole = call.info.subresource.is_empty();
         if whole {
             self.plugins_mutate(call, operation, new)?;
         }
+        // What a node may not write is not looked at any further; what the rest makes of it is looked at again.
+        self.node_restricted(Admission { call, operation, new: Some(new), old })?;
         let mut asked = mutating::Asked::default();
         let by_policies = self.policies_mutate(call, operation, new, old, &mut asked, false)?;
         let (warnings, by_webhooks) = self.webhooks_mutate(call, operation, new, old).await?;
@@ -93,6 +96,7 @@ impl Server {
     pub(crate) async fn admit(&self, admission: Admission<'_>) -> Result<Admitted, Failure> {
         self.within_rights(admission)?;
         self.node_restricted(admission)?;
+        self.certificate_admitted(admission)?;
         self.namespace_lives(admission.call, admission.operation, subject(admission))?;
         let mut warnings = self.plugins_validate(admission)?;
         warnings.extend(self.policies_validate(admission)?);

@@ -18,13 +18,11 @@ impl Server {
     pub(crate) fn within_rights(&self, admission: Admission<'_>) -> Result<(), Failure> {
         let call = admission.call;
         let (Some(grants), Some(new)) = (call.resource.grants, admission.new) else { return Ok(()) };
-        let gives =
-            |fields: &[&str]| admission.old.is_none_or(|old| fields.iter().any(|field| old[*field] != new[*field]));
         let refused = match grants {
             _ if call.user.is_master() => None,
-            Grants::Role if gives(&["rules", "aggregationRule"]) => self.role_beyond(admission, new),
-            Grants::Binding if gives(&["subjects", "roleRef"]) => self.binding_beyond(admission, new)?,
-            _ => None,
+            _ if admission.old.is_some_and(|old| only_for_collection(old, new)) => None,
+            Grants::Role => self.role_beyond(admission, new),
+            Grants::Binding => self.binding_beyond(admission, new)?,
         };
         match refused {
             Some(why) => {
@@ -43,21 +41,27 @@ impl Server {
             resource: call.resource.plural.clone(),
             namespace: call.info.namespace.clone(),
             name: new["metadata"]["name"].as_str().unwrap_or_default().to_owned(),
-            path: String::new(),
+            ..Wish::default()
         };
         if self.allowed(call.user, &escalate) {
             return None;
         }
-        let mut granted = Rule::all(new);
-        if !new["aggregationRule"].is_null() {
-            // It will hold whatever roles are labelled for it later.
-            let all = || vec!["*".to_owned()];
-            granted = vec![
-                Rule { verbs: all(), groups: all(), resources: all(), ..Rule::default() },
-                Rule { verbs: all(), paths: all(), ..Rule::default() },
-            ];
+        let (user, namespace) = (call.user, &call.info.namespace);
+        let beyond = self.beyond(user, namespace, &Rule::all(new));
+        let gathers = |role: &Value| {
+            role["aggregationRule"]["clusterRoleSelectors"].as_array().is_some_and(|all| !all.is_empty())
+        };
+        if beyond.is_some() || !gathers(new) && !admission.old.is_some_and(gathers) {
+            return beyond;
         }
-        self.beyond(call.user, &call.info.namespace, &granted)
+        // It will hold whatever roles are labelled for it later.
+        let all = || vec!["*".to_owned()];
+        let everything = [
+            Rule { verbs: all(), groups: all(), resources: all(), ..Rule::default() },
+            Rule { verbs: all(), paths: all(), ..Rule::default() },
+        ];
+        self.beyond(user, namespace, &everything)
+            .map(|_| "must have cluster-admin privileges to use the aggregationRule".to_owned())
     }
 
     fn binding_beyond(&self, admission: Admission<'_>, new: &Value) -> Result<Option<String>, Failure> {
@@ -71,14 +75,14 @@ impl Server {
             resource: plural.into(),
             namespace: call.info.namespace.clone(),
             name: name.to_owned(),
-            path: String::new(),
+            ..Wish::default()
         };
         if self.allowed(call.user, &bind) {
             return Ok(None);
         }
         let policy = self.policy();
         let Some(granted) = policy.referred(kind, &call.info.namespace, name) else {
-            return Err(Failure::not_found_named(GROUP, plural, name));
+            return Err(Failure::not_found_named(GROUP, &call.resource.plural, name));
         };
         Ok(self.beyond(call.user, &call.info.namespace, granted))
     }
@@ -98,4 +102,18 @@ impl Server {
             )
         })
     }
+}
+
+/// Returns whether nothing changes but what lets an object be collected.
+fn only_for_collection(old: &Value, new: &Value) -> bool {
+    let rest = |object: &Value| {
+        let mut object = object.clone();
+        if let Some(metadata) = object["metadata"].as_object_mut() {
+            for name in ["ownerReferences", "finalizers", "managedFields"] {
+                metadata.remove(name);
+            }
+        }
+        object
+    };
+    rest(old) == rest(new)
 }

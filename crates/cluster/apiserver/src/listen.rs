@@ -16,6 +16,7 @@ use rustls::{
     pki_types::{CertificateDer, PrivateKeyDer},
     server::{WebPkiClientVerifier, danger::ClientCertVerifier},
 };
+use sha2::{Digest, Sha256};
 use tokio::net::TcpListener;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
@@ -23,6 +24,8 @@ use tower::ServiceExt;
 
 use crate::{audit::Peer, rbac::User, server::Server};
 
+/// Where a certificate's subject says a stable id.
+const UID: &str = "1.3.6.1.4.1.57683.2";
 /// How long a client may take to shake hands.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 
@@ -185,7 +188,16 @@ async fn serve<H: Handler>(
 fn user_of(certificate: &CertificateDer<'_>) -> Option<User> {
     let (_, parsed) = x509_parser::parse_x509_certificate(certificate).ok()?;
     let subject = parsed.subject();
-    let name = subject.iter_common_name().next()?.as_str().ok()?;
+    let name = subject.iter_common_name().next()?.as_str().ok().filter(|name| !name.is_empty())?;
     let groups: Vec<&str> = subject.iter_organization().filter_map(|organization| organization.as_str().ok()).collect();
-    Some(User::new(name, &groups))
+    let mut user = User::new(name, &groups);
+    let mut ids = subject.iter_attributes().filter(|attribute| attribute.attr_type().to_id_string() == UID);
+    if let Some(id) = ids.next() {
+        // One id, or nobody knows whose it is.
+        let text = id.as_str().ok().filter(|text| !text.is_empty() && ids.next().is_none())?;
+        text.clone_into(&mut user.uid);
+    }
+    let fingerprint = format!("X509SHA256={}", hex::encode(Sha256::digest(certificate)));
+    user.extra.insert("authentication.kubernetes.io/credential-id".to_owned(), vec![fingerprint]);
+    Some(user)
 }

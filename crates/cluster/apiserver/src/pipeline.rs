@@ -10,7 +10,7 @@ use std::{io::Write, sync::Arc, time::Duration};
 use axum::body::{Body, HttpBody};
 use bytes::Bytes;
 use futures::StreamExt;
-use http::{HeaderMap, HeaderValue, Request, Response, StatusCode, header, request::Parts};
+use http::{HeaderMap, HeaderValue, Method, Request, Response, StatusCode, header, request::Parts};
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
@@ -48,27 +48,22 @@ impl Server {
         let (parts, body) = request.into_parts();
         let mut trail = Trail::begin(&parts);
         let query = Query::parse(parts.uri.query());
-        let mut answer = match request::parse(&parts.method, parts.uri.path(), &query) {
-            Ok(target) => {
-                let kind = if parts.method.is_safe() { RequestKind::ReadOnly } else { RequestKind::Mutating };
-                let under_way = self.metrics().under_way(kind);
-                let answered = match time_of(&query, &target) {
-                    // What is written by then stays written: the client is told that nobody knows.
-                    Ok(time) => {
-                        let answer = self.answer(&parts, body, &query, &target, &mut trail);
-                        tokio::time::timeout(time, answer).await.unwrap_or_else(|_| Err(Failure::took_too_long()))
-                    }
-                    Err(failure) => Err(failure),
-                };
-                drop(under_way);
-                let flow = trail.flow.take();
-                let labels = labels_of(&target, &parts, &query);
-                let mut answer = self.record(answered, labels, trail, begun).await;
-                name_flow(&mut answer.0, flow);
-                answer
+        let target = request::parse(&parts.method, parts.uri.path(), &query);
+        let kind = if parts.method.is_safe() { RequestKind::ReadOnly } else { RequestKind::Mutating };
+        let under_way = self.metrics().under_way(kind);
+        let answered = match time_of(&query, &target) {
+            // What is written by then stays written: the client is told that nobody knows.
+            Ok(time) => {
+                let answer = self.answer(&parts, body, &query, &target, &mut trail);
+                tokio::time::timeout(time, answer).await.unwrap_or_else(|_| Err(Failure::took_too_long()))
             }
-            Err(failure) => (refuse(&failure), trail.id().to_owned()),
+            Err(failure) => Err(failure),
         };
+        drop(under_way);
+        let flow = trail.flow.take();
+        let labels = labels_of(&target, &parts, &query);
+        let mut answer = self.record(answered, labels, trail, begun).await;
+        name_flow(&mut answer.0, flow);
         if let Ok(id) = HeaderValue::from_str(answer.1.as_str()) {
             answer.0.headers_mut().insert("audit-id", id);
         }
@@ -93,10 +88,6 @@ impl Server {
             trail.identify(&log.policy, &user, target, &parts.method, path);
             trail.log(log, Stage::RequestReceived);
         }
-        let Caller { user, real } = self.impersonate(user, &parts.headers)?;
-        if real.is_some() {
-            trail.impersonated(&user);
-        }
         let wish = match target {
             Target::Path => {
                 let verb = parts.method.as_str().to_lowercase();
@@ -104,6 +95,10 @@ impl Server {
             }
             Target::Objects(info) => wish_of(info, query),
         };
+        let Caller { user, real } = self.impersonate(user, &parts.headers, &wish)?;
+        if real.is_some() {
+            trail.impersonated(&user);
+        }
         // Who is handed on to somebody else takes no place here.
         let _seat = if matches!(target, Target::Objects(info) if info.is_handed_on()) {
             None
@@ -129,6 +124,9 @@ impl Server {
             .get(&info.group, &info.version, &info.resource)
             .ok_or_else(|| served.registry.unknown(path))?;
         let info = placed(resource, info.clone())?;
+        if !takes(&info, &parts.method) {
+            return Err(Failure::method_not_allowed());
+        }
         if resource.confidential || resource.subresources.get(info.subresource.as_str()) == Some(&Subresource::Token) {
             trail.confidential(Content::Confidential);
         }
@@ -225,6 +223,9 @@ impl Server {
         let Asked { user, resource, info, query, headers, .. } = asked;
         let part = subresource(resource, info)?;
         if let Some(review) = resource.review {
+            if !info.name.is_empty() {
+                return Err(Failure::no_such_path());
+            }
             if info.verb != "create" {
                 return Err(Failure::method_not_allowed());
             }
@@ -309,7 +310,7 @@ impl Server {
             },
             ("delete", None) => {
                 let deletion = Deletion::parse(query, &body)?;
-                let options = Options { dry_run: deletion.dry_run, ..options.clone() };
+                let options = Options { dry_run: deletion.dry_run, said: deletion.said(), ..options.clone() };
                 self.delete(Call { options: &options, ..call }, &deletion).await
             }
             _ => Err(Failure::method_not_allowed()),
@@ -322,6 +323,7 @@ impl Server {
         let deletion = Deletion::parse(query, &body)?;
         let options = Options {
             dry_run: deletion.dry_run,
+            said: deletion.said(),
             notes: asked.notes.clone(),
             ..Options::parse(query, headers, "DeleteOptions")?
         };
@@ -415,11 +417,24 @@ async fn object(resource: &Resource, headers: &HeaderMap, body: Body) -> Result<
     Ok((told.value, sent))
 }
 
+/// Returns whether a path takes a method at all: a collection is not replaced, and nothing but a proxy takes odd ones.
+fn takes(info: &Info, method: &Method) -> bool {
+    if info.subresource == "proxy" {
+        return true;
+    }
+    let one = !matches!(info.verb, "update" | "patch") || !info.name.is_empty();
+    *method != Method::HEAD && !info.verb.is_empty() && one
+}
+
 /// Checks that a path fits its kind's scope; what lives in no namespace is in none.
 fn placed(resource: &Resource, info: Info) -> Result<Info, Failure> {
     let absent = || if resource.custom { Failure::no_such_page() } else { Failure::no_such_path() };
     if resource.namespaced && info.namespace.is_empty() && !matches!(info.verb, "list" | "watch") {
-        return Err(if info.name.is_empty() && !resource.custom { Failure::method_not_allowed() } else { absent() });
+        return Err(if info.name.is_empty() && !resource.custom && resource.review.is_none() {
+            Failure::method_not_allowed()
+        } else {
+            absent()
+        });
     }
     let itself = info.resource == "namespaces" && info.namespace == info.name;
     if !resource.namespaced && !info.namespace.is_empty() && !itself {
@@ -543,6 +558,9 @@ fn refuse(failure: &Failure) -> Response<Body> {
     }
     let mut response = respond(failure.code, failure.to_json().to_string());
     warn(&mut response, failure.warnings().iter());
+    if failure.is_guarded() {
+        response.headers_mut().insert(header::X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    }
     if let Some(seconds) = failure.retry_after {
         response.headers_mut().insert(header::RETRY_AFTER, HeaderValue::from(seconds));
     }

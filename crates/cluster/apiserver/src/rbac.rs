@@ -68,6 +68,8 @@ pub(crate) struct Wish {
     pub name: String,
     /// Path outside the kinds, or empty.
     pub path: String,
+    /// The node whose pods alone are asked for by a field selector, or empty.
+    pub node: String,
 }
 
 /// One rule of a role.
@@ -311,10 +313,10 @@ pub(crate) fn beyond(held: &[Rule], granted: &[Rule]) -> Vec<Rule> {
     let mut beyond: Vec<Rule> = Vec::new();
     for rule in single {
         let like = |known: &&mut Rule| {
-            (&known.groups, &known.resources, &known.names, &known.paths)
-                == (&rule.groups, &rule.resources, &rule.names, &rule.paths)
+            (&known.groups, &known.resources, &known.names) == (&rule.groups, &rule.resources, &rule.names)
         };
-        match beyond.iter_mut().find(like) {
+        // Paths are told one by one.
+        match beyond.iter_mut().filter(|_| rule.paths.is_empty()).find(like) {
             Some(known) if known.verbs.contains(&rule.verbs[0]) => {}
             Some(known) => known.verbs.extend(rule.verbs),
             None => beyond.push(rule),

@@ -197,16 +197,27 @@ pub(crate) struct Rules {
     pub validate: fn(&Value, Option<&Value>, &mut Vec<Cause>),
     /// Sets what only the server may set when an object is created.
     pub create: fn(&mut Value),
+    /// Writes into a new object who asked for it.
+    pub asked_by: fn(&crate::rbac::User, &mut Value),
     /// Takes from the old object what a write to the object itself may not change, its status aside.
     pub keep: fn(&Value, &mut Value),
+    /// Settles what a write to a part of the object (its name) brings, by the old object.
+    pub settle: fn(&Value, &mut Value, &str),
     /// Says what the creator of an object that is fine should know.
     pub warn: fn(&Value) -> Vec<String>,
 }
 
 impl Rules {
     /// No rules.
-    pub(crate) const NONE: Rules =
-        Rules { default: |_| {}, validate: |_, _, _| {}, create: |_| {}, keep: |_, _| {}, warn: |_| Vec::new() };
+    pub(crate) const NONE: Rules = Rules {
+        default: |_| {},
+        validate: |_, _, _| {},
+        create: |_| {},
+        asked_by: |_, _| {},
+        keep: |_, _| {},
+        settle: |_, _, _| {},
+        warn: |_| Vec::new(),
+    };
 }
 
 impl Default for Rules {

@@ -185,13 +185,13 @@ fn percent_encode(text: &str) -> String {
 }
 
 /// Reads method, path and query. A path that is malformed is an error, one that is unknown is [`Target::Path`].
-pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Result<Target, Failure> {
+pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Target {
     let parts: Vec<String> = path.trim_matches('/').split('/').map(percent_decode).collect();
     let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
     let (group, version, rest) = match parts.as_slice() {
         ["api", version, rest @ ..] if !rest.is_empty() => ("", *version, rest),
         ["apis", group, version, rest @ ..] if !rest.is_empty() => (*group, *version, rest),
-        _ => return Ok(Target::Path),
+        _ => return Target::Path,
     };
     let mut info = Info { group: group.to_owned(), version: version.to_owned(), ..Info::default() };
     // The older way to ask for a watch.
@@ -228,7 +228,7 @@ pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Result<Target
             let inner = path.trim_start_matches('/').splitn(before + 1, '/').nth(before);
             inner.unwrap_or_default().clone_into(&mut info.rest);
         }
-        _ => return Ok(Target::Path),
+        _ => return Target::Path,
     }
     if info.subresource == "proxy" && info.rest.is_empty() && path.ends_with('/') {
         "/".clone_into(&mut info.rest);
@@ -241,21 +241,19 @@ pub(crate) fn parse(method: &Method, path: &str, query: &Query) -> Result<Target
     let one = !info.name.is_empty();
     info.verb = match (method.as_str(), one) {
         ("GET", _) if watches => "watch",
-        ("HEAD", true) if info.subresource == "proxy" => "get",
         // One object is read, whatever else is asked.
-        ("GET", true) => "get",
+        ("GET" | "HEAD", true) => "get",
         ("GET", false) if query.flag("watch") => "watch",
-        ("GET", false) => "list",
+        ("GET" | "HEAD", false) => "list",
         ("POST", _) => "create",
-        ("PUT", true) => "update",
-        ("PATCH", true) => "patch",
+        ("PUT", _) => "update",
+        ("PATCH", _) => "patch",
         ("DELETE", true) => "delete",
         ("DELETE", false) => "deletecollection",
         // A server behind it may know other methods; no role but one for every verb allows them.
-        (_, true) if info.subresource == "proxy" => "",
-        _ => return Err(Failure::method_not_allowed()),
+        _ => "",
     };
-    Ok(Target::Objects(info))
+    Target::Objects(info)
 }
 
 #[cfg(test)]
@@ -265,12 +263,11 @@ mod tests {
     #[track_caller]
     fn check(method: &str, path: &str, query: &str, expected: &str) {
         let shown = match parse(&method.parse().unwrap(), path, &Query::parse(Some(query))) {
-            Ok(Target::Objects(info)) => format!(
+            Target::Objects(info) => format!(
                 "{} {}/{} {}/{} ns={} name={}",
                 info.verb, info.group, info.version, info.resource, info.subresource, info.namespace, info.name
             ),
-            Ok(Target::Path) => "path".to_owned(),
-            Err(failure) => failure.reason.to_owned(),
+            Target::Path => "path".to_owned(),
         };
         assert_eq!(shown, expected);
     }
@@ -283,11 +280,11 @@ mod tests {
         check("GET", "/api/v1/namespaces", "", "list /v1 namespaces/ ns= name=");
         check("PUT", "/api/v1/namespaces/a/finalize", "", "update /v1 namespaces/finalize ns=a name=a");
         check("DELETE", "/apis/g.x/v1/things", "", "deletecollection g.x/v1 things/ ns= name=");
-        check("PUT", "/api/v1/pods", "", "MethodNotAllowed");
+        check("PUT", "/api/v1/pods", "", "update /v1 pods/ ns= name=");
         check("GET", "/apis/apps/v1", "", "path");
         check("GET", "/healthz", "", "path");
         check("GET", "/api/v1/watch/namespaces/a/pods/b", "", "watch /v1 pods/ ns=a name=b");
-        check("HEAD", "/api/v1/pods", "", "MethodNotAllowed");
+        check("HEAD", "/api/v1/pods", "", "list /v1 pods/ ns= name=");
         check("HEAD", "/api/v1/nodes/n/proxy", "", "get /v1 nodes/proxy ns= name=n");
         check("OPTIONS", "/api/v1/nodes/n:80/proxy/", "", " /v1 nodes/proxy ns= name=n:80");
     }
@@ -300,7 +297,7 @@ mod tests {
             ("/api/v1/namespaces/a/services/http:b:80/proxy/x//y%20z/", "/x//y%20z/"),
             ("/api/v1/nodes/n/proxy/pods", "/pods"),
         ] {
-            let Ok(Target::Objects(info)) = parse(&Method::GET, path, &Query::default()) else { panic!("{path}") };
+            let Target::Objects(info) = parse(&Method::GET, path, &Query::default()) else { panic!("{path}") };
             assert_eq!((info.subresource.as_str(), info.rest.as_str()), ("proxy", rest), "{path}");
         }
     }

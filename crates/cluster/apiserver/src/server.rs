@@ -66,6 +66,7 @@ struct Inner {
     tokens: Tokens,
     served: RwLock<Arc<Served>>,
     policy: parking_lot::Mutex<KeptPolicy>,
+    modes: crate::impersonate::Remembered,
     pages: Pages,
     audit: Option<audit::Log>,
     metrics: Arc<Metrics>,
@@ -109,6 +110,7 @@ impl Server {
             tokens: config.tokens,
             served: RwLock::new(Arc::new(Served::builtin())),
             policy: parking_lot::Mutex::default(),
+            modes: parking_lot::Mutex::default(),
             pages: Pages::default(),
             audit: audit.transpose()?,
             metrics,
@@ -246,6 +248,10 @@ impl Server {
 
     pub(crate) fn kept_policy(&self) -> &parking_lot::Mutex<KeptPolicy> {
         &self.0.policy
+    }
+
+    pub(crate) fn remembered_modes(&self) -> &crate::impersonate::Remembered {
+        &self.0.modes
     }
 
     pub(crate) fn service_range(&self) -> (Ipv4Addr, u8) {

@@ -33,6 +33,10 @@ pub(crate) struct Beside {
     pub warnings: Vec<String>,
     /// Nobody serves the path: answered as a page and not as a `Status`.
     pub page: bool,
+    /// Refused before anything looked at it: browsers are told not to guess what the answer is.
+    pub guarded: bool,
+    /// A reason that is none of Kubernetes' own.
+    pub reason: Option<String>,
 }
 
 impl Failure {
@@ -58,6 +62,25 @@ impl Failure {
     pub(crate) fn going_on(mut self, token: String) -> Failure {
         self.beside.get_or_insert_default().goes_on = Some(token);
         self
+    }
+
+    /// The same, as a refusal of whoever guards the way.
+    #[must_use]
+    pub(crate) fn guarded(mut self) -> Failure {
+        self.beside.get_or_insert_default().guarded = true;
+        self
+    }
+
+    /// The same, for a reason that is none of Kubernetes' own.
+    #[must_use]
+    pub(crate) fn because(mut self, reason: String) -> Failure {
+        self.beside.get_or_insert_default().reason = Some(reason).filter(|reason| !reason.is_empty());
+        self
+    }
+
+    /// Returns whether browsers are told not to guess what the answer is.
+    pub(crate) fn is_guarded(&self) -> bool {
+        self.beside.as_ref().is_some_and(|beside| beside.guarded)
     }
 
     /// Returns what to warn of.
@@ -231,6 +254,9 @@ impl Failure {
         });
         if !self.reason.is_empty() {
             status["reason"] = self.reason.into();
+        }
+        if let Some(reason) = self.beside.as_ref().and_then(|beside| beside.reason.as_ref()) {
+            status["reason"] = reason.as_str().into();
         }
         if let Value::Object(details) = &self.details {
             // What is empty is left out: the core group, the name of what has none.

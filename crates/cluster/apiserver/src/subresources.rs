@@ -1,5 +1,4 @@
-//! The parts of objects that have paths of their own: scale, binding, log and
-//! ServiceAccount tokens.
+//! The parts of objects that have paths of their own: scale, binding and log.
 
 use std::sync::Arc;
 
@@ -19,7 +18,6 @@ use crate::{
     server::Server,
     status::Failure,
     store::Entry,
-    tokens::{Claims, ISSUER},
     write::{
         ATTEMPTS, Admission, Call, Change, Operation, PatchKind, Written, apply_conflict, at_version,
         changed_meanwhile, patch_failure, same_object,
@@ -263,107 +261,6 @@ impl Server {
             if code == StatusCode::NOT_FOUND { "NotFound" } else { "BadRequest" },
             String::from_utf8_lossy(&text).trim().to_owned(),
         ))
-    }
-
-    /// Serves `serviceaccounts/token`: a signed token that ends by itself.
-    pub(crate) async fn token(&self, call: Call<'_>, mut body: Value) -> Result<Written, Failure> {
-        let Call { resource, info, .. } = call;
-        let warnings = self.mutate(call, Operation::Create, &mut body, None).await?;
-        let account = self.entry(call)?.value();
-        let seconds = body["spec"]["expirationSeconds"].as_i64().unwrap_or(3600);
-        if !(600..=4_294_967_296).contains(&seconds) {
-            let cause = Cause::invalid(
-                "spec.expirationSeconds",
-                &seconds.into(),
-                "may not specify a duration less than 10 minutes",
-            );
-            let mut failure = Failure::invalid(resource, "", &[cause]);
-            // It is the request that is wrong, not the account.
-            failure.message =
-                failure.message.replacen(&resource.qualified_kind(), "TokenRequest.authentication.k8s.io", 1);
-            failure.details["group"] = "authentication.k8s.io".into();
-            failure.details["kind"] = "TokenRequest".into();
-            return Err(failure);
-        }
-        let admission = Admission { call, operation: Operation::Create, new: Some(&body), old: None };
-        self.admit(admission).await?;
-        let audiences: Vec<String> = body["spec"]["audiences"]
-            .as_array()
-            .into_iter()
-            .flatten()
-            .filter_map(Value::as_str)
-            .map(str::to_owned)
-            .collect();
-        let bound = self.bound_to(call, &mut body)?;
-        let audiences = if audiences.is_empty() { vec![ISSUER.to_owned()] } else { audiences };
-        let (token, expires) = self.tokens().issue(Claims {
-            namespace: &info.namespace,
-            account: &info.name,
-            uid: account["metadata"]["uid"].as_str().unwrap_or_default(),
-            seconds,
-            audiences: audiences.clone(),
-            bound,
-        });
-        let mut answer = body;
-        answer["kind"] = "TokenRequest".into();
-        answer["apiVersion"] = "authentication.k8s.io/v1".into();
-        answer["metadata"] = json!({"name": info.name, "namespace": info.namespace, "uid": account["metadata"]["uid"],
-                "creationTimestamp": base::clock::now_rfc3339()});
-        if answer["spec"]["boundObjectRef"].is_null() {
-            answer["spec"]["boundObjectRef"] = Value::Null;
-        }
-        answer["spec"]["expirationSeconds"] = seconds.into();
-        answer["spec"]["audiences"] = audiences.into();
-        answer["status"] = json!({"token": token, "expirationTimestamp": expires});
-        Ok(Written { code: StatusCode::CREATED, object: answer.into(), warnings })
-    }
-}
-
-impl Server {
-    /// Returns what a token is to die with; the reference's uid is filled in if it names none.
-    fn bound_to(&self, call: Call<'_>, body: &mut Value) -> Result<Vec<(&'static str, Value)>, Failure> {
-        let Call { resource, info, .. } = call;
-        let reference = &body["spec"]["boundObjectRef"];
-        if reference.is_null() {
-            return Ok(Vec::new());
-        }
-        let of = |field: &str| reference[field].as_str().unwrap_or_default();
-        let (claim, plural, namespace) = match (of("apiVersion"), of("kind")) {
-            ("v1", "Pod") => ("pod", "pods", info.namespace.as_str()),
-            ("v1", "Secret") => ("secret", "secrets", info.namespace.as_str()),
-            ("v1", "Node") => ("node", "nodes", ""),
-            (version, kind) => {
-                let why = format!("cannot bind token to object of type {version}, Kind={kind}");
-                return Err(Failure::bad_request(why));
-            }
-        };
-        let name = of("name").to_owned();
-        let snapshot = self.store().snapshot();
-        let object = snapshot
-            .get(&format!("core/{plural}/{namespace}/{name}"))
-            .ok_or_else(|| Failure::not_found_named("", plural, &name))?
-            .value();
-        let uid = object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
-        if !of("uid").is_empty() && of("uid") != uid {
-            return Err(crate::nodes::bound_elsewhere(of("uid")));
-        }
-        let mut bound = vec![(claim, json!({"name": name, "uid": uid}))];
-        if claim == "pod" {
-            if object["spec"]["serviceAccountName"] != info.name.as_str() {
-                let why = format!(
-                    "cannot bind token for serviceaccount {:?} to pod running with different serviceaccount name.",
-                    info.name
-                );
-                return Err(Failure::forbidden(resource, &info.name, &why));
-            }
-            if let Some(node) = object["spec"]["nodeName"].as_str().filter(|node| !node.is_empty()) {
-                let found = snapshot.get(&format!("core/nodes//{node}")).map(|entry| entry.value());
-                let uid = found.map(|node| node["metadata"]["uid"].clone());
-                bound.push(("node", json!({"name": node, "uid": uid})));
-            }
-        }
-        body["spec"]["boundObjectRef"]["uid"] = uid.into();
-        Ok(bound)
     }
 }
 

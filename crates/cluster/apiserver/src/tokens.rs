@@ -45,6 +45,8 @@ pub(crate) struct Claims<'a> {
     pub(crate) account: &'a str,
     pub(crate) uid: &'a str,
     pub(crate) seconds: i64,
+    /// After how many seconds its bearer should have another, if that is before it ends.
+    pub(crate) warn_after: Option<i64>,
     /// For whom; none: for the API itself.
     pub(crate) audiences: Vec<String>,
     /// What it dies with: `pod`, `secret`, `node` with their names and uids.
@@ -82,14 +84,18 @@ impl Tokens {
     /// Returns a token of a ServiceAccount and when it ends, RFC 3339.
     pub(crate) fn issue(&self, wanted: Claims<'_>) -> (String, String) {
         let now = base::clock::now();
-        let expires = now + jiff::SignedDuration::from_secs(wanted.seconds);
+        let after = |seconds| now + jiff::SignedDuration::from_secs(seconds);
+        let expires = after(wanted.warn_after.unwrap_or(wanted.seconds));
         let audiences = if wanted.audiences.is_empty() { vec![ISSUER.to_owned()] } else { wanted.audiences };
         let (namespace, name) = (wanted.namespace, wanted.account);
         let mut claims = json!({
             "iss": ISSUER, "aud": audiences, "sub": format!("system:serviceaccount:{namespace}:{name}"),
-            "iat": now.as_second(), "nbf": now.as_second(), "exp": expires.as_second(), "jti": uuid::Uuid::new_v4().to_string(),
+            "iat": now.as_second(), "nbf": now.as_second(), "exp": after(wanted.seconds).as_second(), "jti": uuid::Uuid::new_v4().to_string(),
             "kubernetes.io": {"namespace": namespace, "serviceaccount": {"name": name, "uid": wanted.uid}},
         });
+        if let Some(seconds) = wanted.warn_after {
+            claims["kubernetes.io"]["warnafter"] = after(seconds).as_second().into();
+        }
         for (what, reference) in wanted.bound {
             claims["kubernetes.io"][what] = reference;
         }
@@ -130,15 +136,27 @@ impl Tokens {
         let bound = &claims["kubernetes.io"];
         let of = |what: &str, field: &str| bound[what][field].as_str().unwrap_or_default();
         let (namespace, name) = (bound["namespace"].as_str().unwrap_or_default(), of("serviceaccount", "name"));
-        let lives = |what: &str, key: String| match objects.get(&key).map(|entry| entry.value()) {
-            Some(object) if object["metadata"]["uid"] != of(what, "uid") => {
-                Err(format!("{what} UID ({}) does not match claim ({})", object["metadata"]["uid"], of(what, "uid")))
+        let uid_of = |object: &Value| object["metadata"]["uid"].as_str().unwrap_or_default().to_owned();
+        let found = |key: String| objects.get(&key).map(|entry| entry.value());
+        let account = found(format!("core/serviceaccounts/{namespace}/{name}"))
+            .ok_or_else(|| format!("serviceaccounts {name:?} not found"))?;
+        let (is, was) = (uid_of(&account), of("serviceaccount", "uid"));
+        if is != was {
+            return Err(format!("service account UID ({is}) does not match claim ({was})"));
+        }
+        if deleted_since(&account, now) {
+            return Err(format!("service account {namespace}/{name} has been deleted"));
+        }
+        // What a token is bound to may be gone, or be another of its name.
+        let lives = |what: &str, key: String| {
+            let object = found(key).filter(|object| !deleted_since(object, now));
+            let object = object.ok_or("service account token has been invalidated")?;
+            let (is, was) = (uid_of(&object), of(what, "uid"));
+            if is == was {
+                return Ok(());
             }
-            Some(object) if deleted_since(&object, now) => Err(format!("{what} {} has been deleted", of(what, "name"))),
-            Some(_) => Ok(()),
-            None => Err(format!("{what} {} has been deleted", of(what, "name"))),
+            Err(format!("{what} UID ({is}) does not match service account {what} ref claim ({was})"))
         };
-        lives("serviceaccount", format!("core/serviceaccounts/{namespace}/{name}"))?;
         let mut user = User::new(
             &format!("system:serviceaccount:{namespace}:{name}"),
             &["system:serviceaccounts", &format!("system:serviceaccounts:{namespace}")],
@@ -196,7 +214,15 @@ mod tests {
     use crate::store::{Expect, Store, Write};
 
     fn claims(uid: &str, seconds: i64) -> Claims<'_> {
-        Claims { namespace: "a", account: "bot", uid, seconds, audiences: Vec::new(), bound: Vec::new() }
+        Claims {
+            namespace: "a",
+            account: "bot",
+            uid,
+            seconds,
+            warn_after: None,
+            audiences: Vec::new(),
+            bound: Vec::new(),
+        }
     }
 
     async fn put(store: &Store, key: &str, uid: &str) {

@@ -64,6 +64,8 @@ pub(crate) struct Options {
     pub(crate) dry_run: bool,
     pub(crate) strictness: Strictness,
     pub(crate) force: bool,
+    /// What was asked for, as the options' own fields.
+    pub(crate) said: Value,
     /// The body as it was sent.
     pub(crate) sent: Sent,
     /// What admission has to say in the audit log.
@@ -144,6 +146,20 @@ pub(crate) enum PatchKind {
     Apply,
 }
 
+/// Returns the options of a write that a query gives.
+fn said(query: &Query) -> Value {
+    let mut said = json!({});
+    for name in ["fieldManager", "fieldValidation"] {
+        if let Some(given) = query.get(name).filter(|given| !given.is_empty()) {
+            said[name] = given.into();
+        }
+    }
+    if query.has("dryRun") {
+        said["dryRun"] = json!(["All"]);
+    }
+    said
+}
+
 impl Options {
     /// Notes something for the audit log.
     pub(crate) fn note(&self, key: &str, value: &str) {
@@ -203,6 +219,7 @@ impl Options {
             dry_run: dry_run.is_some(),
             strictness,
             force: query.flag("force"),
+            said: said(query),
             sent: Sent::default(),
             notes: Notes::default(),
         })
@@ -233,6 +250,7 @@ impl Server {
         let generated = name_it(resource, &mut object)?;
         prepare_new(resource, &mut object, &now);
         (resource.rules.create)(&mut object);
+        (resource.rules.asked_by)(call.user, &mut object);
         warnings.extend(Self::finish(call, &mut object, None)?);
         warnings.extend((resource.rules.warn)(&object));
         if let Some(owners) = owners {
@@ -404,6 +422,7 @@ impl Server {
         warnings.extend(self.mutate(call, Operation::Create, &mut object, None).await?);
         prepare_new(resource, &mut object, &now);
         (resource.rules.create)(&mut object);
+        (resource.rules.asked_by)(call.user, &mut object);
         warnings.extend(Self::finish(call, &mut object, None)?);
         warnings.extend((resource.rules.warn)(&object));
         object["metadata"]["managedFields"] = owners;

@@ -80,7 +80,11 @@ impl<'a> Frame<'a> {
                 Some(_) => Err(EvalError::overload()),
                 None => Ok(Value::Optional(None)),
             },
-            _ => Err(EvalError::overload()),
+            (Value::List(_), _) => Err(EvalError::overload()),
+            // What is nothing, or no structure, has no fields.
+            (_, Select::Test) => Ok(Value::Bool(false)),
+            (_, Select::Optional) => functions::optional(None),
+            (_, Select::Plain) => Err(EvalError::failed(format!("no such key: {field}"))),
         }
     }
 

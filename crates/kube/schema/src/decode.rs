@@ -153,8 +153,13 @@ fn mismatch(value: &Value, node: &Node, place: &Place<'_>) -> String {
         "json: cannot unmarshal {found} into Go struct field {}.{} of type {}",
         place.owner,
         place.path.join("."),
-        go_type(node)
+        if is_extra(node, place) { "v1.ExtraValue".to_owned() } else { go_type(node) }
     )
+}
+
+/// What is said of users beside their names has a type of its own.
+fn is_extra(node: &Node, place: &Place<'_>) -> bool {
+    matches!(node.kind, Kind::Array(_)) && place.path.last().is_some_and(|name| *name == "extra")
 }
 
 fn go_type(node: &Node) -> String {

@@ -47,6 +47,15 @@ pub fn qualified(name: &str) -> Vec<String> {
     wrong
 }
 
+/// What is wrong with a name that is one segment of a path.
+pub fn segment_problems(name: &str) -> Vec<String> {
+    if name == "." || name == ".." {
+        return vec![format!("may not be '{name}'")];
+    }
+    let held = ["/", "%"].into_iter().filter(|part| name.contains(part));
+    held.map(|part| format!("may not contain '{part}'")).collect()
+}
+
 /// What is wrong with a label's value.
 pub fn label_value(text: &str) -> Vec<String> {
     let mut wrong = Vec::new();

@@ -121,7 +121,7 @@ fn plural<'a>(one: &'a str, many: &'a str, count: usize) -> &'a str {
 }
 
 fn quote<T: AsRef<str>>(list: impl IntoIterator<Item = T>) -> String {
-    list.into_iter().map(|text| format!("{:?}", text.as_ref())).collect::<Vec<_>>().join(", ")
+    list.into_iter().map(|text| format!("\"{}\"", text.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
 /// `container "a"`, `containers "a", "b"`.

@@ -5,14 +5,14 @@ use std::collections::{BTreeMap, HashSet};
 
 use admission::{
     matching::{Request, describe},
-    webhooks::{self, Answer, FailurePolicy, Kind, Refusal},
+    webhooks::{self, Answer, Failed, FailurePolicy, Kind, Refusal},
 };
 use futures::future::join_all;
 use http::StatusCode;
 use serde_json::{Value, json};
 
 use crate::{
-    registry::Resource,
+    registry::{Resource, Subresource},
     server::Server,
     status::Failure,
     write::{Admission, Call, Operation, at_version, to_storage},
@@ -48,6 +48,15 @@ impl<'a> Matter<'a> {
         Matter { call, operation, namespace_labels, versions }
     }
 
+    /// Returns the group and kind of what is sent: a token's request is none of its account's.
+    fn kind(&self) -> (&str, &str) {
+        let Call { resource, info, .. } = self.call;
+        if resource.subresources.get(info.subresource.as_str()) == Some(&Subresource::Token) {
+            return ("authentication.k8s.io", "TokenRequest");
+        }
+        (&resource.gvk.group, &resource.gvk.kind)
+    }
+
     pub(super) fn request<'b>(&'b self, object: Option<&'b Value>, old: Option<&'b Value>) -> Request<'b> {
         let Call { resource, info, .. } = self.call;
         let named = object.or(old).and_then(|object| object["metadata"]["name"].as_str()).unwrap_or_default();
@@ -60,7 +69,8 @@ impl<'a> Matter<'a> {
             },
             group: &resource.gvk.group,
             version: &resource.gvk.version,
-            kind: &resource.gvk.kind,
+            kind: self.kind().1,
+            kind_group: self.kind().0,
             resource: &resource.plural,
             subresource: &info.subresource,
             namespace: if resource.gvk.group.is_empty() && resource.plural == "namespaces" {
@@ -183,10 +193,10 @@ impl Server {
         let at = |object: Option<&Value>| object.map(|object| converted(call.resource, shown, object));
         let (object, before) = (at(new), at(old));
         let review =
-            webhooks::review(&uid, &described, object.as_ref(), before.as_ref(), &options_of(matter.operation));
+            webhooks::review(&uid, &described, object.as_ref(), before.as_ref(), &options_of(matter.operation, call));
         let answer = match self.call_webhook(&webhook["clientConfig"], &review, seconds).await {
             Ok(answer) => webhooks::read(webhook, kind, &uid, &answer, object.as_ref()),
-            Err(why) => Err(why),
+            Err(why) => Err(Failed::Call(format!("failed to call webhook: {why}"))),
         };
         match answer {
             Ok(Ok(mut answer)) => {
@@ -197,7 +207,7 @@ impl Server {
                 Ok(Some(answer))
             }
             Ok(Err(refusal)) => Err(refused(call, new.or(old), refusal)),
-            Err(why) if webhooks::failure_policy(webhook) == FailurePolicy::Ignore => {
+            Err(Failed::Call(why)) if webhooks::failure_policy(webhook) == FailurePolicy::Ignore => {
                 tracing::warn!(
                     webhook = name,
                     why,
@@ -205,7 +215,7 @@ impl Server {
                 );
                 Ok(None)
             }
-            Err(why) => Err(refused(call, new.or(old), webhooks::call_failure(name, &why))),
+            Err(failed) => Err(refused(call, new.or(old), webhooks::call_failure(name, &failed))),
         }
     }
 
@@ -239,14 +249,18 @@ impl Server {
     }
 }
 
-fn options_of(operation: Operation) -> Value {
+/// Returns the options of a request as a webhook is shown them.
+fn options_of(operation: Operation, call: Call<'_>) -> Value {
     let kind = match operation {
         Operation::Create => "CreateOptions",
         Operation::Update => "UpdateOptions",
         Operation::Delete => "DeleteOptions",
         Operation::Connect => return Value::Null,
     };
-    json!({"kind": kind, "apiVersion": "meta.k8s.io/v1"})
+    let mut options = call.options.said.clone();
+    options["kind"] = kind.into();
+    options["apiVersion"] = "meta.k8s.io/v1".into();
+    options
 }
 
 /// Returns an object of one version of a kind as another version shows it.
@@ -268,7 +282,9 @@ pub(super) fn refused(call: Call<'_>, object: Option<&Value>, refusal: Refusal) 
     {
         return Failure::forbidden(call.resource, name, &refusal.message);
     }
-    Failure::new(code, known_reason(&refusal.reason), refusal.message)
+    let known = known_reason(&refusal.reason);
+    let failure = Failure { details: refusal.details, ..Failure::new(code, known, refusal.message) };
+    if known.is_empty() { failure.because(refusal.reason) } else { failure }
 }
 
 /// Reasons are Kubernetes' own words; what is none of them is left out.

@@ -1,7 +1,7 @@
 //! Kubernetes' own admission plugins: which kinds each looks at, and the objects it is given.
 //! The decisions are in the crate `admission`.
 
-use admission::{accounts, limits, mutations::Mutator, policies, priority, runtimes, security, storage, tolerations};
+use admission::{accounts, limits, mutations::Mutator, priority, runtimes, security, storage, tolerations};
 use http::StatusCode;
 use schema::validate::Cause;
 use serde_json::{Value, json};
@@ -95,6 +95,10 @@ const VALIDATING: &[(&str, &str, Validate)] = &[
         let refusal = admission.new.and_then(|claim| limits::check_claim(&scene.here("core/limitranges"), claim));
         refuse(admission, refusal)
     }),
+    ("", "persistentvolumeclaims", |scene, admission| {
+        let (Some(new), Some(old)) = (admission.new, admission.old) else { return Ok(Vec::new()) };
+        refuse(admission, storage::growth_refusal(&scene.list("storage.k8s.io/storageclasses/"), old, new))
+    }),
     ("", "pods", |scene, admission| {
         let Some(pod) = admission.new.filter(|_| admission.operation == Operation::Create) else {
             return Ok(Vec::new());
@@ -112,21 +116,18 @@ const VALIDATING: &[(&str, &str, Validate)] = &[
         refuse(admission, runtimes::refusal(&scene.list("node.k8s.io/runtimeclasses/"), pod))
     }),
     ("scheduling.k8s.io", "priorityclasses", |scene, admission| {
+        let name = admission.call.info.name.as_str();
+        if admission.operation == Operation::Delete && priority::SYSTEM.contains(&name) {
+            return refuse(admission, Some("this is a system priority class and cannot be deleted".into()));
+        }
         let classes = scene.list("scheduling.k8s.io/priorityclasses/");
         refuse(admission, admission.new.and_then(|class| priority::default_refusal(&classes, class)))
-    }),
-    ("admissionregistration.k8s.io", "validatingadmissionpolicies", |_, admission| {
-        let before = admission.old.is_some_and(|old| admission.new.is_some_and(|new| old["spec"] == new["spec"]));
-        let causes = admission.new.filter(|_| !before).map(|policy| policies::Policy::compile(policy).1);
-        invalid(admission, &causes.unwrap_or_default())
     }),
     ("admissionregistration.k8s.io", "mutatingadmissionpolicies", |_, admission| {
         let before = admission.old.is_some_and(|old| admission.new.is_some_and(|new| old["spec"] == new["spec"]));
         let causes = admission.new.filter(|_| !before).map(|policy| Mutator::compile(policy).1);
         invalid(admission, &causes.unwrap_or_default())
     }),
-    ("admissionregistration.k8s.io", "validatingwebhookconfigurations", |_, admission| conditions(admission)),
-    ("admissionregistration.k8s.io", "mutatingwebhookconfigurations", |_, admission| conditions(admission)),
     ("*", "*", |scene, admission| secure(scene, admission)),
 ];
 
@@ -142,17 +143,6 @@ fn invalid(admission: Admission<'_>, causes: &[Cause]) -> Result<Vec<String>, Fa
         return Ok(Vec::new());
     }
     Err(Failure::invalid(admission.call.resource, subject(admission), causes))
-}
-
-/// The expressions of webhooks' conditions have to make sense.
-fn conditions(admission: Admission<'_>) -> Result<Vec<String>, Failure> {
-    let mut causes = Vec::new();
-    let webhooks = admission.new.map(|new| &new["webhooks"]).and_then(Value::as_array);
-    for (index, webhook) in webhooks.into_iter().flatten().enumerate() {
-        let at = format!("webhooks[{index}].matchConditions");
-        policies::condition_problems(&webhook["matchConditions"], &at, &mut causes);
-    }
-    invalid(admission, &causes)
 }
 
 /// `PodSecurity`: pods are refused and warned of, their templates and namespaces warned of.
@@ -258,7 +248,8 @@ impl Server {
     /// `NamespaceLifecycle`: nothing new in a namespace that is not there or is going.
     pub(super) fn namespace_lives(&self, call: Call<'_>, operation: Operation, name: &str) -> Result<(), Failure> {
         let Call { resource, info, .. } = call;
-        if !resource.namespaced || operation != Operation::Create {
+        // Whether somebody may do something is asked of namespaces that are not there too.
+        if !resource.namespaced || operation != Operation::Create || resource.review.is_some() {
             return Ok(());
         }
         let Some(namespace) = self.store().snapshot().get(&format!("core/namespaces//{}", info.namespace)).cloned()
@@ -268,8 +259,7 @@ impl Server {
                 ..Failure::new(StatusCode::NOT_FOUND, "NotFound", format!("namespaces {:?} not found", info.namespace))
             });
         };
-        // An eviction, a binding or a token is nothing new in it.
-        if !info.subresource.is_empty() || namespace.value()["metadata"]["deletionTimestamp"].is_null() {
+        if namespace.value()["metadata"]["deletionTimestamp"].is_null() {
             return Ok(());
         }
         let mut failure = Failure::forbidden(

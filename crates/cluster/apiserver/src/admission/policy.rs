@@ -158,7 +158,8 @@ impl Server {
             });
             let wish = wish_of(question);
             let reason = server.allows(service_account.as_ref().unwrap_or(&user), &wish);
-            Decision { allowed: reason.is_some(), reason: reason.unwrap_or_default(), error: None }
+            let allowed = reason.is_ok();
+            Decision { allowed, reason: reason.unwrap_or_else(|why| why), error: None }
         })
     }
 }
@@ -213,5 +214,6 @@ fn wish_of(question: &Question) -> Wish {
         namespace: question.namespace.clone(),
         name: question.name.clone(),
         path: question.path.clone().unwrap_or_default(),
+        ..Wish::default()
     }
 }

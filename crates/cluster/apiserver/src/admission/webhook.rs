@@ -40,7 +40,9 @@ impl Server {
         let sending = send(&place, tls, review);
         match tokio::time::timeout(Duration::from_secs(seconds), sending).await {
             Err(_) => Err(failed("context deadline exceeded".to_owned())),
-            Ok(answer) => answer.map_err(failed),
+            Ok(Err(Unsent::Said(why))) => Err(why),
+            Ok(Err(Unsent::Lost(why))) => Err(failed(why)),
+            Ok(Ok(answer)) => Ok(answer),
         }
     }
 
@@ -126,7 +128,21 @@ fn tls_config(config: &Value) -> Result<ClientConfig, String> {
     Ok(config)
 }
 
-async fn send(place: &Place, tls: ClientConfig, review: &Value) -> Result<Value, String> {
+/// Why no answer came.
+enum Unsent {
+    /// On the way to the webhook or back.
+    Lost(String),
+    /// The webhook said something else.
+    Said(String),
+}
+
+impl From<String> for Unsent {
+    fn from(why: String) -> Unsent {
+        Unsent::Lost(why)
+    }
+}
+
+async fn send(place: &Place, tls: ClientConfig, review: &Value) -> Result<Value, Unsent> {
     let (host, port) = &place.address;
     let stream = TcpStream::connect((host.as_str(), *port))
         .await
@@ -152,9 +168,14 @@ async fn send(place: &Place, tls: ClientConfig, review: &Value) -> Result<Value,
         let bytes = body.to_bytes();
         if !code.is_success() {
             let text = String::from_utf8_lossy(&bytes);
-            return Err(format!("the server returned {code}: {}", text.chars().take(256).collect::<String>()));
+            let text: String = text.trim().chars().take(256).collect();
+            return Err(Unsent::Said(if code.is_server_error() {
+                format!("an error on the server ({text:?}) has prevented the request from succeeding")
+            } else {
+                format!("the server returned {code}: {text}")
+            }));
         }
-        serde_json::from_slice(&bytes).map_err(|error| format!("the answer is no JSON: {error}"))
+        serde_json::from_slice(&bytes).map_err(|error| Unsent::Said(format!("the answer is no JSON: {error}")))
     };
     tokio::pin!(asking, connection);
     let mut open = true;

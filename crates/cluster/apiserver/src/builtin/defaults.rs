@@ -203,15 +203,22 @@ pub(super) fn new_job(value: &mut Value) {
     let (name, uid) = (value["metadata"]["name"].clone(), value["metadata"]["uid"].clone());
     let Some(spec) = object(value, &["spec"]) else { return };
     let labels = part(part(part(spec, "template"), "metadata"), "labels");
-    for (label, given) in [
+    let before = Value::Object(labels.clone());
+    let given = [
         ("job-name", &name),
         ("batch.kubernetes.io/job-name", &name),
         ("controller-uid", &uid),
         ("batch.kubernetes.io/controller-uid", &uid),
-    ] {
+    ];
+    for (label, given) in given {
         labels.entry(label).or_insert_with(|| given.clone());
     }
-    part(part(spec, "selector"), "matchLabels").entry("batch.kubernetes.io/controller-uid").or_insert(uid);
+    let after = Value::Object(labels.clone());
+    part(part(spec, "selector"), "matchLabels").entry("batch.kubernetes.io/controller-uid").or_insert(uid.clone());
+    // Labels that a job has from its template are one with them, as in Kubernetes.
+    if value["metadata"]["labels"] == before {
+        value["metadata"]["labels"] = after;
+    }
 }
 
 #[cfg(test)]

@@ -101,6 +101,26 @@ impl Deletion {
         })
     }
 
+    /// Returns what was asked for, as the options' own fields.
+    pub(crate) fn said(&self) -> Value {
+        let mut said = json!({});
+        if self.dry_run {
+            said["dryRun"] = json!(["All"]);
+        }
+        if let Some(seconds) = self.grace {
+            said["gracePeriodSeconds"] = seconds.into();
+        }
+        if let Some(propagation) = self.propagation {
+            said["propagationPolicy"] = format!("{propagation:?}").into();
+        }
+        for (name, wanted) in [("uid", &self.uid), ("resourceVersion", &self.version)] {
+            if let Some(wanted) = wanted {
+                said["preconditions"][name] = wanted.as_str().into();
+            }
+        }
+        said
+    }
+
     /// Refuses an object that is not the one that the caller means.
     pub(crate) fn check(&self, resource: &Resource, name: &str, old: &Value) -> Result<(), Failure> {
         for (label, field, wanted, happened) in [

@@ -18,6 +18,7 @@ fn name_rules(rule: NameRule, name: &str) -> Option<&'static str> {
         NameRule::Subdomain if name.len() > 253 => Some("must be no more than 253 characters"),
         NameRule::Subdomain => (!base::names::is_dns_subdomain(name)).then_some(SUBDOMAIN),
         NameRule::Label if name.contains('.') => Some("must not contain dots"),
+        NameRule::Label if name.len() > 63 => Some("must be no more than 63 characters"),
         NameRule::Label => (!base::names::is_dns_label(name)).then_some(LABEL),
         NameRule::Segment => match name {
             "." => Some("may not be '.'"),

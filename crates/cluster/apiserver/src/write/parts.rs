@@ -152,6 +152,7 @@ pub(super) fn reset(resource: &Resource, info: &Info, old: &Value, mut new: Valu
             for name in ALL_METADATA.iter().filter(|name| !resource.status_keeps.contains(name)) {
                 put(&mut merged["metadata"], name, new["metadata"][*name].take());
             }
+            (resource.rules.settle)(old, &mut merged, "status");
             merged
         }
         "approval" => {
@@ -161,6 +162,7 @@ pub(super) fn reset(resource: &Resource, info: &Info, old: &Value, mut new: Valu
             for name in ALL_METADATA.iter().filter(|name| !resource.status_keeps.contains(name)) {
                 put(&mut merged["metadata"], name, new["metadata"][*name].take());
             }
+            (resource.rules.settle)(old, &mut merged, "approval");
             merged
         }
         "finalize" => {

@@ -150,6 +150,7 @@ pub(super) fn rows() -> Vec<Row> {
             plural: "serviceaccounts",
             short: &["sa"],
             type_name: "io.k8s.api.core.v1.ServiceAccount",
+            rules: Rules { warn: rules::core::account_warnings, ..Rules::NONE },
             subresources: || BTreeMap::from([("token", Subresource::Token)]),
             ..PLAIN
         },
@@ -206,7 +207,7 @@ pub(super) fn rows() -> Vec<Row> {
             short: &["limits"],
             type_name: "io.k8s.api.core.v1.LimitRange",
             columns: super::super::columns::created_at,
-            rules: Rules { validate: rules::core::limit_range, ..Rules::NONE },
+            rules: Rules { validate: rules::limits::limit_range, ..Rules::NONE },
             ..PLAIN
         },
         Row {

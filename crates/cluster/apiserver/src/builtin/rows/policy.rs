@@ -38,7 +38,13 @@ pub(super) fn rows() -> Vec<Row> {
             type_name: "io.k8s.api.certificates.v1.CertificateSigningRequest",
             columns: settings::signing_request,
             selectable: &["spec.signerName"],
-            rules: Rules { validate: rules::policy::signing_request, keep: rules::keep_spec, ..Rules::NONE },
+            rules: Rules {
+                validate: rules::certificates::signing_request,
+                asked_by: crate::certificates::asked_by,
+                keep: rules::keep_spec,
+                settle: crate::certificates::conditions_kept,
+                ..Rules::NONE
+            },
             subresources: || BTreeMap::from([("status", Subresource::Status), ("approval", Subresource::Approval)]),
             ..PLAIN
         },
@@ -58,6 +64,7 @@ pub(super) fn rows() -> Vec<Row> {
                 create: crate::custom::create,
                 keep: crate::custom::keep,
                 warn: crate::custom::warn,
+                ..Rules::NONE
             },
             subresources: status,
             generation: true,

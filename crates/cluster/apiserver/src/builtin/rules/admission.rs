@@ -1,17 +1,27 @@
 //! Rules of `admissionregistration.k8s.io`. What its expressions say is checked by the
 //! admission that evaluates them, not here.
 
-use base::names::is_dns_subdomain;
+use admission::policies::{Policy, condition_problems};
+use base::names::{is_dns_label, is_dns_subdomain};
 use schema::validate::Cause;
 use serde_json::{Value, json};
 
 use super::check::{
-    Causes, dns_subdomain, each, given, invalid, join, label_selector, list, one_of, port, qualified_name, text,
+    Causes, dns_subdomain, each, given, invalid, join, label_selector, list, one_of, qualified_name, text,
 };
 
-pub(in crate::builtin) fn webhooks(value: &Value, _: Option<&Value>, causes: &mut Causes) {
+pub(in crate::builtin) fn webhooks(value: &Value, old: Option<&Value>, causes: &mut Causes) {
+    let mut names = std::collections::BTreeSet::new();
     for (at, hook) in each(value, "webhooks", "") {
         webhook(hook, &at, causes);
+        let before = old.map(|old| &old["webhooks"]).and_then(Value::as_array).into_iter().flatten();
+        let kept = before.clone().any(|old| old["matchConditions"] == hook["matchConditions"]);
+        if !kept {
+            condition_problems(&hook["matchConditions"], &format!("{at}.matchConditions"), causes);
+        }
+        if !text(hook, "name").is_empty() && !names.insert(text(hook, "name")) {
+            causes.push(Cause::duplicate(format!("{at}.name"), &hook["name"]));
+        }
     }
 }
 
@@ -42,7 +52,7 @@ fn webhook(hook: &Value, at: &str, causes: &mut Causes) {
     for name in ["namespaceSelector", "objectSelector"] {
         label_selector(&hook[name], &format!("{at}.{name}"), causes);
     }
-    target(&hook["clientConfig"], &format!("{at}.clientConfig"), causes);
+    crate::admission::client_config(&hook["clientConfig"], &format!("{at}.clientConfig"), causes);
     conditions(hook, at, causes);
     versions(hook, at, causes);
 }
@@ -60,6 +70,7 @@ fn operations(rule: &Value, at: &str, causes: &mut Causes) {
     for (at, operation) in each(rule, "operations", at) {
         one_of(operation, at, &known, causes);
     }
+    resources(rule, &format!("{at}.resources"), causes);
     for name in ["apiGroups", "apiVersions", "resources"] {
         if list(rule, name).is_empty() {
             causes.push(Cause::required(format!("{at}.{name}"), ""));
@@ -79,35 +90,39 @@ fn operations(rule: &Value, at: &str, causes: &mut Causes) {
     one_of(&rule["scope"], format!("{at}.scope"), &["*", "Cluster", "Namespaced"], causes);
 }
 
-fn target(config: &Value, at: &str, causes: &mut Causes) {
-    let (url, service) = (&config["url"], &config["service"]);
-    match (url.as_str(), service.is_object()) {
-        (None, false) | (Some(_), true) => {
-            causes.push(Cause::required(at, "exactly one of url or service is required"));
+/// What stands for all leaves nothing to name beside it.
+fn resources(rule: &Value, at: &str, causes: &mut Causes) {
+    let all: Vec<&str> = list(rule, "resources").iter().filter_map(Value::as_str).collect();
+    let (mut any_part, mut any_resource) = (Vec::new(), Vec::new());
+    let mut plain = false;
+    for (index, name) in all.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
+        let Some((resource, part)) = name.split_once('/') else {
+            plain = *name != "*";
+            continue;
+        };
+        let field = format!("{at}[{index}]");
+        if any_part.contains(&resource) {
+            let why = format!("if '{resource}/*' is present, must not specify {name}");
+            invalid(&*field, &json!(name), &why, causes);
         }
-        (Some(url), false) => {
-            let scheme = url.split_once(':').map_or("", |(scheme, _)| scheme);
-            if scheme != "https" {
-                let why = "'https' is the only allowed URL scheme; desired format: https://host[/path]";
-                invalid(format!("{at}.url"), &json!(scheme), why, causes);
-            }
-            let rest = url.split_once("://").map_or("", |(_, rest)| rest);
-            if rest.is_empty() || rest.starts_with('/') {
-                let why = "host must be specified; desired format: https://host[/path]";
-                invalid(format!("{at}.url"), &json!(""), why, causes);
-            }
+        if any_resource.contains(&part) {
+            let why = format!("if '*/{part}' is present, must not specify {name}");
+            invalid(field, &json!(name), &why, causes);
         }
-        (None, true) => {
-            let at = format!("{at}.service");
-            for name in ["name", "namespace"] {
-                if text(service, name).is_empty() {
-                    causes.push(Cause::required(format!("{at}.{name}"), &format!("service {name} is required")));
-                }
-            }
-            if !service["port"].is_null() {
-                port(&service["port"], format!("{at}.port"), causes);
-            }
+        if part == "*" {
+            any_part.push(resource);
         }
+        if resource == "*" {
+            any_resource.push(part);
+        }
+    }
+    if all.len() > 1 && all.contains(&"*/*") {
+        let why = "if '*/*' is present, must not specify other resources";
+        invalid(at, &rule["resources"], why, causes);
+    }
+    if all.contains(&"*") && plain {
+        let why = "if '*' is present, must not specify other resources without subresources";
+        invalid(at, &rule["resources"], why, causes);
     }
 }
 
@@ -129,8 +144,54 @@ fn versions(hook: &Value, at: &str, causes: &mut Causes) {
     let field = join(at, "admissionReviewVersions");
     if given.is_empty() {
         causes.push(Cause::required(field, "must specify one of v1, v1beta1"));
-    } else if !given.iter().any(|version| version == "v1" || version == "v1beta1") {
+        return;
+    }
+    let mut seen = Vec::new();
+    for (at, version) in each(hook, "admissionReviewVersions", at) {
+        if seen.contains(&version) {
+            invalid(at, version, "duplicate version", causes);
+            continue;
+        }
+        seen.push(version);
+        if !is_version_label(version.as_str().unwrap_or_default()) {
+            invalid(at, version, VERSION_LABEL, causes);
+        }
+    }
+    if !given.iter().any(|version| version == "v1" || version == "v1beta1") {
         invalid(field, &hook["admissionReviewVersions"], "must include at least one of v1, v1beta1", causes);
+    }
+}
+
+const VERSION_LABEL: &str = "a DNS-1035 label must consist of lower case alphanumeric characters or '-', start with an alphabetic character, and end with an alphanumeric character (e.g. 'my-name',  or 'abc-123', regex used for validation is '[a-z]([-a-z0-9]*[a-z0-9])?')";
+
+/// Returns whether a text is a label that begins with a letter.
+fn is_version_label(text: &str) -> bool {
+    is_dns_label(text) && text.starts_with(|first: char| first.is_ascii_lowercase())
+}
+
+fn param_kind(kind: &Value, causes: &mut Causes) {
+    let at = "spec.paramKind";
+    if given(kind, "apiVersion", at, causes) {
+        let whole = &kind["apiVersion"];
+        let field = format!("{at}.apiVersion");
+        let said = text(kind, "apiVersion");
+        let (group, version) = said.rsplit_once('/').unwrap_or(("", said));
+        if said.matches('/').count() > 1 {
+            invalid(field, whole, &format!("unexpected GroupVersion string: {said}"), causes);
+        } else {
+            if !group.is_empty() {
+                dns_subdomain(&json!(group), &*field, causes);
+            }
+            if version.is_empty() {
+                invalid(field, whole, "version must be specified", causes);
+            } else if !is_version_label(version) {
+                invalid(field, &json!(version), VERSION_LABEL, causes);
+            }
+        }
+    }
+    if given(kind, "kind", at, causes) && !is_version_label(&text(kind, "kind").to_lowercase()) {
+        let why = format!("may have mixed case, but should otherwise match: {VERSION_LABEL}");
+        invalid(format!("{at}.kind"), &kind["kind"], &why, causes);
     }
 }
 
@@ -138,9 +199,7 @@ fn policy(spec: &Value, causes: &mut Causes) {
     one_of(&spec["failurePolicy"], "spec.failurePolicy", &["Fail", "Ignore"], causes);
     let kind = &spec["paramKind"];
     if kind.is_object() {
-        for name in ["apiVersion", "kind"] {
-            given(kind, name, "spec.paramKind", causes);
-        }
+        param_kind(kind, causes);
     }
     let constraints = &spec["matchConstraints"];
     if constraints.is_null() {
@@ -162,24 +221,94 @@ fn match_resources(value: &Value, at: &str, causes: &mut Causes) {
     for name in ["resourceRules", "excludeResourceRules"] {
         for (at, rule) in each(value, name, at) {
             operations(rule, &at, causes);
+            let mut seen = std::collections::BTreeSet::new();
+            for (at, name) in each(rule, "resourceNames", &at) {
+                for why in schema::names::segment_problems(name.as_str().unwrap_or_default()) {
+                    invalid(&*at, name, &why, causes);
+                }
+                if !seen.insert(name.as_str()) {
+                    causes.push(Cause::duplicate(at, name));
+                }
+            }
         }
     }
 }
 
-pub(in crate::builtin) fn validating_policy(value: &Value, _: Option<&Value>, causes: &mut Causes) {
+pub(in crate::builtin) fn validating_policy(value: &Value, old: Option<&Value>, causes: &mut Causes) {
     let spec = &value["spec"];
     policy(spec, causes);
+    if old.is_none_or(|old| old["spec"] != *spec) {
+        causes.extend(Policy::compile(value).1);
+    }
+    audit_keys(value, causes);
+    for (at, variable) in each(spec, "variables", "spec") {
+        let name = text(variable, "name");
+        if name.trim().is_empty() {
+            causes.push(Cause::required(format!("{at}.name"), "name is not specified"));
+        } else if !is_identifier(name) {
+            invalid(format!("{at}.name"), &variable["name"], "must be a valid CEL identifier", causes);
+        }
+    }
     if list(spec, "validations").is_empty() && list(spec, "auditAnnotations").is_empty() {
         let why = "validations or auditAnnotations must contain at least one item";
         causes.push(Cause::required("spec.validations", why));
         causes.push(Cause::required("spec.auditAnnotations", why));
     }
     for (at, validation) in each(spec, "validations", "spec") {
-        if text(validation, "expression").trim().is_empty() {
-            causes.push(Cause::required(format!("{at}.expression"), "expression is not specified"));
+        let message = text(validation, "message");
+        if !message.is_empty() && message.trim().is_empty() {
+            invalid(format!("{at}.message"), &validation["message"], "must be non-empty if specified", causes);
+        } else if message.trim().contains(['\n', '\r']) {
+            invalid(format!("{at}.message"), &validation["message"], "must not contain line breaks", causes);
         }
         let reasons = ["Forbidden", "Invalid", "RequestEntityTooLarge"];
         one_of(&validation["reason"], format!("{at}.reason"), &reasons, causes);
+    }
+}
+
+fn is_identifier(name: &str) -> bool {
+    const RESERVED: [&str; 22] = [
+        "true",
+        "false",
+        "null",
+        "in",
+        "as",
+        "break",
+        "const",
+        "continue",
+        "else",
+        "for",
+        "function",
+        "if",
+        "import",
+        "let",
+        "loop",
+        "package",
+        "namespace",
+        "return",
+        "var",
+        "void",
+        "while",
+        "__proto__",
+    ];
+    let fits = |(index, c): (usize, char)| c == '_' || c.is_ascii_alphabetic() || index > 0 && c.is_ascii_digit();
+    !name.is_empty() && name.chars().enumerate().all(fits) && !RESERVED.contains(&name)
+}
+
+/// A policy's annotations are keys behind its name, each once.
+fn audit_keys(value: &Value, causes: &mut Causes) {
+    let name = text(&value["metadata"], "name");
+    let mut seen = std::collections::BTreeSet::new();
+    for (at, annotation) in each(&value["spec"], "auditAnnotations", "spec") {
+        let key = text(annotation, "key");
+        if name.is_empty() {
+            invalid(format!("{at}.key"), &json!(key), "requires metadata.name be non-empty", causes);
+        } else {
+            qualified_name(&json!(format!("{name}/{key}")), &format!("{at}.key"), causes);
+        }
+        if !seen.insert(key) {
+            causes.push(Cause::duplicate(format!("{at}.key"), &json!(key)));
+        }
     }
 }
 
@@ -209,7 +338,7 @@ pub(in crate::builtin) fn policy_binding(value: &Value, _: Option<&Value>, cause
         } else if !named && !selected {
             causes.push(Cause::required("spec.paramRef", "one of name or selector must be specified"));
         }
-        let actions = ["Allow", "Deny"];
+        let actions = ["Deny", "Allow"];
         let field = "spec.paramRef.parameterNotFoundAction";
         if parameters["parameterNotFoundAction"].is_null() {
             causes.push(Cause::required(field, ""));

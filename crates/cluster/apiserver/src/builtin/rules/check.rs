@@ -242,10 +242,13 @@ fn is_container_resource(name: &str) -> bool {
 
 /// The name of a container's resource.
 pub(crate) fn container_resource(name: &str, field: &str, causes: &mut Causes) {
+    let before = causes.len();
     qualified_name(&json!(name), field, causes);
     if !name.contains('/') && !is_container_resource(name) {
         let value = json!(name);
-        invalid(field, &value, "must be a standard resource type or fully qualified", causes);
+        if causes.len() == before {
+            invalid(field, &value, "must be a standard resource type or fully qualified", causes);
+        }
         invalid(field, &value, "must be a standard resource for containers", causes);
     }
 }

@@ -183,67 +183,6 @@ pub(in crate::builtin) fn endpoints(value: &Value, _: Option<&Value>, causes: &m
     }
 }
 
-/// One relation that the parts of a limit keep.
-fn no_more(
-    limit: &Value,
-    (low, low_word): (&str, &str),
-    (high, high_word): (&str, &str),
-    at: &str,
-    shown: &str,
-    causes: &mut Causes,
-) {
-    for (name, value) in entries(limit, low) {
-        let most = &limit[high][name];
-        if let (Some(a), Some(b)) = (quantity(value), quantity(most))
-            && a > b
-        {
-            let why = format!("{low_word} value {a} is greater than {high_word} value {b}");
-            let value = if shown.is_empty() { value } else { &limit[shown][name] };
-            invalid(format!("{at}.{low}[{name}]"), value, &why, causes);
-        }
-    }
-}
-
-pub(in crate::builtin) fn limit_range(value: &Value, _: Option<&Value>, causes: &mut Causes) {
-    let mut kinds = BTreeSet::new();
-    for (at, limit) in each(&value["spec"], "limits", "spec") {
-        let kind = text(limit, "type");
-        let standard = matches!(kind, "Pod" | "Container" | "PersistentVolumeClaim");
-        if !standard && !kind.contains('/') {
-            invalid(format!("{at}.type"), &limit["type"], "must be a standard limit type or fully qualified", causes);
-        }
-        if !kinds.insert(kind) {
-            causes.push(Cause::duplicate(format!("{at}.type"), &limit["type"]));
-        }
-        if kind == "Pod" {
-            for name in ["default", "defaultRequest"] {
-                if limit[name].as_object().is_some_and(|map| !map.is_empty()) {
-                    causes.push(Cause::forbidden(format!("{at}.{name}"), "may not be specified when `type` is 'Pod'"));
-                }
-            }
-        }
-        if kind == "PersistentVolumeClaim" && limit["max"]["storage"].is_null() && limit["min"]["storage"].is_null() {
-            causes.push(Cause::required(
-                format!("{at}.limits"),
-                "either minimum or maximum storage value is required, but neither was provided",
-            ));
-        }
-        no_more(limit, ("min", "min"), ("max", "max"), &at, "", causes);
-        no_more(limit, ("defaultRequest", "default request"), ("max", "max"), &at, "", causes);
-        no_more(limit, ("defaultRequest", "default request"), ("default", "default limit"), &at, "", causes);
-        no_more(limit, ("default", "default"), ("max", "max"), &at, "max", causes);
-        no_more(limit, ("min", "min"), ("defaultRequest", "default request"), &at, "", causes);
-        for (name, ratio) in entries(limit, "maxLimitRequestRatio") {
-            if let Some(given) = quantity(ratio)
-                && given < schema::quantity::Quantity::one()
-            {
-                let why = format!("ratio {given} is less than 1");
-                invalid(format!("{at}.maxLimitRequestRatio[{name}]"), ratio, &why, causes);
-            }
-        }
-    }
-}
-
 const SCOPES: &[&str] = &[
     "Terminating",
     "NotTerminating",
@@ -389,7 +328,7 @@ fn scope_selector(spec: &Value, causes: &mut Causes) {
                 invalid(
                     format!("{at}.values"),
                     &expression["values"],
-                    "must be no value when `operator` is 'Exists' or 'DoesNotExist' for scope selector",
+                    "must be no value when `operator` is 'Exist' or 'DoesNotExist' for scope selector",
                     causes,
                 );
             }
@@ -505,4 +444,11 @@ pub(in crate::builtin) fn overhead(value: &Value, at: &str, causes: &mut Causes)
             not_negative(&json!(-1), field, causes);
         }
     }
+}
+
+pub(in crate::builtin) fn account_warnings(value: &Value) -> Vec<String> {
+    const STRICT: &str = "kubernetes.io/enforce-mountable-secrets";
+    let held = !value["metadata"]["annotations"][STRICT].is_null();
+    let why = "deprecated in v1.32+; prefer separate namespaces to isolate access to mounted secrets";
+    held.then(|| format!("metadata.annotations[{STRICT}]: {why}")).into_iter().collect()
 }

@@ -21,11 +21,77 @@ pub(in crate::builtin) fn pod(value: &Value, old: Option<&Value>, causes: &mut C
     match old {
         None => {
             pod_spec(&value["spec"], "spec", causes);
+            let mirror = &value["metadata"]["annotations"][MIRROR];
+            if !mirror.is_null() && text(&value["spec"], "nodeName").is_empty() {
+                let why = "must set spec.nodeName if mirror pod annotation is set";
+                invalid(format!("metadata.annotations[{MIRROR}]"), mirror, why, causes);
+            }
             for (index, container) in list(&value["spec"], "containers").iter().enumerate() {
                 trimmed(container, &format!("spec.containers[{index}]"), causes);
             }
         }
-        Some(old) => pod_update(&value["spec"], &old["spec"], causes),
+        Some(old) => {
+            kept_annotations(&value["metadata"]["annotations"], &old["metadata"]["annotations"], causes);
+            pod_update(&value["spec"], &old["spec"], causes);
+        }
+    }
+}
+
+const MIRROR: &str = "kubernetes.io/config.mirror";
+const APP_ARMOR: &str = "container.apparmor.security.beta.kubernetes.io/";
+
+/// What some annotations say holds for a pod's whole life.
+fn kept_annotations(new: &Value, old: &Value, causes: &mut Causes) {
+    let what = |key: &str| match key {
+        MIRROR => Some("mirror pod annotation"),
+        _ if key.starts_with(APP_ARMOR) => Some("AppArmor annotations"),
+        _ => None,
+    };
+    for (key, value) in old.as_object().into_iter().flatten() {
+        if let Some(what) = what(key).filter(|_| new[key] != *value) {
+            let why = format!("may not remove or update {what}");
+            causes.push(Cause::forbidden(format!("metadata.annotations[{key}]"), &why));
+        }
+    }
+    for (key, _) in new.as_object().into_iter().flatten() {
+        if let Some(what) = what(key).filter(|_| old[key].is_null()) {
+            causes.push(Cause::forbidden(format!("metadata.annotations[{key}]"), &format!("may not add {what}")));
+        }
+    }
+}
+
+/// Containers that are processes of a Windows host: all of them or none, and in the host's network.
+fn host_processes(spec: &Value, at: &str, causes: &mut Causes) {
+    let of_pod = spec["securityContext"]["windowsOptions"]["hostProcess"] == true;
+    let lists = ["containers", "initContainers", "ephemeralContainers"];
+    let containers: Vec<&Value> = lists.into_iter().flat_map(|name| list(spec, name)).collect();
+    let is = |container: &&&Value| {
+        let own = &container["securityContext"]["windowsOptions"]["hostProcess"];
+        own.as_bool().unwrap_or(of_pod)
+    };
+    let count = containers.iter().filter(is).count();
+    if count == 0 {
+        return;
+    }
+    if count != containers.len() {
+        let why = "If pod contains any hostProcess containers then all containers must be HostProcess containers";
+        invalid(at, &json!(""), why, causes);
+    }
+    if spec["hostNetwork"] != true {
+        let why = "hostNetwork must be true if pod contains any hostProcess containers";
+        invalid(format!("{at}.hostNetwork"), &json!(false), why, causes);
+    }
+}
+
+/// A container that sees all of `/proc` is in a user namespace of its own.
+fn whole_proc(spec: &Value, at: &str, causes: &mut Causes) {
+    for name in ["containers", "initContainers"].into_iter().filter(|_| spec["hostUsers"] != false) {
+        for (at, container) in each(spec, name, at) {
+            if container["securityContext"]["procMount"] == "Unmasked" {
+                let why = "`hostUsers` must be false to use `Unmasked`";
+                invalid(format!("{at}.securityContext.procMount"), &json!("Unmasked"), why, causes);
+            }
+        }
     }
 }
 
@@ -117,6 +183,8 @@ pub(in crate::builtin) fn pod_spec(spec: &Value, at: &str, causes: &mut Causes) 
         causes.push(Cause::required(format!("{at}.containers"), ""));
     }
     containers(spec, at, &volumes, causes);
+    host_processes(spec, at, causes);
+    whole_proc(spec, at, causes);
     let policies = ["Always", "OnFailure", "Never"];
     if given(spec, "restartPolicy", at, causes) {
         one_of(&spec["restartPolicy"], format!("{at}.restartPolicy"), &policies, causes);

@@ -1,9 +1,7 @@
-//! Rules of roles and certificate requests.
+//! Rules of roles and bindings.
 
 use schema::validate::Cause;
 use serde_json::{Value, json};
-
-use base64::{Engine, engine::general_purpose::STANDARD};
 
 use super::check::{Causes, dns_subdomain, each, given, invalid, label_selector, list, one_of, text};
 
@@ -52,7 +50,11 @@ pub(in crate::builtin) fn cluster_role(value: &Value, _: Option<&Value>, causes:
             ));
         }
         for (at, selector) in each(aggregation, "clusterRoleSelectors", "aggregationRule") {
+            let before = causes.len();
             label_selector(selector, &at, causes);
+            if causes.len() > before {
+                invalid(at, &Value::Null, "invalid label selector.", causes);
+            }
         }
     }
 }
@@ -71,7 +73,11 @@ fn binding(value: &Value, old: Option<&Value>, roles: &[&str], causes: &mut Caus
         causes.push(Cause::not_supported("roleRef.apiGroup", &role["apiGroup"], &[RBAC]));
     }
     one_of(&json!(text(role, "kind")), "roleRef.kind", roles, causes);
-    given(role, "name", "roleRef", causes);
+    if given(role, "name", "roleRef", causes) {
+        for why in schema::names::segment_problems(text(role, "name")) {
+            invalid("roleRef.name", &role["name"], &why, causes);
+        }
+    }
     for (at, subject) in each(value, "subjects", "") {
         self::subject(subject, roles.contains(&"Role"), &at, causes);
     }
@@ -109,81 +115,6 @@ fn subject(subject: &Value, namespaced: bool, at: &str, causes: &mut Causes) {
         _ => {
             let kinds = ["ServiceAccount", "User", "Group"];
             causes.push(Cause::not_supported(format!("{at}.kind"), &json!(text(subject, "kind")), &kinds));
-        }
-    }
-}
-
-const USAGES: &[&str] = &[
-    "any",
-    "cert sign",
-    "client auth",
-    "code signing",
-    "content commitment",
-    "crl sign",
-    "data encipherment",
-    "decipher only",
-    "digital signature",
-    "email protection",
-    "encipher only",
-    "ipsec end system",
-    "ipsec tunnel",
-    "ipsec user",
-    "key agreement",
-    "key encipherment",
-    "microsoft sgc",
-    "netscape sgc",
-    "ocsp signing",
-    "s/mime",
-    "server auth",
-    "signing",
-    "timestamping",
-];
-
-pub(in crate::builtin) fn signing_request(value: &Value, old: Option<&Value>, causes: &mut Causes) {
-    let spec = &value["spec"];
-    if old.is_none() {
-        let request = text(spec, "request");
-        let bytes = STANDARD.decode(request).unwrap_or_default();
-        if !String::from_utf8_lossy(&bytes).contains("-----BEGIN CERTIFICATE REQUEST-----") {
-            let given = if request.is_empty() { &Value::Null } else { &spec["request"] };
-            invalid("spec.request", given, "PEM block type must be CERTIFICATE REQUEST", causes);
-        }
-        if list(spec, "usages").is_empty() {
-            causes.push(Cause::required("spec.usages", ""));
-        }
-        for (at, usage) in each(spec, "usages", "spec") {
-            one_of(usage, at, USAGES, causes);
-        }
-        signer(spec, causes);
-        if spec["expirationSeconds"].as_i64().is_some_and(|seconds| seconds < 600) {
-            let why = "may not specify a duration less than 600 seconds (10 minutes)";
-            invalid("spec.expirationSeconds", &spec["expirationSeconds"], why, causes);
-        }
-    }
-    let has = |kind: &str| list(&value["status"], "conditions").iter().any(|held| held["type"] == kind);
-    if has("Approved") && has("Denied") {
-        let why = "Approved and Denied conditions are mutually exclusive";
-        invalid("status.conditions", &json!("Denied"), why, causes);
-    }
-}
-
-fn signer(spec: &Value, causes: &mut Causes) {
-    let name = text(spec, "signerName");
-    if name.is_empty() {
-        return causes.push(Cause::required("spec.signerName", ""));
-    }
-    match name.split('/').collect::<Vec<_>>().as_slice() {
-        [domain, path] => {
-            if domain.split('.').count() < 2 {
-                let why = "should be a domain with at least two segments separated by dots";
-                invalid("spec.signerName", &spec["signerName"], why, causes);
-            }
-            dns_subdomain(&json!(domain), "spec.signerName", causes);
-            dns_subdomain(&json!(path), "spec.signerName", causes);
-        }
-        _ => {
-            let why = "must be a fully qualified domain and path of the form 'example.com/signer-name'";
-            invalid("spec.signerName", &spec["signerName"], why, causes);
         }
     }
 }
