@@ -4,35 +4,82 @@
 
 mod chart;
 mod functions;
+mod glob;
 mod manifests;
 mod objects;
 mod schema;
 mod set;
 mod values;
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _, rc::Rc, sync::Arc};
+
+use jiff::{Timestamp, Zoned, tz::TimeZone};
 
 use base::fault::{Class, Fault};
 
 pub use chart::Chart;
 pub use manifests::{Hook, Manifest, parse_manifests};
+pub use set::set_file_paths;
 
-use gotmpl::{Limits, Templates, Value};
+use gotmpl::{Limits, Templates, Value, World};
+use set::Typing;
 
 /// A chart's files by path within the chart, for example `templates/deployment.yaml`.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
-/// One `--set` or `--set-string`.
+/// One value given on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Set {
-    /// `a.b=1`: the value's type is guessed as Helm guesses it.
+    /// `--set-json`: `a.b={"c":1}`.
+    Json(String),
+    /// `--set`: `a.b=1`; the value's type is guessed as Helm guesses it.
     Typed(String),
-    /// `a.b=1`: the value stays text.
+    /// `--set-string`: `a.b=1`; the value stays text.
     Text(String),
+    /// `--set-file`: `a.b=path`.
+    File {
+        /// The whole of it.
+        text: String,
+        /// What the files hold that it names, by path; [`set_file_paths`] says which.
+        contents: BTreeMap<String, String>,
+    },
+    /// `--set-literal`: `a.b=x,y`; the value is all that follows `=`.
+    Literal(String),
 }
 
+impl Set {
+    /// Helm takes them in this order, whatever order they were given in.
+    fn rank(&self) -> usize {
+        match self {
+            Set::Json(_) => 0,
+            Set::Typed(_) => 1,
+            Set::Text(_) => 2,
+            Set::File { .. } => 3,
+            Set::Literal(_) => 4,
+        }
+    }
+
+    fn lay_over(&self, to: &Value) -> Result<(), String> {
+        let (text, typing, flag) = match self {
+            Set::Json(text) => {
+                // Helm keeps the cause to itself here.
+                return set::parse_into(text, to, Typing::Json)
+                    .map_err(|_cause| format!("failed parsing --set-json data {text}"));
+            }
+            Set::Typed(text) => (text, Typing::Guess, "--set"),
+            Set::Text(text) => (text, Typing::Text, "--set-string"),
+            Set::File { text, contents } => (text, Typing::File(contents), "--set-file"),
+            Set::Literal(text) => (text, Typing::Literal, "--set-literal"),
+        };
+        set::parse_into(text, to, typing).map_err(|cause| format!("failed parsing {flag} data: {cause}"))
+    }
+}
+
+/// Finds objects of a cluster for `lookup`: API version, kind, namespace, name (empty: a list).
+pub type Lookup = Arc<dyn Fn(&str, &str, &str, &str) -> Result<serde_json::Value, String> + Send + Sync>;
+
 /// What a chart is rendered with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Release name.
     pub name: String,
@@ -52,6 +99,12 @@ pub struct Options {
     pub include_crds: bool,
     /// How far the render may go.
     pub limits: Limits,
+    /// What `now` answers; its zone is the local one.
+    pub now: Zoned,
+    /// What random text, keys and passwords follow from: the same seed, the same secrets.
+    pub seed: [u8; 32],
+    /// What `lookup` asks; without one, nothing is found, as with `helm template`.
+    pub lookup: Option<Lookup>,
 }
 
 impl Options {
@@ -67,7 +120,21 @@ impl Options {
             upgrade: false,
             include_crds: false,
             limits: Limits::default(),
+            now: Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC),
+            seed: [0; 32],
+            lookup: None,
         }
+    }
+
+    fn world(&self) -> World {
+        let mut world = World::new(self.now.clone(), self.seed).within(self.limits);
+        if let Some(find) = self.lookup.clone() {
+            let lookup: gotmpl::Lookup = Rc::new(move |version, kind, namespace, name| {
+                find(version, kind, namespace, name).map(|found| Value::from_json(&found).floats())
+            });
+            world.lookup = Some(lookup);
+        }
+        world
     }
 }
 
@@ -116,7 +183,7 @@ pub enum Error {
         reason: String,
     },
     /// The values cannot be read.
-    #[error("the values cannot be read: {reason}")]
+    #[error("{reason}")]
     Values {
         /// What is wrong with them.
         reason: String,
@@ -200,6 +267,7 @@ fn render_here(files: &Files, options: &Options) -> Result<Rendered, Error> {
     for item in &renderables {
         templates.parse(&item.name, &item.text).map_err(|error| parse_error(&item.name, &error.text))?;
     }
+    let world = options.world();
     let mut outputs = BTreeMap::new();
     for item in &renderables {
         if gotmpl::sprig::base(&item.name).starts_with('_') {
@@ -210,7 +278,7 @@ fn render_here(files: &Files, options: &Options) -> Result<Rendered, Error> {
             scope.borrow_mut().insert("Template".into(), template);
         }
         let out = templates
-            .render(&item.name, &item.scope, options.limits)
+            .render(&item.name, &item.scope, &world)
             .map_err(|error| Error::Template { text: exec_error(&error.text) })?;
         outputs.insert(item.name.clone(), out.replace("<no value>", ""));
     }

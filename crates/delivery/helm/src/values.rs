@@ -1,9 +1,8 @@
 //! How values come together: files, `--set`, chart defaults, subcharts, globals.
 
 use super::{
-    Error, Options, Set,
+    Error, Options,
     chart::{Chart, Dependency},
-    set,
 };
 use gotmpl::{
     Value,
@@ -26,13 +25,10 @@ pub(super) fn given(options: &Options) -> Result<Value, Error> {
             }
         }
     }
-    for item in &options.set {
-        let (text, typed) = match item {
-            Set::Typed(text) => (text, set::Typing::Guess),
-            Set::Text(text) => (text, set::Typing::Text),
-        };
-        set::parse_into(text, &base, typed)
-            .map_err(|reason| Error::Values { reason: format!("failed parsing --set data {text:?}: {reason}") })?;
+    for rank in 0..=4 {
+        for item in options.set.iter().filter(|item| item.rank() == rank) {
+            item.lay_over(&base).map_err(|reason| Error::Values { reason })?;
+        }
     }
     Ok(base)
 }

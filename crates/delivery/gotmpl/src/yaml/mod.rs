@@ -7,8 +7,8 @@ mod read;
 mod resolve;
 mod write;
 
-pub use read::{Error, read, read_all};
-pub use write::write;
+pub use read::{Error, read, read_all, read_lenient};
+pub use write::{write, write_pretty};
 
 #[cfg(test)]
 mod tests {

@@ -26,9 +26,15 @@ pub struct Error {
     pub message: String,
 }
 
-/// Reads the first document; nothing but blanks and comments is `nil`.
+/// Reads the first document; nothing but blanks and comments is `nil`. A key that is there twice is an error.
 pub fn read(text: &str) -> Result<Value, Error> {
     Ok(Reader::new(text).documents(1)?.into_iter().next().unwrap_or(Value::Nil))
+}
+
+/// Reads the first document as Go's library does when nobody asks it to be strict: of two equal keys the last counts.
+pub fn read_lenient(text: &str) -> Result<Value, Error> {
+    let reader = Reader { last_key_counts: true, ..Reader::new(text) };
+    Ok(reader.documents(1)?.into_iter().next().unwrap_or(Value::Nil))
 }
 
 /// Reads all documents.
@@ -41,11 +47,12 @@ struct Reader<'a> {
     anchors: HashMap<usize, (Value, usize)>,
     line: usize,
     nodes: usize,
+    last_key_counts: bool,
 }
 
 impl<'a> Reader<'a> {
     fn new(text: &'a str) -> Self {
-        Self { parser: Parser::new_from_str(text), anchors: HashMap::new(), line: 1, nodes: 0 }
+        Self { parser: Parser::new_from_str(text), anchors: HashMap::new(), line: 1, nodes: 0, last_key_counts: false }
     }
 
     fn fail<T>(&self, message: impl Into<String>) -> Result<T, Error> {
@@ -177,7 +184,7 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let key: Rc<str> = self.key(&key)?;
-            if entries.contains_key(&key) {
+            if !self.last_key_counts && entries.contains_key(&key) {
                 return self.fail(format!("key {} already set in map", crate::gofmt::quote(&key)));
             }
             entries.insert(key, value);
