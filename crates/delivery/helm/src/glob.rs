@@ -56,13 +56,12 @@ fn class(inside: &str, not: bool) -> Option<String> {
     let mut out = if not { "[^".to_owned() } else { "[".to_owned() };
     let chars: Vec<char> = inside.chars().collect();
     match chars.as_slice() {
-        [] => return None,
         [low, '-', high] if low <= high => {
             literal(&mut out, *low);
             out.push('-');
             literal(&mut out, *high);
         }
-        [_, '-', _] => return None,
+        [] | [_, '-', _] => return None,
         list => list.iter().for_each(|c| literal(&mut out, *c)),
     }
     out.push(']');

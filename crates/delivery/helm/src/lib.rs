@@ -2,10 +2,13 @@
 //!
 //! Never talks to a cluster: `lookup` finds nothing. Never fetches: subcharts stand in `charts/` as folders.
 
+pub mod archive;
 mod chart;
 mod functions;
 mod glob;
+pub mod ignore;
 mod manifests;
+mod metadata;
 mod objects;
 mod schema;
 mod set;
@@ -177,7 +180,7 @@ impl Rendered {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The files are not a chart.
-    #[error("the chart cannot be loaded: {reason}")]
+    #[error("{reason}")]
     Load {
         /// What is wrong with it.
         reason: String,
@@ -257,6 +260,8 @@ pub fn render(files: &Files, options: &Options) -> Result<Rendered, Error> {
 fn render_here(files: &Files, options: &Options) -> Result<Rendered, Error> {
     let mut chart = Chart::load(files)?;
     let given = values::given(options)?;
+    chart.check_installable()?;
+    chart.check_dependencies()?;
     values::process_dependencies(&mut chart, &given)?;
     chart.check_kube_version(&options.kube_version)?;
     let values = values::coalesce(&chart, given.deep_copy())?;

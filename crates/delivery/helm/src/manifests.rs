@@ -85,7 +85,7 @@ pub(super) fn sort(outputs: &BTreeMap<String, String>) -> Result<(Vec<Manifest>,
             continue;
         }
         for text in split(content) {
-            let document = yaml::read(text).map_err(|error| Error::Manifest {
+            let document = yaml::read_lenient(text).map_err(|error| Error::Manifest {
                 source_file: source.clone(),
                 reason: format!("error converting YAML to JSON: {error}"),
             })?;

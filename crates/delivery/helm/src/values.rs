@@ -74,6 +74,9 @@ fn enable(chart: &mut Chart, given: &Value, prefix: &str) -> Result<(), Error> {
             let mut child = child.clone();
             if !dependency.alias.is_empty() {
                 child.name.clone_from(&dependency.alias);
+                if !child.dependencies.is_empty() {
+                    child.known_as.clone_from(&dependency.alias);
+                }
             }
             children.push(child);
         }
@@ -124,7 +127,7 @@ fn import(chart: &mut Chart) -> Result<(), Error> {
     for child in &mut chart.children {
         import(child)?;
     }
-    if chart.dependencies.iter().all(|dependency| dependency.import_values.is_empty()) {
+    if chart.dependencies.is_empty() {
         return Ok(());
     }
     let values = lay_over(chart, Value::map(Entries::new()), Keep::Nil)?;

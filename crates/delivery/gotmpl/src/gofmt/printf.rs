@@ -6,6 +6,7 @@ use super::{float_g, quote, quote_ascii, quote_rune, verb_v};
 use crate::value::{Elem, Value};
 
 #[derive(Clone, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag of a verb")]
 struct Flags {
     minus: bool,
     plus: bool,
@@ -98,7 +99,7 @@ impl Printer<'_> {
             Some(verb) => match self.args.get(self.next) {
                 Some(arg) => {
                     self.next += 1;
-                    one(&mut self.out, verb, &flags, arg, 0);
+                    one(&mut self.out, verb, &flags, arg);
                 }
                 None => {
                     let _infallible = write!(self.out, "%!{verb}(MISSING)");
@@ -168,11 +169,10 @@ fn number(chars: &mut Peekable<Chars<'_>>) -> Option<usize> {
     value
 }
 
-fn one(out: &mut String, verb: char, flags: &Flags, arg: &Value, depth: u32) {
+fn one(out: &mut String, verb: char, flags: &Flags, arg: &Value) {
     match (verb, arg) {
         ('T', _) => pad(out, arg.type_name(), flags),
         ('v', _) if flags.sharp => pad(out, &syntax(arg), flags),
-        ('v', Value::Nil) if depth > 0 => pad(out, "<nil>", flags),
         ('v', Value::Nil) => pad(out, "<nil>", flags),
         (_, Value::Nil) => {
             let _infallible = write!(out, "%!{verb}(<nil>)");
@@ -186,7 +186,7 @@ fn one(out: &mut String, verb: char, flags: &Flags, arg: &Value, depth: u32) {
                 if index > 0 {
                     out.push(' ');
                 }
-                one(out, verb, flags, item, depth + 1);
+                within(out, verb, flags, item);
             }
             out.push(']');
         }
@@ -196,9 +196,9 @@ fn one(out: &mut String, verb: char, flags: &Flags, arg: &Value, depth: u32) {
                 if index > 0 {
                     out.push(' ');
                 }
-                one(out, verb, flags, &Value::Str(key.clone()), depth + 1);
+                one(out, verb, flags, &Value::Str(key.clone()));
                 out.push(':');
-                one(out, verb, flags, item, depth + 1);
+                within(out, verb, flags, item);
             }
             out.push(']');
         }
@@ -209,6 +209,11 @@ fn one(out: &mut String, verb: char, flags: &Flags, arg: &Value, depth: u32) {
         (_, Value::Object(object)) => text(out, verb, flags, &object.text(), arg),
         _ => misfit(out, verb, arg),
     }
+}
+
+/// Formats what a list or map holds: nothing is shown as such, whatever the verb.
+fn within(out: &mut String, verb: char, flags: &Flags, arg: &Value) {
+    if arg.is_nil() { out.push_str("<nil>") } else { one(out, verb, flags, arg) }
 }
 
 fn misfit(out: &mut String, verb: char, arg: &Value) {
@@ -327,7 +332,6 @@ fn float(out: &mut String, verb: char, flags: &Flags, value: f64, arg: &Value) {
             Some(digits) => general(magnitude, digits.max(1), flags.sharp),
         },
         'x' | 'X' => hexadecimal(magnitude),
-        'b' => return misfit(out, verb, arg),
         _ => return misfit(out, verb, arg),
     };
     let body = if matches!(verb, 'E' | 'G' | 'X') { body.to_uppercase() } else { body };
@@ -355,9 +359,9 @@ fn general(value: f64, digits: usize, keep_zeros: bool) -> String {
     let shown = format!("{value:.*e}", digits - 1);
     let (mantissa, power) = shown.split_once('e').unwrap_or((&shown, "0"));
     let power: i32 = power.parse().unwrap_or(0);
-    let trim = |text: String| match text.contains('.') && !keep_zeros {
-        true => text.trim_end_matches('0').trim_end_matches('.').to_owned(),
-        false => text,
+    let trim = |text: String| {
+        let trimmed = text.contains('.') && !keep_zeros;
+        if trimmed { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
     };
     let most = i32::try_from(digits).unwrap_or(i32::MAX);
     if power < -4 || power >= most {

@@ -48,7 +48,7 @@ fn len(value: &Value) -> Result<Value, String> {
         Value::Str(text) => text.len(),
         Value::List(items, _) => items.len(),
         Value::Map(entries, _) => entries.borrow().len(),
-        Value::Nil => return Err("reflect: call of reflect.Value.Type on zero Value".to_owned()),
+        Value::Nil => return Err("len of nil pointer".to_owned()),
         Value::Object(object) => match object.plain() {
             Value::List(items, _) => items.len(),
             Value::Map(entries, _) if object.type_name() == "engine.files" => entries.borrow().len(),

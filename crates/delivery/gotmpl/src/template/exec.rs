@@ -493,6 +493,14 @@ impl<'t, 'o> State<'t, 'o> {
             values.push(self.validate(Arg { value: last, boxed: false }, wanted(args.len()), at)?);
         }
         let result = match function.call {
+            // Go has no value at all for a nil that does not come out of a map or a list.
+            Call::Plain(_)
+                if name == "len"
+                    && values[0].is_nil()
+                    && !matches!(args, [Expr::Field(..) | Expr::Chain(..) | Expr::Dot(_)]) =>
+            {
+                Err("reflect: call of reflect.Value.Type on zero Value".to_owned())
+            }
             Call::Plain(call) => call(&values),
             Call::World(call) => call(self.run.world, &values),
             Call::Apply => {
@@ -578,8 +586,8 @@ impl<'t, 'o> State<'t, 'o> {
             | (b'i', Value::Int(_))
             | (b'b', Value::Bool(_))
             | (b'f', Value::Float(_))
-            | (b'm', Value::Map(_, Elem::Any | Elem::Values)) => true,
-            (b'l', Value::List(_, Elem::Any)) => true,
+            | (b'm', Value::Map(_, Elem::Any | Elem::Values))
+            | (b'l', Value::List(_, Elem::Any)) => true,
             (b't' | b'c', Value::Object(object)) => object.type_name() == go_type(wanted),
             (b'm' | b'l', Value::Nil) => !arg.boxed,
             _ => false,

@@ -103,6 +103,6 @@ mod tests {
         assert_eq!(parse("5"), Err("time: missing unit in duration \"5\"".to_owned()));
         assert_eq!(parse("5x"), Err("time: unknown unit \"x\" in duration \"5x\"".to_owned()));
         assert_eq!(parse("s"), Err("time: invalid duration \"s\"".to_owned()));
-        assert_eq!(parse("99999999999h").is_err(), true);
+        assert!(parse("99999999999h").is_err());
     }
 }

@@ -46,13 +46,24 @@ struct Reader<'a> {
     parser: Parser<'a, granit_parser::StrInput<'a>>,
     anchors: HashMap<usize, (Value, usize)>,
     line: usize,
+    /// Where the last event ended, and where the text ends if its last line is not ended.
+    end: Option<usize>,
+    open_end: Option<usize>,
     nodes: usize,
     last_key_counts: bool,
 }
 
 impl<'a> Reader<'a> {
     fn new(text: &'a str) -> Self {
-        Self { parser: Parser::new_from_str(text), anchors: HashMap::new(), line: 1, nodes: 0, last_key_counts: false }
+        Self {
+            parser: Parser::new_from_str(text),
+            anchors: HashMap::new(),
+            line: 1,
+            end: None,
+            open_end: (!text.ends_with('\n')).then_some(text.len()),
+            nodes: 0,
+            last_key_counts: false,
+        }
     }
 
     fn fail<T>(&self, message: impl Into<String>) -> Result<T, Error> {
@@ -65,6 +76,7 @@ impl<'a> Reader<'a> {
                 Some(Ok((Event::Comment(..), _))) => continue,
                 Some(Ok((event, span))) => {
                     self.line = span.start.line();
+                    self.end = span.end.byte_offset();
                     Ok(event)
                 }
                 Some(Err(error)) => Err(Error { line: error.marker().line(), message: error.info() }),
@@ -160,6 +172,14 @@ impl<'a> Reader<'a> {
                 _ => self.fail(format!("cannot decode `{text}` as a !!{kind}")),
             },
             _ if style == ScalarStyle::Plain && tag.is_none() => Ok(resolve::plain(text)),
+            // Go's library gives a block that runs to the end of the text no line end that is not there.
+            _ if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
+                && self.end.is_some()
+                && self.end >= self.open_end
+                && self.open_end.is_some() =>
+            {
+                Ok(Value::str(text.strip_suffix('\n').unwrap_or(text)))
+            }
             _ => Ok(Value::str(text)),
         }
     }
