@@ -167,7 +167,7 @@ fn eq(args: &[Value]) -> Result<bool, String> {
                 _ if a.kind() != b.kind() => {
                     return Err(format!(
                         "non-comparable types {}: {}, {}: {}",
-                        verb_v(a),
+                        gofmt::sprintf("%s", std::slice::from_ref(a)),
                         a.type_name(),
                         b.type_name(),
                         verb_v(b)

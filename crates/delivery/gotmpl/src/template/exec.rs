@@ -38,12 +38,14 @@ pub(super) struct State<'t, 'o> {
     tree: &'t Tree,
     run: &'t Run<'t>,
     vars: Vec<(Rc<str>, Value)>,
+    /// What was evaluated last: where Go says that some mistakes are.
+    at: Option<&'t Expr>,
     out: &'o mut String,
 }
 
 impl<'t, 'o> State<'t, 'o> {
     pub(super) fn new(set: &'t Templates, tree: &'t Tree, run: &'t Run<'t>, data: Value, out: &'o mut String) -> Self {
-        State { set, tree, run, vars: vec![("$".into(), data)], out }
+        State { set, tree, run, vars: vec![("$".into(), data)], at: None, out }
     }
 
     pub(super) fn run(mut self, dot: &Value) -> Result<(), String> {
@@ -62,6 +64,14 @@ impl<'t, 'o> State<'t, 'o> {
 
     fn fail_expr<T>(&self, expr: &Expr, message: impl Display) -> Walk<T> {
         self.fail(expr.pos(), expr, message)
+    }
+
+    /// Fails at the place of what was evaluated last.
+    fn fail_last<T>(&self, pipe: &Pipe, message: impl Display) -> Walk<T> {
+        match self.at {
+            Some(expr) => self.fail_expr(expr, message),
+            None => self.fail(pipe.pos, pipe, message),
+        }
     }
 
     fn enter(&self, pos: usize) -> Walk<()> {
@@ -191,7 +201,7 @@ impl<'t, 'o> State<'t, 'o> {
             Value::Int(count) | Value::Int64(count) => {
                 if branch.pipe.decl.len() > 1 {
                     let message = format_args!("can't use {count} to iterate over more than one variable");
-                    return self.fail_expr(last_of_pipe(&branch.pipe), message);
+                    return self.fail_last(&branch.pipe, message);
                 }
                 for index in 0..*count {
                     ran = true;
@@ -201,7 +211,7 @@ impl<'t, 'o> State<'t, 'o> {
             }
             other => {
                 let message = format!("range can't iterate over {}", crate::gofmt::verb_v(other));
-                return self.fail_expr(last_of_pipe(&branch.pipe), message);
+                return self.fail_last(&branch.pipe, message);
             }
         }
         match &branch.otherwise {
@@ -265,7 +275,7 @@ impl<'t, 'o> State<'t, 'o> {
                 var.1 = value;
                 Ok(())
             }
-            None => self.fail_expr(last_of_pipe(pipe), format_args!("undefined variable: {name}")),
+            None => self.fail_last(pipe, format_args!("undefined variable: {name}")),
         }
     }
 
@@ -290,11 +300,12 @@ impl<'t, 'o> State<'t, 'o> {
     fn command(&mut self, dot: &Value, cmd: &'t Command, last: Option<Value>) -> Walk<Arg> {
         let first = &cmd.args[0];
         self.step(first.pos())?;
+        self.at = Some(first);
         match first {
             Expr::Field(_, names) => self.chain(dot, dot.clone(), first, names, &cmd.args[1..], last),
             Expr::Chain(_, node, names) => {
                 let receiver = self.chain_base(dot, first, node)?;
-                self.chain(dot, receiver, last_of(node), names, &cmd.args[1..], last)
+                self.chain(dot, receiver, self.at.unwrap_or(first), names, &cmd.args[1..], last)
             }
             Expr::Ident(_, name) => {
                 let value = self.call(dot, first, cmd.pos, cmd, name, &cmd.args[1..], last)?;
@@ -352,6 +363,7 @@ impl<'t, 'o> State<'t, 'o> {
     }
 
     fn chain_base(&mut self, dot: &Value, chain: &'t Expr, node: &'t Expr) -> Walk<Value> {
+        self.at = Some(node);
         match node {
             Expr::Nil(_) => self.fail_expr(chain, format_args!("indirection through explicit nil in {chain}")),
             Expr::Pipe(pipe) => self.pipeline(dot, pipe),
@@ -532,6 +544,7 @@ impl<'t, 'o> State<'t, 'o> {
     }
 
     fn argument(&mut self, dot: &Value, expr: &'t Expr, wanted: u8) -> Walk<Value> {
+        self.at = Some(expr);
         let arg = match expr {
             Expr::Dot(_) => Arg { value: dot.clone(), boxed: false },
             Expr::Nil(_) => {
@@ -551,13 +564,13 @@ impl<'t, 'o> State<'t, 'o> {
             }
             Expr::Chain(_, node, names) => {
                 let receiver = self.chain_base(dot, expr, node)?;
-                self.chain(dot, receiver, last_of(node), names, &[], None)?
+                self.chain(dot, receiver, self.at.unwrap_or(expr), names, &[], None)?
             }
             Expr::Pipe(pipe) => Arg { value: self.pipeline(dot, pipe)?, boxed: false },
             Expr::Ident(pos, name) => Arg { value: self.call(dot, expr, *pos, expr, name, &[], None)?, boxed: false },
             literal => return self.literal(literal, wanted),
         };
-        self.validate(arg, wanted, last_of(expr))
+        self.validate(arg, wanted, self.at.unwrap_or(expr))
     }
 
     fn literal(&self, expr: &Expr, wanted: u8) -> Walk<Value> {
@@ -606,20 +619,6 @@ impl<'t, 'o> State<'t, 'o> {
                 self.fail_expr(at, format_args!("wrong type for value; expected {expected}; got {got}"))
             }
         }
-    }
-}
-
-/// Go tells of some mistakes at the place of the last thing that it evaluated.
-fn last_of_pipe(pipe: &Pipe) -> &Expr {
-    let last = pipe.cmds.last().and_then(|cmd| cmd.args.last());
-    last_of(last.expect("a pipeline has a command"))
-}
-
-fn last_of(expr: &Expr) -> &Expr {
-    match expr {
-        Expr::Pipe(pipe) => last_of_pipe(pipe),
-        Expr::Chain(_, node, _) => last_of(node),
-        other => other,
     }
 }
 
