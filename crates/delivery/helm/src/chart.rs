@@ -91,9 +91,17 @@ impl Chart {
         for (path, bytes) in files {
             let owned = || String::from_utf8_lossy(bytes).into_owned();
             if path == "values.yaml" {
-                let values = read_yaml(path, bytes)?.floats();
-                if !values.is_nil() {
-                    chart.values = values;
+                match read_yaml(path, bytes)?.floats() {
+                    Value::Nil => {}
+                    values @ Value::Map(..) => chart.values = values,
+                    other => {
+                        let reason = format!(
+                            "cannot load values.yaml: error unmarshaling JSON: while decoding JSON: json: cannot \
+                             unmarshal {} into Go value of type map[string]interface {{}}",
+                            super::functions::go_kind(&other)
+                        );
+                        return Err(Error::Load { reason });
+                    }
                 }
             } else if path == "values.schema.json" {
                 chart.schema = Some(owned());
@@ -223,7 +231,7 @@ fn extension(path: &str) -> &str {
 
 fn read_yaml(path: &str, bytes: &[u8]) -> Result<Value, Error> {
     yaml::read(&String::from_utf8_lossy(bytes))
-        .map_err(|error| Error::Load { reason: format!("cannot load {path}: {error}") })
+        .map_err(|error| Error::Load { reason: format!("cannot load {path}: error converting YAML to JSON: {error}") })
 }
 
 fn dependencies(metadata: &Value) -> Vec<Dependency> {

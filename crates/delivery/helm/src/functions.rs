@@ -66,7 +66,7 @@ fn warn(message: &Value) -> String {
     format!("{WARN_START}{}{WARN_END}", text(message))
 }
 
-fn go_kind(value: &Value) -> &'static str {
+pub(super) fn go_kind(value: &Value) -> &'static str {
     match value {
         Value::List(..) => "array",
         Value::Map(..) => "object",

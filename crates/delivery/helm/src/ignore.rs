@@ -63,7 +63,8 @@ impl Ignore {
 fn rule(line: &str) -> Result<Rule, Error> {
     let fail = |why: &str| Err(Error::Load { reason: format!(".helmignore: {line:?}: {why}") });
     if line.contains("**") {
-        return fail("double-star (**) syntax is not supported");
+        let reason = "double-star (**) syntax is not supported".to_owned();
+        return Err(Error::Load { reason });
     }
     let (negated, rest) = line.strip_prefix('!').map_or((false, line), |rest| (true, rest));
     let (folders_only, rest) = rest.strip_suffix('/').map_or((false, rest), |rest| (true, rest));

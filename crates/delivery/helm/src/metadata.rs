@@ -17,7 +17,23 @@ pub(super) fn normalize(metadata: &mut Value) -> bool {
     {
         entries.borrow_mut().insert("apiVersion".into(), Value::str("v1"));
     }
+    sanitize(metadata);
     version.is_empty() || version == "v1"
+}
+
+/// Blanks become spaces, and what cannot be printed goes.
+fn sanitize(metadata: &Value) {
+    let Some(entries) = metadata.as_map() else { return };
+    let clean = |text: &str| {
+        let kept = text.chars().filter(|c| c.is_whitespace() || !c.is_control());
+        kept.map(|c| if c.is_whitespace() { ' ' } else { c }).collect::<String>()
+    };
+    for key in ["name", "description", "home", "icon", "condition", "tags", "appVersion", "kubeVersion"] {
+        let text = entries.borrow().get(key).and_then(|value| value.as_str().map(clean));
+        if let Some(text) = text {
+            entries.borrow_mut().insert(key.into(), Value::str(text));
+        }
+    }
 }
 
 /// Lays the entries of `requirements.yaml` over those of `Chart.yaml`.

@@ -11,7 +11,6 @@ use super::{
 };
 use gotmpl::{
     Value,
-    sprig::Version,
     value::{Elem, Object},
     yaml,
 };
@@ -279,19 +278,17 @@ const KNOWN: &str = "v1 admissionregistration.k8s.io/v1 admissionregistration.k8
     storagemigration.k8s.io/v1beta1 apiextensions.k8s.io/v1beta1 apiextensions.k8s.io/v1";
 
 fn capabilities(options: &Options) -> Value {
-    let version = options.kube_version.trim_start_matches('v').to_owned();
-    let parsed = Version::parse(&version).ok();
-    let part = |name: &str| {
-        let number = parsed.as_ref().and_then(|version| version.call(name, &[])).and_then(Result::ok);
-        number.map(|number| gotmpl::gofmt::verb_v(&number)).unwrap_or_default()
-    };
+    // Helm keeps the numbers alone, whatever a distribution puts behind them.
+    let given = options.kube_version.trim().trim_start_matches('v');
+    let version: String = given.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    let part = |index: usize| version.split('.').nth(index).unwrap_or_default();
     let kube = Fields {
         type_name: "chartutil.KubeVersion",
         text: Some(format!("v{version}")),
         all: vec![
             ("Version", Value::str(format!("v{version}"))),
-            ("Major", Value::str(part("Major"))),
-            ("Minor", Value::str(part("Minor"))),
+            ("Major", Value::str(part(0))),
+            ("Minor", Value::str(part(1))),
             ("GitVersion", Value::str(format!("v{version}"))),
         ],
     };

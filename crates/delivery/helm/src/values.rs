@@ -15,12 +15,18 @@ use gotmpl::{
 pub(super) fn given(options: &Options) -> Result<Value, Error> {
     let base = Value::map(Entries::new());
     for text in &options.values {
-        let read = yaml::read(text).map_err(|error| Error::Values { reason: error.to_string() })?.floats();
+        let read = yaml::read(text)
+            .map_err(|error| Error::Values { reason: format!("error converting YAML to JSON: {error}") })?
+            .floats();
         match read {
             Value::Nil => {}
             Value::Map(..) => merge_files(&base, &read),
             other => {
-                let reason = format!("a values file holds a {}, not a map", other.kind());
+                let reason = format!(
+                    "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type \
+                     map[string]interface {{}}",
+                    super::functions::go_kind(&other)
+                );
                 return Err(Error::Values { reason });
             }
         }
@@ -176,7 +182,11 @@ fn lay_over(chart: &Chart, given: Value, keep: Keep) -> Result<Value, Error> {
             None => Value::map(Entries::new()),
             Some(table @ Value::Map(..)) => table,
             Some(other) => {
-                let reason = format!("type mismatch on {}: {}", child.name, gotmpl::gofmt::verb_v(&other));
+                let reason = format!(
+                    "type mismatch on {}: {}",
+                    child.name,
+                    gotmpl::gofmt::sprintf("%t", std::slice::from_ref(&other))
+                );
                 return Err(Error::Values { reason });
             }
         };
