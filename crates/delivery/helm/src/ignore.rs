@@ -69,12 +69,14 @@ fn rule(line: &str) -> Result<Rule, Error> {
     let (negated, rest) = line.strip_prefix('!').map_or((false, line), |rest| (true, rest));
     let (folders_only, rest) = rest.strip_suffix('/').map_or((false, rest), |rest| (true, rest));
     let whole_path = rest.contains('/');
-    let Some(pattern) = glob(rest.strip_prefix('/').unwrap_or(rest)) else { return fail("syntax error in pattern") };
+    let Some(pattern) = file_pattern(rest.strip_prefix('/').unwrap_or(rest)) else {
+        return fail("syntax error in pattern");
+    };
     Ok(Rule { negated, folders_only, whole_path, pattern })
 }
 
-/// Go's `filepath.Match` as a regular expression.
-pub(super) fn glob(pattern: &str) -> Option<Regex> {
+/// Returns Go's `filepath.Match` as a regular expression, or nothing if the pattern is broken.
+pub fn file_pattern(pattern: &str) -> Option<Regex> {
     let mut out = "(?s)^".to_owned();
     let mut chars = pattern.chars().peekable();
     while let Some(c) = chars.next() {

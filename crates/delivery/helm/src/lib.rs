@@ -21,7 +21,7 @@ use jiff::{Timestamp, Zoned, tz::TimeZone};
 use base::fault::{Class, Fault};
 
 pub use chart::Chart;
-pub use manifests::{Hook, Manifest, parse_manifests};
+pub use manifests::{Hook, Manifest, parse_manifests, split as split_manifests};
 pub use set::set_file_paths;
 
 use gotmpl::{Limits, Templates, Value, World};
@@ -100,6 +100,8 @@ pub struct Options {
     pub upgrade: bool,
     /// Gives the files of `crds/` too.
     pub include_crds: bool,
+    /// Leaves values unchecked although the chart has a schema for them.
+    pub skip_schema: bool,
     /// How far the render may go.
     pub limits: Limits,
     /// What `now` answers; its zone is the local one.
@@ -122,6 +124,7 @@ impl Options {
             api_versions: Vec::new(),
             upgrade: false,
             include_crds: false,
+            skip_schema: false,
             limits: Limits::default(),
             now: Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC),
             seed: [0; 32],
@@ -155,8 +158,17 @@ pub struct Rendered {
 }
 
 impl Rendered {
-    /// Returns what `helm template` prints.
+    /// Returns what `helm template` prints: definitions, manifests, hooks.
     pub fn text(&self) -> String {
+        let mut text = self.manifest_text();
+        for hook in &self.hooks {
+            let _ = write!(text, "---\n# Source: {}\n{}\n", hook.manifest.source, hook.manifest.text);
+        }
+        text
+    }
+
+    /// Returns the same without hooks.
+    pub fn manifest_text(&self) -> String {
         let mut out = String::new();
         let mut push = |manifest: &Manifest| {
             out.push_str("---\n# Source: ");
@@ -169,9 +181,6 @@ impl Rendered {
         self.manifests.iter().for_each(&mut push);
         let mut text = out.trim().to_owned();
         text.push('\n');
-        for hook in &self.hooks {
-            let _ = write!(text, "---\n# Source: {}\n{}\n", hook.manifest.source, hook.manifest.text);
-        }
         text
     }
 }
@@ -239,6 +248,15 @@ impl Fault for Error {
     }
 }
 
+/// Returns whether a release may have this name: a DNS subdomain of at most 53 characters.
+pub fn is_release_name(name: &str) -> bool {
+    let label = |label: &str| {
+        let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        label.starts_with(edge) && label.ends_with(edge) && label.chars().all(|c| edge(c) || c == '-')
+    };
+    name.len() <= 53 && name.split('.').all(label)
+}
+
 /// Stack for one render: charts may nest as deep as [`Limits::depth`] allows.
 const STACK: usize = 256 << 20;
 
@@ -265,7 +283,9 @@ fn render_here(files: &Files, options: &Options) -> Result<Rendered, Error> {
     values::process_dependencies(&mut chart, &given)?;
     chart.check_kube_version(&options.kube_version)?;
     let values = values::coalesce(&chart, given.deep_copy())?;
-    schema::check(&chart, &values)?;
+    if !options.skip_schema {
+        schema::check(&chart, &values)?;
+    }
     let renderables = objects::renderables(&chart, &values, options);
 
     let mut templates = Templates::new(functions::all());

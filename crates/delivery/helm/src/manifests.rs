@@ -136,8 +136,8 @@ fn by_kind(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// Splits at lines that begin with `---`, as the pattern `(?:^|\s*\n)---\s*` does.
-fn split(content: &str) -> Vec<&str> {
+/// Splits a text into its documents, at lines that begin with `---`, as the pattern `(?:^|\s*\n)---\s*` does.
+pub fn split(content: &str) -> Vec<&str> {
     let content = content.trim();
     let mut parts = Vec::new();
     let mut start = 0;

@@ -51,7 +51,8 @@ impl Version {
         Ok(Self { major, minor, patch, pre: pre.into(), metadata: metadata.into(), original: value.into() })
     }
 
-    fn order(&self, other: &Self) -> Ordering {
+    /// Returns which of two versions comes first; what is built with them does not count.
+    pub fn order(&self, other: &Self) -> Ordering {
         (self.major, self.minor, self.patch)
             .cmp(&(other.major, other.minor, other.patch))
             .then_with(|| pre_order(&self.pre, &other.pre))
