@@ -6,7 +6,7 @@ use gotmpl::{Value, gofmt};
 
 use crate::{
     fail::{Cause, Fail, Step},
-    yaml::{Node, Style, Tag},
+    yaml::{Key, Node, Scalar, Style, Tag},
 };
 
 /// What happens to fields that nobody knows, and to values of another type.
@@ -139,7 +139,7 @@ impl<'a> Dec<'a> {
             Node::Map(map) => map
                 .entries
                 .iter()
-                .map(|(key, value)| Ok((key.text.to_string(), Dec { node: value, ..self.clone() }.text()?)))
+                .map(|(key, value)| Ok((key_text(key), Dec { node: value, ..self.clone() }.text()?)))
                 .collect(),
             _ if self.is_null() => Ok(BTreeMap::new()),
             _ => self.fail("map[string]string"),
@@ -181,6 +181,17 @@ fn plain(node: &Node) -> Plain {
     }
 }
 
+/// What a field is called in JSON: `y:` is `true` to YAML 1.1.
+fn key_text(key: &Key) -> String {
+    let node = Node::Scalar(Scalar::new(key.text.clone(), Tag::Empty, key.style));
+    match plain(&node) {
+        Plain::Bool(value) => value.to_string(),
+        Plain::Number(text) => text,
+        Plain::Null => "null".to_owned(),
+        _ => key.text.to_string(),
+    }
+}
+
 /// Reads a text as `sigs.k8s.io/yaml` does: the first document, the last of repeated fields.
 pub(crate) fn read(text: &str) -> Step<Option<Node>> {
     crate::yaml::read::document(text, crate::yaml::read::Repeated::LastWins)
@@ -192,7 +203,7 @@ pub(crate) fn json(node: &Node) -> serde_json::Value {
     use serde_json::Value as Json;
     match (node, plain(node)) {
         (Node::Map(map), _) => {
-            Json::Object(map.entries.iter().map(|(key, value)| (key.text.to_string(), json(value))).collect())
+            Json::Object(map.entries.iter().map(|(key, value)| (key_text(key), json(value))).collect())
         }
         (Node::Seq(seq), _) => Json::Array(seq.items.iter().map(json).collect()),
         (_, Plain::Null) => Json::Null,

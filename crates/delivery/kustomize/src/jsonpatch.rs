@@ -103,10 +103,6 @@ fn missing(what: &str, path: &str) -> Fail {
 }
 
 fn add(document: &mut Value, path: &str, value: Value) -> Step<()> {
-    if path.is_empty() {
-        *document = value;
-        return Ok(());
-    }
     let Some((place, key)) = parent(document, path) else { return Err(missing("add", path)) };
     match place {
         Value::Object(map) => {
@@ -119,7 +115,7 @@ fn add(document: &mut Value, path: &str, value: Value) -> Step<()> {
                 .parse()
                 .map_err(|_| wrong(format!("value was not a proper array index: '{key}': strconv.Atoi: parsing {key:?}: invalid syntax")))?;
             let len = items.len() as i64;
-            if at > len || at < -len {
+            if at > len || at < -len - 1 {
                 return Err(wrong(format!("Unable to access invalid index: {at}: invalid index referenced")));
             }
             let at = if at < 0 { at + len + 1 } else { at };
@@ -194,12 +190,30 @@ fn get<'a>(document: &'a Value, path: &str) -> Step<&'a Value> {
     Ok(here)
 }
 
-fn test(document: &Value, path: &str, wanted: Option<&Value>) -> Step<()> {
-    let found = get(document, path).unwrap_or(&Value::Null);
-    if same(found, wanted.unwrap_or(&Value::Null)) {
+fn test(document: &mut Value, path: &str, wanted: Option<&Value>) -> Step<()> {
+    let wanted = wanted.unwrap_or(&Value::Null);
+    let found = if path.is_empty() {
+        &*document
+    } else {
+        let Some((place, key)) = parent(document, path) else {
+            return Err(Fail::build(format!("test operation does not apply: is missing path: {path}: missing value")));
+        };
+        match place {
+            Value::Object(map) => map.get(&key).unwrap_or(&Value::Null),
+            Value::Array(items) => {
+                position(&key, items.len()).and_then(|at| items.get(at)).ok_or_else(|| {
+                    Fail::build(format!(
+                        "error in test for path: '{path}': Unable to access invalid index: {key}: invalid index referenced"
+                    ))
+                })?
+            }
+            _ => &Value::Null,
+        }
+    };
+    if same(found, wanted) {
         return Ok(());
     }
-    Err(Fail::build(format!("testing path {path} failed: test failed")))
+    Err(Fail::build(format!("testing value {path} failed: test failed")))
 }
 
 fn same(a: &Value, b: &Value) -> bool {

@@ -110,7 +110,7 @@ pub(crate) fn node(value: &Value) -> Node {
     match value {
         Value::Object(map) => {
             let mut entries: Vec<(Key, Node)> =
-                map.iter().map(|(key, item)| (Key::new(key.as_str()), node(item))).collect();
+                map.iter().map(|(key, item)| (Key::text(key.as_str()), node(item))).collect();
             entries.sort_by(|(a, _), (b, _)| super::write::natural(&a.text, &b.text));
             Node::map(entries)
         }

@@ -88,8 +88,16 @@ pub(crate) struct Key {
 }
 
 impl Key {
+    /// A name that is written without quotes, whatever it looks like.
     pub(crate) fn new(text: impl Into<Rc<str>>) -> Self {
-        Self { text: text.into(), odd: false, style: Style::Plain }
+        let text = text.into();
+        let odd = super::resolve::resolve(&text) != super::resolve::Resolved::Text;
+        Self { text, odd, style: Style::Plain }
+    }
+
+    /// A name that is text for certain.
+    pub(crate) fn text(text: impl Into<Rc<str>>) -> Self {
+        Self { text: text.into(), odd: false, style: Style::Double }
     }
 }
 

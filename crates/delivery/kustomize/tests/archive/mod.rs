@@ -83,7 +83,7 @@ pub fn parse(name: &str, text: &str) -> Case {
                     Some(name) => (name, base64::engine::general_purpose::STANDARD.decode(text.trim()).unwrap()),
                     None => (name, text.into_bytes()),
                 };
-                case.files.insert(name.to_owned(), bytes);
+                case.files.insert(format!("w/{name}"), bytes);
             }
         }
     }
@@ -107,7 +107,7 @@ impl Case {
                 other => panic!("{}: no such flag: {other}", self.name),
             }
         }
-        match kustomize::build(&self.files, &self.build, &options) {
+        match kustomize::build(&self.files, &format!("/w/{}", self.build), &options) {
             Ok(built) => Outcome::Text(built.text()),
             Err(error) => Outcome::Error(error.to_string()),
         }
@@ -124,7 +124,7 @@ impl Case {
         let output = std::process::Command::new(program)
             .arg("build")
             .args(&self.flags)
-            .arg(folder.path().join(&self.build))
+            .arg(folder.path().join("w").join(&self.build))
             .output()
             .unwrap();
         if output.status.success() {
