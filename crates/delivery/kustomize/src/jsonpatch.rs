@@ -155,12 +155,14 @@ fn replace(document: &mut Value, path: &str, value: Value) -> Step<()> {
         return Ok(());
     }
     let absent = || Fail::build(format!("replace operation does not apply: doc is missing key: {path}: missing value"));
-    let Some((place, key)) = parent(document, path) else { return Err(missing("replace", path)) };
+    let Some((place, key)) = parent(document, path) else {
+        return Err(Fail::build(format!("replace operation does not apply: doc is missing path: {path}: missing value")));
+    };
     match place {
-        Value::Object(map) => match map.get_mut(&key) {
-            Some(place) => *place = value,
-            None => return Err(absent()),
-        },
+        // A field need not be there to be replaced.
+        Value::Object(map) => {
+            map.insert(key, value);
+        }
         Value::Array(items) => {
             let at = position(&key, items.len());
             match at.and_then(|at| items.get_mut(at)) {

@@ -20,6 +20,7 @@ use crate::{
     schema::Kinds,
     sort, vars,
     work::{Plugin, Work, json_patch, plugin, replacements, transform},
+    yaml::{Node, emit},
 };
 
 const NAMES: [&str; 3] = ["kustomization.yaml", "kustomization.yml", "Kustomization"];
@@ -545,10 +546,11 @@ impl<'b, 'a> Target<'b, 'a> {
     fn run_validators(&mut self, gathered: &mut Gathered) -> Step<()> {
         let entries = self.kustomization.validators.clone();
         for (work, _) in self.external(&entries)? {
-            let before = written(&gathered.map)?;
+            let before = gathered.map.clone();
             transform(&mut gathered.map, &work)?;
-            let after = written(&gathered.map)?;
-            if before != after {
+            let same = before.list().len() == gathered.map.list().len()
+                && before.list().iter().zip(gathered.map.list()).all(|(before, after)| untouched(before, after));
+            if !same {
                 return Err(Fail::build("validator shouldn't modify the resource map"));
             }
         }
@@ -556,28 +558,27 @@ impl<'b, 'a> Target<'b, 'a> {
     }
 }
 
+/// Returns whether nothing was written to a resource but the label that validators leave.
+fn untouched(before: &Resource, after: &Resource) -> bool {
+    let (Node::Map(old), Node::Map(new)) = (&before.node, &after.node) else { return false };
+    if Rc::ptr_eq(old, new) {
+        return true;
+    }
+    let mut labels = after.strings("labels");
+    let told = labels.len();
+    labels.retain(|(key, _)| &**key != "validated-by");
+    if labels.len() == told {
+        return false;
+    }
+    let mut after = after.clone();
+    after.set_strings("labels", labels);
+    emit(&before.node) == emit(&after.node)
+}
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
     Base,
     Component,
-}
-
-/// What resources are, but for the label that validators leave.
-fn written(map: &ResMap) -> Step<Vec<String>> {
-    map.list()
-        .iter()
-        .map(|resource| {
-            let mut resource = resource.clone();
-            let mut labels = resource.strings("labels");
-            if labels.iter().any(|(key, _)| &**key == "validated-by") {
-                labels.retain(|(key, _)| &**key != "validated-by");
-                resource.set_strings("labels", labels);
-            }
-            let mut out = String::new();
-            crate::yaml::write::document(&mut out, &resource.node)?;
-            Ok(out)
-        })
-        .collect()
 }
 
 fn joined(known: &Rc<Rules>, more: &Rc<Rules>) -> Step<Rc<Rules>> {

@@ -176,6 +176,11 @@ pub(crate) fn plugin(resource: &Resource, root: &str, read: &patch::ReadText<'_>
         "IAMPolicyGenerator" => config.iam_policy(),
         kind => config.transformer(kind).map(Plugin::Transform),
     };
+    if let Err(fail) = &read
+        && fail.text.starts_with("unable to load builtin")
+    {
+        return read;
+    }
     read.under(|| format!("plugin {} fails configuration", crate::resource::id_text(&resource.node)))
 }
 

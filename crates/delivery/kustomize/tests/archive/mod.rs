@@ -109,7 +109,7 @@ impl Case {
         }
         match kustomize::build(&self.files, &format!("/w/{}", self.build), &options) {
             Ok(built) => Outcome::Text(built.text()),
-            Err(error) => Outcome::Error(error.to_string()),
+            Err(error) => Outcome::Error(error.to_string().trim_end().to_owned()),
         }
     }
 
