@@ -8,6 +8,7 @@ mod resolve;
 mod write;
 
 pub use read::{Error, read, read_all, read_lenient};
+pub use resolve::plain;
 pub use write::{write, write_pretty};
 
 #[cfg(test)]
