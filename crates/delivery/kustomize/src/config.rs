@@ -293,10 +293,7 @@ impl Kustomization {
         dec.object("Kustomization", "types.Kustomization", FIELDS, &mut |field, dec| {
             let says = match (field, dec.node) {
                 ("apiVersion" | "kind", _) => false,
-                (
-                    "namePrefix" | "nameSuffix" | "namespace",
-                    node,
-                ) => !node.value().is_empty() && !dec.is_null(),
+                ("namePrefix" | "nameSuffix" | "namespace", node) => !node.value().is_empty() && !dec.is_null(),
                 _ => !dec.is_null(),
             };
             said += usize::from(says);
@@ -311,7 +308,8 @@ impl Kustomization {
             }
             Ok(())
         })?;
-        let order = ["'bases'", "'commonLabels'", "'imageTags'", "'patchesJson6902'", "'patchesStrategicMerge'", "'vars'"];
+        let order =
+            ["'bases'", "'commonLabels'", "'imageTags'", "'patchesJson6902'", "'patchesStrategicMerge'", "'vars'"];
         self.warnings.sort_by_key(|text| order.iter().position(|word| text.contains(word)));
         self.resources.extend(bases);
         self.images.extend(image_tags);
@@ -392,21 +390,16 @@ fn meta(dec: &Dec<'_>) -> Step<()> {
 
 pub(crate) fn field_spec(dec: &Dec<'_>) -> Step<FieldSpec> {
     let (mut gvk, mut path, mut create) = (Gvk::default(), String::new(), false);
-    dec.object(
-        "FieldSpec",
-        "types.FieldSpec",
-        &["group", "version", "kind", "path", "create"],
-        &mut |field, dec| {
-            match field {
-                "group" => gvk.group = dec.text()?,
-                "version" => gvk.version = dec.text()?,
-                "kind" => gvk.kind = dec.text()?,
-                "path" => path = dec.text()?,
-                _ => create = dec.flag()?,
-            }
-            Ok(())
-        },
-    )?;
+    dec.object("FieldSpec", "types.FieldSpec", &["group", "version", "kind", "path", "create"], &mut |field, dec| {
+        match field {
+            "group" => gvk.group = dec.text()?,
+            "version" => gvk.version = dec.text()?,
+            "kind" => gvk.kind = dec.text()?,
+            "path" => path = dec.text()?,
+            _ => create = dec.flag()?,
+        }
+        Ok(())
+    })?;
     Ok(FieldSpec::new(gvk, path, create))
 }
 
@@ -476,13 +469,18 @@ pub(crate) fn patch(dec: &Dec<'_>) -> Step<Patch> {
             "patch" => patch.patch = dec.text()?,
             "target" if dec.is_null() => {}
             "target" => patch.target = Some(selector(&dec)?),
-            _ => dec.object("PatchArgs", "types.PatchArgs", &["allowNameChange", "allowKindChange"], &mut |field, dec| {
-                match field {
-                    "allowNameChange" => patch.name_change = dec.flag()?,
-                    _ => patch.kind_change = dec.flag()?,
-                }
-                Ok(())
-            })?,
+            _ => dec.object(
+                "PatchArgs",
+                "types.PatchArgs",
+                &["allowNameChange", "allowKindChange"],
+                &mut |field, dec| {
+                    match field {
+                        "allowNameChange" => patch.name_change = dec.flag()?,
+                        _ => patch.kind_change = dec.flag()?,
+                    }
+                    Ok(())
+                },
+            )?,
         }
         Ok(())
     })?;
@@ -678,21 +676,26 @@ pub(crate) fn generator(dec: &Dec<'_>, owner: &'static str) -> Step<Generator> {
         _ => &all[..],
     };
     let mut meta = (String::new(), String::new());
-    dec.object(owner, if owner == "ConfigMapArgs" { "types.ConfigMapArgs" } else { "types.SecretArgs" }, fields, &mut |field, dec| {
-        match field {
-            "name" => made.name = dec.text()?,
-            "namespace" => made.namespace = dec.text()?,
-            "behavior" => made.behavior = dec.text()?,
-            "literals" => made.literals = dec.texts()?,
-            "files" => made.files = dec.texts()?,
-            "envs" => made.envs = dec.texts()?,
-            "env" => env = dec.text()?,
-            "options" => made.options = generator_options(&dec)?,
-            "type" => made.kind = dec.text()?,
-            _ => meta = object_name(&dec)?,
-        }
-        Ok(())
-    })?;
+    dec.object(
+        owner,
+        if owner == "ConfigMapArgs" { "types.ConfigMapArgs" } else { "types.SecretArgs" },
+        fields,
+        &mut |field, dec| {
+            match field {
+                "name" => made.name = dec.text()?,
+                "namespace" => made.namespace = dec.text()?,
+                "behavior" => made.behavior = dec.text()?,
+                "literals" => made.literals = dec.texts()?,
+                "files" => made.files = dec.texts()?,
+                "envs" => made.envs = dec.texts()?,
+                "env" => env = dec.text()?,
+                "options" => made.options = generator_options(&dec)?,
+                "type" => made.kind = dec.text()?,
+                _ => meta = object_name(&dec)?,
+            }
+            Ok(())
+        },
+    )?;
     if owner.ends_with("Args") && !env.is_empty() {
         made.envs.push(env);
     }

@@ -242,8 +242,7 @@ pub(crate) fn inflate(
     let values = values(&chart, reads, kinds)?;
     let texts: Vec<String> = std::iter::once(values).chain(more).collect();
     let text = charts.render(&folder, &chart, &texts).map_err(Fail::build)?;
-    let mut resources =
-        read_all(&text).map_err(|fail| fail.under("could not parse bytes into resource map"))?;
+    let mut resources = read_all(&text).map_err(|fail| fail.under("could not parse bytes into resource map"))?;
     for resource in &mut resources {
         let memory = resource.memory_mut();
         memory.from_helm = true;

@@ -40,7 +40,9 @@ pub(crate) fn apply(document: &mut Value, operations: &[Value]) -> Step<()> {
         match text("op").unwrap_or("unknown") {
             "add" => add(document, &pointer(operation)?, operation.get("value").cloned().unwrap_or(Value::Null))?,
             "remove" => remove(document, &pointer(operation)?)?,
-            "replace" => replace(document, &pointer(operation)?, operation.get("value").cloned().unwrap_or(Value::Null))?,
+            "replace" => {
+                replace(document, &pointer(operation)?, operation.get("value").cloned().unwrap_or(Value::Null))?
+            }
             "move" => {
                 let from = from(operation)?;
                 let value = get(document, &from).map_err(|fail| fail.under("error in move for path"))?.clone();
@@ -111,9 +113,11 @@ fn add(document: &mut Value, path: &str, value: Value) -> Step<()> {
         Value::Array(items) if key == "-" => items.push(value),
         Value::Array(items) => {
             let wrong = |text: String| Fail::build(format!("error in add for path: '{path}': {text}"));
-            let at: i64 = key
-                .parse()
-                .map_err(|_| wrong(format!("value was not a proper array index: '{key}': strconv.Atoi: parsing {key:?}: invalid syntax")))?;
+            let at: i64 = key.parse().map_err(|_| {
+                wrong(format!(
+                    "value was not a proper array index: '{key}': strconv.Atoi: parsing {key:?}: invalid syntax"
+                ))
+            })?;
             let len = items.len() as i64;
             if at > len || at < -len - 1 {
                 return Err(wrong(format!("Unable to access invalid index: {at}: invalid index referenced")));
@@ -156,7 +160,9 @@ fn replace(document: &mut Value, path: &str, value: Value) -> Step<()> {
     }
     let absent = || Fail::build(format!("replace operation does not apply: doc is missing key: {path}: missing value"));
     let Some((place, key)) = parent(document, path) else {
-        return Err(Fail::build(format!("replace operation does not apply: doc is missing path: {path}: missing value")));
+        return Err(Fail::build(format!(
+            "replace operation does not apply: doc is missing path: {path}: missing value"
+        )));
     };
     match place {
         // A field need not be there to be replaced.
@@ -202,13 +208,11 @@ fn test(document: &mut Value, path: &str, wanted: Option<&Value>) -> Step<()> {
         };
         match place {
             Value::Object(map) => map.get(&key).unwrap_or(&Value::Null),
-            Value::Array(items) => {
-                position(&key, items.len()).and_then(|at| items.get(at)).ok_or_else(|| {
-                    Fail::build(format!(
-                        "error in test for path: '{path}': Unable to access invalid index: {key}: invalid index referenced"
-                    ))
-                })?
-            }
+            Value::Array(items) => position(&key, items.len()).and_then(|at| items.get(at)).ok_or_else(|| {
+                Fail::build(format!(
+                    "error in test for path: '{path}': Unable to access invalid index: {key}: invalid index referenced"
+                ))
+            })?,
             _ => &Value::Null,
         }
     };

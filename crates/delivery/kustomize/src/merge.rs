@@ -353,11 +353,8 @@ impl Walker<'_> {
             Node::Seq(seq) => {
                 let Some(schema) = schema else { return true };
                 let Some(keys) = schema.keys() else { return true };
-                let values = if keys.is_empty() {
-                    scalar_values(None, &seq.items)
-                } else {
-                    key_values(None, &seq.items, keys)
-                };
+                let values =
+                    if keys.is_empty() { scalar_values(None, &seq.items) } else { key_values(None, &seq.items, keys) };
                 let told = values.len() == seq.items.len();
                 let even = (0..keys.len()).all(|at| {
                     let missing = values.iter().filter(|value| value[at].is_empty()).count();

@@ -85,7 +85,11 @@ impl Key {
             let namespaces = self.gvk.kind == "Namespace" && other.gvk.kind == "Namespace";
             let order = self.kind.cmp(&other.kind);
             // Kubernetes' own namespaces come before those of others.
-            if namespaces && (self.gvk.group.is_empty() || other.gvk.group.is_empty()) { order.reverse() } else { order }
+            if namespaces && (self.gvk.group.is_empty() || other.gvk.group.is_empty()) {
+                order.reverse()
+            } else {
+                order
+            }
         };
         self.rank.cmp(&other.rank).then_with(kinds)
     }

@@ -63,9 +63,7 @@ pub(crate) fn transform(map: &mut ResMap, work: &Work) -> Step<()> {
             Ok(())
         }
         Work::Namespace(namespace) => filters::set_namespace(map, namespace),
-        Work::Rename { ends, specs } => {
-            ends.iter().try_for_each(|(end, text)| filters::rename(map, *end, text, specs))
-        }
+        Work::Rename { ends, specs } => ends.iter().try_for_each(|(end, text)| filters::rename(map, *end, text, specs)),
         Work::Pairs { pairs, specs } => filters::set_pairs(map, pairs, specs),
         Work::Replica { replica, specs } => filters::set_replicas(map, replica, specs),
         Work::Image { image, specs } => filters::set_images(map, image, specs),
@@ -162,7 +160,9 @@ pub(crate) fn plugin(resource: &Resource, root: &str, read: &patch::ReadText<'_>
     if resource.api() != "builtin" {
         return Err(Fail::new(
             Cause::Unsupported,
-            format!("external plugins disabled; unable to load external plugin '{kind}': programs and containers are not run"),
+            format!(
+                "external plugins disabled; unable to load external plugin '{kind}': programs and containers are not run"
+            ),
         ));
     }
     let plain = json::node(&json::value(&resource.node)?);
@@ -214,9 +214,7 @@ impl Config<'_> {
             "NamespaceTransformer" => self.namespace(),
             "PatchJson6902Transformer" => self.json_patch(),
             "PatchStrategicMergeTransformer" => self.merges(),
-            "PatchTransformer" => {
-                Ok(Work::Patch(patch::ready(&crate::config::patch(&self.dec)?, self.read)?))
-            }
+            "PatchTransformer" => Ok(Work::Patch(patch::ready(&crate::config::patch(&self.dec)?, self.read)?)),
             "PrefixSuffixTransformer" => self.prefix_suffix(),
             "PrefixTransformer" => self.rename(End::Prefix, "prefix"),
             "SuffixTransformer" => self.rename(End::Suffix, "suffix"),
@@ -247,11 +245,7 @@ impl Config<'_> {
         }
     }
 
-    fn fields(
-        &self,
-        known: &[&'static str],
-        take: &mut dyn FnMut(&'static str, Dec<'_>) -> Step<()>,
-    ) -> Step<()> {
+    fn fields(&self, known: &[&'static str], take: &mut dyn FnMut(&'static str, Dec<'_>) -> Step<()>) -> Step<()> {
         self.dec.object("Plugin", "builtins.Plugin", known, &mut |field, dec| take(field, dec))
     }
 
@@ -395,13 +389,15 @@ impl Config<'_> {
             match field {
                 "cloud" => cloud = dec.text()?,
                 "kubernetesService" => object = crate::config::object_name(&dec)?,
-                _ => dec.object("ServiceAccount", "types.ServiceAccount", &["name", "projectId"], &mut |field, dec| {
-                    match field {
-                        "name" => account = dec.text()?,
-                        _ => project = dec.text()?,
-                    }
-                    Ok(())
-                })?,
+                _ => {
+                    dec.object("ServiceAccount", "types.ServiceAccount", &["name", "projectId"], &mut |field, dec| {
+                        match field {
+                            "name" => account = dec.text()?,
+                            _ => project = dec.text()?,
+                        }
+                        Ok(())
+                    })?
+                }
             }
             Ok(())
         })?;

@@ -62,8 +62,10 @@ pub struct HelmArgs {
     /// [NAME] CHART: a folder, a packed chart, an oci:// reference, a URL, or a name with --repo.
     #[arg(required = true, num_args = 1..=2, value_name = "[NAME] CHART")]
     pub name_and_chart: Vec<String>,
+    /// Where values come from.
     #[command(flatten)]
     pub values: ValuesArgs,
+    /// Where the chart comes from.
     #[command(flatten)]
     pub source: ChartSource,
     /// Namespace of the release.

@@ -60,6 +60,20 @@ pub enum Error {
         #[from]
         source: helm::Error,
     },
+    /// The kustomization itself.
+    #[error(transparent)]
+    Kustomization {
+        /// What the engine says.
+        #[from]
+        source: kustomize::Error,
+    },
+    /// The template itself.
+    #[error(transparent)]
+    Template {
+        /// What the engine says.
+        #[from]
+        source: template::Error,
+    },
     /// What was asked to be shown is not in the output.
     #[error("could not find template {name} in chart")]
     ShowOnly {
@@ -89,6 +103,8 @@ impl Fault for Error {
         match self {
             Error::Fetch { .. } => Class::Transient,
             Error::Chart { source } => source.class(),
+            Error::Kustomization { source } => source.class(),
+            Error::Template { source } => source.class(),
             _ => Class::Stalled,
         }
     }
@@ -102,6 +118,8 @@ impl Fault for Error {
             Error::Fetch { .. } => "RDR0005",
             Error::Name { .. } => "RDR0006",
             Error::Chart { source } => source.code(),
+            Error::Kustomization { source } => source.code(),
+            Error::Template { source } => source.code(),
             Error::ShowOnly { .. } => "RDR0007",
             Error::Write { .. } => "RDR0008",
             Error::PostRender { .. } => "RDR0009",

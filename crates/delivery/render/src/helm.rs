@@ -5,9 +5,8 @@ use std::io::{Read as _, Write};
 use gotmpl::{Funcs, Limits, Templates, Value, World};
 use helm::{Options, Rendered};
 use jiff::{Timestamp, Zoned};
-use sha2::{Digest as _, Sha256};
 
-use crate::{Error, HelmArgs, charts, output, values};
+use crate::{Error, HelmArgs, charts, output, seed, values};
 
 /// Renders a chart and writes what `helm template` would write.
 pub fn run(args: &HelmArgs, now: Zoned, out: &mut dyn Write, notes: &mut dyn Write) -> Result<(), Error> {
@@ -15,7 +14,7 @@ pub fn run(args: &HelmArgs, now: Zoned, out: &mut dyn Write, notes: &mut dyn Wri
     if args.notes
         && let Some(text) = &rendered.notes
     {
-        write_all(notes, text.as_bytes())?;
+        output::all(notes, text.as_bytes())?;
     }
     match &args.output_dir {
         Some(folder) => {
@@ -29,30 +28,34 @@ pub fn run(args: &HelmArgs, now: Zoned, out: &mut dyn Write, notes: &mut dyn Wri
                 None => text,
             };
             let text = if args.show_only.is_empty() { text } else { output::only(&text, &args.show_only)? };
-            write_all(out, text.as_bytes())
+            output::all(out, text.as_bytes())
         }
     }
 }
 
-fn write_all(out: &mut dyn Write, bytes: &[u8]) -> Result<(), Error> {
-    out.write_all(bytes)
-        .and_then(|()| out.flush())
-        .map_err(|source| Error::Write { path: "standard output".into(), source })
+/// Renders a chart with values that are texts already; gives what `helm template` prints.
+pub(crate) fn text(args: &HelmArgs, now: Zoned, values: Vec<String>) -> Result<String, Error> {
+    let (rendered, _) = render_with(args, now, values)?;
+    Ok(output::text(&rendered, args))
 }
 
 /// Renders a chart; returns what came of it and the release's name.
 pub fn render(args: &HelmArgs, now: Zoned) -> Result<(Rendered, String), Error> {
+    render_with(args, now, Vec::new())
+}
+
+fn render_with(args: &HelmArgs, now: Zoned, texts: Vec<String>) -> Result<(Rendered, String), Error> {
     let (name, chart) = match args.name_and_chart.as_slice() {
         [chart] => (None, chart),
         [name, chart, ..] => (Some(name.as_str()), chart),
         [] => return Err(Error::Name { reason: "a chart has to be named".to_owned() }),
     };
-    let seed = seed(args);
+    let seed = seed::of(args.seed.as_deref());
     let name = release_name(args, name, chart, &now, seed)?;
     let files = charts::load(chart, &args.source)?;
     let given = values::given(&args.values, &args.source)?;
     let mut options = Options::new(name.clone(), args.namespace.clone());
-    options.values = given.files;
+    options.values = given.files.into_iter().chain(texts).collect();
     options.set = given.set;
     options.kube_version.clone_from(&args.kube_version);
     options.api_versions.clone_from(&args.api_versions);
@@ -61,17 +64,6 @@ pub fn render(args: &HelmArgs, now: Zoned) -> Result<(Rendered, String), Error> 
     options.skip_schema = args.skip_schema_validation;
     (options.now, options.seed) = (now, seed);
     Ok((helm::render(&files, &options)?, name))
-}
-
-/// A seed that was given, or one that nobody knows.
-fn seed(args: &HelmArgs) -> [u8; 32] {
-    match &args.seed {
-        Some(text) => Sha256::digest(text.as_bytes()).into(),
-        None => {
-            let drawn = [uuid::Uuid::new_v4(), uuid::Uuid::new_v4(), uuid::Uuid::new_v4()];
-            Sha256::digest(drawn.map(uuid::Uuid::into_bytes).concat()).into()
-        }
-    }
 }
 
 fn release_name(

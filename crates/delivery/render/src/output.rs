@@ -6,6 +6,13 @@ use helm::{Hook, Rendered};
 
 use crate::{Error, HelmArgs};
 
+/// Writes everything to a stream.
+pub(crate) fn all(out: &mut dyn Write, bytes: &[u8]) -> Result<(), Error> {
+    out.write_all(bytes)
+        .and_then(|()| out.flush())
+        .map_err(|source| Error::Write { path: "standard output".into(), source })
+}
+
 fn hooks<'r>(rendered: &'r Rendered, args: &HelmArgs) -> impl Iterator<Item = &'r Hook> {
     let (none, no_tests) = (args.no_hooks, args.skip_tests);
     let tests = |hook: &Hook| hook.events.iter().any(|event| event == "test");

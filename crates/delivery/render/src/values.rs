@@ -22,7 +22,9 @@ pub fn given(args: &ValuesArgs, source: &ChartSource) -> Result<Given, Error> {
     for file in &args.values {
         let text = read(file, source)?;
         let fail = |reason: String| Error::Values { file: file.clone(), reason };
-        match yaml::read(&text).map_err(|error| fail(error.to_string()))? {
+        match yaml::read(&text)
+            .map_err(|error| fail(format!("line {}, column {}: {}", error.line, error.column, error.message)))?
+        {
             Value::Nil | Value::Map(..) => given.files.push(text),
             other => return Err(fail(format!("it holds a {}, not a map of values", other.kind()))),
         }

@@ -254,9 +254,9 @@ fn a_file_that_is_no_values_is_named_with_its_line() {
         ours(&["r", chart.to_str().unwrap(), "-f", values.to_str().unwrap()]).unwrap_err()
     };
     assert!(refused(b"a: 1\nb: \xff\n").contains("bad.yaml: line 2, column 4: no UTF-8 text"));
-    assert!(refused(b"a: 1\na: 2\n").contains("line 2: key \"a\" already set in map"));
+    assert!(refused(b"a: 1\na: 2\n").contains("line 2, column 1: key \"a\" already set in map"));
     assert!(refused(b"- a\n").contains("not a map of values"));
-    assert!(refused(b"a: [1\n").contains("bad.yaml: yaml: line"));
+    assert!(refused(b"a: [1\n").contains("bad.yaml: line"));
 }
 
 #[test]

@@ -22,6 +22,8 @@ const MAX_NODES: usize = 1_000_000;
 pub struct Error {
     /// The line it went wrong at, from 1.
     pub line: usize,
+    /// The column, from 1.
+    pub column: usize,
     /// What is wrong.
     pub message: String,
 }
@@ -46,6 +48,7 @@ struct Reader<'a> {
     parser: Parser<'a, granit_parser::StrInput<'a>>,
     anchors: HashMap<usize, (Value, usize)>,
     line: usize,
+    column: usize,
     /// Where the last event ended, and where the text ends if its last line is not ended.
     end: Option<usize>,
     open_end: Option<usize>,
@@ -59,6 +62,7 @@ impl<'a> Reader<'a> {
             parser: Parser::new_from_str(text),
             anchors: HashMap::new(),
             line: 1,
+            column: 1,
             end: None,
             open_end: (!text.ends_with('\n')).then_some(text.len()),
             nodes: 0,
@@ -67,7 +71,7 @@ impl<'a> Reader<'a> {
     }
 
     fn fail<T>(&self, message: impl Into<String>) -> Result<T, Error> {
-        Err(Error { line: self.line, message: message.into() })
+        Err(Error { line: self.line, column: self.column, message: message.into() })
     }
 
     fn next(&mut self) -> Result<Event<'a>, Error> {
@@ -76,10 +80,14 @@ impl<'a> Reader<'a> {
                 Some(Ok((Event::Comment(..), _))) => continue,
                 Some(Ok((event, span))) => {
                     self.line = span.start.line();
+                    self.column = span.start.col() + 1;
                     self.end = span.end.byte_offset();
                     Ok(event)
                 }
-                Some(Err(error)) => Err(Error { line: error.marker().line(), message: error.info() }),
+                Some(Err(error)) => {
+                    let marker = error.marker();
+                    Err(Error { line: marker.line(), column: marker.col() + 1, message: error.info() })
+                }
                 None => Ok(Event::StreamEnd),
             };
         }
@@ -193,6 +201,7 @@ impl<'a> Reader<'a> {
                 event => event,
             };
             let merge = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, _) if text == "<<");
+            let (line, column) = (self.line, self.column);
             let key = self.node(event, depth + 1)?;
             let value_event = self.next()?;
             let value = self.node(value_event, depth + 1)?;
@@ -205,7 +214,8 @@ impl<'a> Reader<'a> {
             }
             let key: Rc<str> = self.key(&key)?;
             if !self.last_key_counts && entries.contains_key(&key) {
-                return self.fail(format!("key {} already set in map", crate::gofmt::quote(&key)));
+                let message = format!("key {} already set in map", crate::gofmt::quote(&key));
+                return Err(Error { line, column, message });
             }
             entries.insert(key, value);
         }

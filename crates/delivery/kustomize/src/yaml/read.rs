@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, collections::HashSet, rc::Rc};
 
-use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StructureStyle, StrInput};
+use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput, StructureStyle};
 
 use super::node::{Key, Map, Node, Scalar, Seq, Style, Tag};
 use super::resolve::resolve;
