@@ -154,9 +154,8 @@ fn schemas(path: &Location) -> Vec<String> {
 }
 
 fn causes(error: &ValidationError<'_>, depth: usize) -> Vec<Node> {
-    let contexts = match &error.kind {
-        Kind::AnyOf { context } | Kind::OneOfNotValid { context } => context,
-        _ => return Vec::new(),
+    let (Kind::AnyOf { context: contexts } | Kind::OneOfNotValid { context: contexts }) = &error.kind else {
+        return Vec::new();
     };
     let node = |errors: &Vec<ValidationError<'static>>| {
         let mut node = Node { place: error.instance_path.to_string(), step: "one".to_owned(), ..Node::default() };
@@ -173,7 +172,7 @@ fn words(error: &ValidationError<'_>) -> String {
     let instance = error.instance.as_ref();
     let length = || grouped(instance.as_str().map_or(0, |text| text.chars().count()) as f64);
     let size = || {
-        grouped(instance.as_array().map_or_else(|| instance.as_object().map_or(0, |map| map.len()), Vec::len) as f64)
+        grouped(instance.as_array().map_or_else(|| instance.as_object().map_or(0, serde_json::Map::len), Vec::len) as f64)
     };
     let bound = |name: &str, limit: &Json| format!("{name}: got {}, want {}", number(instance), number(limit));
     match &error.kind {

@@ -1,5 +1,7 @@
 //! Charts that nobody wrote: values, subcharts, and templates over them, all from one number.
 
+#![allow(clippy::write_with_newline, reason = "templates are written as they look")]
+
 use std::fmt::Write as _;
 
 use helm::{Files, Options, Set};

@@ -6,7 +6,6 @@ use std::{
     fs,
     path::Path,
     process::{Command, Stdio},
-    time::Instant,
 };
 
 use kustomize::{Entry, Repository, Source};
@@ -116,7 +115,7 @@ fn git(repository: &Repository, folder: &Path, args: &[&str]) -> Result<(), Stri
             }
             _ => format!("git did not start: {error}"),
         })?;
-    let begun = Instant::now();
+    let begun = base::clock::instant();
     let status = loop {
         match child.try_wait().map_err(|error| error.to_string())? {
             Some(status) => break status,
