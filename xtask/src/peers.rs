@@ -60,12 +60,13 @@ fn conformance(title: &str, env: &[(&str, &str)]) -> anyhow::Result<()> {
     step_with(title, "cargo", &["test", "--package", "conformance", "--", "--nocapture"], env)
 }
 
-/// Builds the stock clients that are missing into `target/peers`: kubectl, helm, and Python's with its environment.
+/// Builds the stock clients that are missing into `target/peers`: kubectl, kustomize, helm, and Python's with its environment.
 pub(crate) fn tools() -> anyhow::Result<()> {
     std::fs::create_dir_all("target/peers")?;
     let version = "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.6 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36";
     python()?;
     build("kubectl", "kubectl", ".", version)?;
+    build("kustomize", "kustomize", "sigs.k8s.io/kustomize/kustomize/v5", "-s -w")?;
     build("helm", "helm", "helm.sh/helm/v3/cmd/helm", "-s -w -X helm.sh/helm/v3/internal/version.version=v3.22.0")
 }
 

@@ -172,7 +172,9 @@ fn words(error: &ValidationError<'_>) -> String {
     let instance = error.instance.as_ref();
     let length = || grouped(instance.as_str().map_or(0, |text| text.chars().count()) as f64);
     let size = || {
-        grouped(instance.as_array().map_or_else(|| instance.as_object().map_or(0, serde_json::Map::len), Vec::len) as f64)
+        grouped(
+            instance.as_array().map_or_else(|| instance.as_object().map_or(0, serde_json::Map::len), Vec::len) as f64
+        )
     };
     let bound = |name: &str, limit: &Json| format!("{name}: got {}, want {}", number(instance), number(limit));
     match &error.kind {

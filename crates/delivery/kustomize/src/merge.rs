@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use crate::{
     fail::{Fail, Step},
-    path::{set_field, set_scalar, wrong_kind},
+    path::{quote_if_not_text, set_field, set_scalar, wants_quotes, wrong_kind},
     schema::{Facts, Kinds, Place, type_meta},
     yaml::{Key, Map, Node, Scalar, Tag},
 };
@@ -220,7 +220,17 @@ impl Walker<'_> {
                 place => std::mem::replace(place, Node::Scalar(Scalar::bare(""))),
             });
             let key = patch.as_ref().and_then(|patch| patch.position(&name).map(|at| patch.entries[at].0.clone()));
-            match self.walk(old, source, schema)?.node {
+            let merged = self.walk(old, source, schema)?;
+            if merged.in_place
+                && let Some(Node::Scalar(_)) = &merged.node
+            {
+                // Set to itself, it is quoted where YAML 1.1 would take it for no text.
+                if let Some(Node::Scalar(scalar)) = map.get_mut(&name) {
+                    quote_if_not_text(scalar);
+                }
+                continue;
+            }
+            match merged.node {
                 Some(node @ Node::Scalar(_)) => set_scalar_field(map, &name, key, node),
                 Some(node) => match map.get_mut(&name) {
                     Some(place) => *place = node,
@@ -335,7 +345,7 @@ impl Walker<'_> {
     /// Returns whether walking a place that no patch names would leave it as it is.
     fn is_calm(&self, node: &Node, schema: Option<&Schema>) -> bool {
         match node {
-            Node::Scalar(scalar) => scalar.tag != Tag::Null,
+            Node::Scalar(scalar) => scalar.tag != Tag::Null && !wants_quotes(scalar),
             Node::Map(map) => {
                 let found;
                 let schema = match schema {

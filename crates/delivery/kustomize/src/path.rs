@@ -207,15 +207,26 @@ pub(crate) fn overwrite(place: &mut Node, mut value: Node) {
     *place = value;
 }
 
-fn quote_if_not_text(scalar: &mut Scalar) {
-    if scalar.is_stringish() && scalar.style == Style::Plain && is_not_text(&scalar.value) {
+/// Returns whether a scalar is text, or may be, that looks like something else.
+pub(crate) fn wants_quotes(scalar: &Scalar) -> bool {
+    scalar.is_stringish() && scalar.style == Style::Plain && is_not_text(&scalar.value)
+}
+
+pub(crate) fn quote_if_not_text(scalar: &mut Scalar) {
+    if wants_quotes(scalar) {
         scalar.style = Style::Double;
     }
 }
 
 /// Returns whether YAML 1.1 takes a text for something else (`IsValueNonString`).
-pub(crate) fn is_not_text(text: &str) -> bool {
-    !text.is_empty() && !text.contains('\n') && !matches!(gotmpl::yaml::plain(text), gotmpl::Value::Str(_))
+fn is_not_text(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let may = match bytes.first() {
+        Some(b'0'..=b'9' | b'+' | b'-' | b'.' | b'~') => true,
+        Some(b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O') => bytes.len() <= 5,
+        _ => false,
+    };
+    may && !text.contains('\n') && !matches!(gotmpl::yaml::plain(text), gotmpl::Value::Str(_))
 }
 
 /// Returns the mapping at a path of fields, made where it is missing.

@@ -369,7 +369,7 @@ impl World {
         }
         for field in ["configMapGenerator", "secretGenerator"] {
             if self.random.chance(percent) {
-                let behavior = if over { self.random.pick(&["", "", "", "merge", "replace"]) } else { "" };
+                let behavior = if over && self.random.chance(8) { self.random.pick(&["merge", "replace"]) } else { "" };
                 let generator = self.generator(behavior);
                 let _ = write!(text, "{field}:\n{generator}");
             }

@@ -1,15 +1,14 @@
 //! `roadstead render kustomize`: kustomizations on this machine, with the repositories and charts that they name.
 
-mod disk;
 mod helm_charts;
 
-use std::{fs, io::Write, path::PathBuf};
+use std::{io::Write, path::PathBuf};
 
 use clap::{Args, ValueEnum};
 use jiff::Zoned;
 use kustomize::{Built, Limits, Options, Reorder, Restriction};
 
-use self::{disk::Disk, helm_charts::LocalCharts};
+use self::helm_charts::LocalCharts;
 use crate::Error;
 
 /// What a kustomization may read.
@@ -70,15 +69,13 @@ pub fn run(args: &KustomizeArgs, now: Zoned, out: &mut dyn Write, notes: &mut dy
         let _closed = writeln!(notes, "# Warning: {warning}");
     }
     match &args.output {
-        Some(path) if path.is_dir() => folder(path, &built),
-        Some(path) => fs::write(path, built.text()).map_err(|source| Error::Write { path: path.clone(), source }),
+        Some(path) => loader::write(&built, path).map_err(|source| Error::Write { path: path.clone(), source }),
         None => crate::output::all(out, built.text().as_bytes()),
     }
 }
 
 /// Builds a kustomization.
 pub fn build(args: &KustomizeArgs, now: Zoned) -> Result<Built, Error> {
-    let disk = Disk::default();
     let charts =
         LocalCharts { now, kube_version: args.helm_kube_version.clone(), api_versions: args.helm_api_versions.clone() };
     let options = Options {
@@ -95,17 +92,5 @@ pub fn build(args: &KustomizeArgs, now: Zoned) -> Result<Built, Error> {
         charts: args.enable_helm.then_some(&charts),
         limits: Limits::default(),
     };
-    let folder = disk.start(&args.folder)?;
-    Ok(kustomize::build(&disk, &folder, &options)?)
-}
-
-/// Writes a file per resource.
-fn folder(path: &PathBuf, built: &Built) -> Result<(), Error> {
-    let scopes: std::collections::BTreeSet<&String> =
-        built.resources.iter().filter_map(|resource| resource.scope.as_ref()).collect();
-    for resource in &built.resources {
-        let path = path.join(resource.file_name(scopes.len()));
-        fs::write(&path, &resource.text).map_err(|source| Error::Write { path, source })?;
-    }
-    Ok(())
+    Ok(loader::build(&args.folder, &options)?)
 }
