@@ -16,7 +16,7 @@ mod values;
 
 use std::{collections::BTreeMap, fmt::Write as _, rc::Rc, sync::Arc};
 
-use jiff::{Timestamp, Zoned, tz::TimeZone};
+use jiff::Zoned;
 
 use base::fault::{Class, Fault};
 
@@ -104,10 +104,9 @@ pub struct Options {
     pub skip_schema: bool,
     /// How far the render may go.
     pub limits: Limits,
-    /// What `now` answers; its zone is the local one.
-    pub now: Zoned,
-    /// What random text, keys and passwords follow from: the same seed, the same secrets.
-    pub seed: [u8; 32],
+    /// The time, and what random text, keys and passwords follow from. Without it, charts that ask for the time or
+    /// for chance are refused: a render gives the same answer twice.
+    pub moment: Option<(Zoned, [u8; 32])>,
     /// What `lookup` asks; without one, nothing is found, as with `helm template`.
     pub lookup: Option<Lookup>,
 }
@@ -126,14 +125,17 @@ impl Options {
             include_crds: false,
             skip_schema: false,
             limits: Limits::default(),
-            now: Timestamp::UNIX_EPOCH.to_zoned(TimeZone::UTC),
-            seed: [0; 32],
+            moment: None,
             lookup: None,
         }
     }
 
     fn world(&self) -> World {
-        let mut world = World::new(self.now.clone(), self.seed).within(self.limits);
+        let world = match &self.moment {
+            Some((now, seed)) => World::new(now.clone(), *seed),
+            None => World::still(),
+        };
+        let mut world = world.within(self.limits);
         if let Some(find) = self.lookup.clone() {
             let lookup: gotmpl::Lookup = Rc::new(move |version, kind, namespace, name| {
                 find(version, kind, namespace, name).map(|found| Value::from_json(&found).floats())

@@ -173,3 +173,27 @@ fn charts_drawn_at_random_render_as_helm_renders_them() {
     println!("{count} random charts, no difference");
     assert!(count > 0);
 }
+
+#[test]
+fn a_render_that_has_to_give_the_same_answer_twice_knows_neither_time_nor_chance() {
+    let refused = |call: &str| {
+        let mut files = Files::new();
+        files.insert("Chart.yaml".into(), b"apiVersion: v2\nname: c\nversion: 1.0.0\n".to_vec());
+        files.insert("templates/a.yaml".into(), format!("a: {{{{ {call} }}}}\n").into_bytes());
+        helm::render(&files, &Options::new("r", "n")).unwrap_err().to_string()
+    };
+    for call in [
+        "randAlphaNum 5",
+        "uuidv4",
+        "genCA \"a\" 1",
+        "bcrypt \"x\"",
+        "htpasswd \"a\" \"b\"",
+        "shuffle \"ab\"",
+        "encryptAES \"a\" \"b\"",
+    ] {
+        assert!(refused(call).contains("nothing random is drawn"), "{call}");
+    }
+    for call in ["now", "date \"2006\" nil", "ago 0"] {
+        assert!(refused(call).contains("not told the time"), "{call}");
+    }
+}

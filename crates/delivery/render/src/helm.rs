@@ -62,7 +62,7 @@ fn render_with(args: &HelmArgs, now: Zoned, texts: Vec<String>) -> Result<(Rende
     options.upgrade = args.is_upgrade;
     options.include_crds = args.include_crds;
     options.skip_schema = args.skip_schema_validation;
-    (options.now, options.seed) = (now, seed);
+    options.moment = Some((now, seed));
     Ok((helm::render(&files, &options)?, name))
 }
 

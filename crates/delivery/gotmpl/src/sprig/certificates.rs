@@ -23,22 +23,15 @@ use crate::{
 };
 
 pub(super) fn add(funcs: &mut Funcs) {
-    funcs.add_call("genPrivateKey", "s", Call::World(|world, args| private_key(world, text(&args[0])).map(Value::str)));
+    super::drawing!();
+    funcs.add_call("genPrivateKey", "s", drawn!(|world, args| private_key(world, text(&args[0])).map(Value::str)));
     funcs.add("buildCustomCert", "ss", |args| custom(text(&args[0]), text(&args[1])));
-    funcs.add_call("genCA", "si", Call::World(|world, args| authority(world, args, &fresh_rsa(world)?)));
-    funcs.add_call("genCAWithKey", "sis", Call::World(|world, args| authority(world, args, text(&args[2]))));
-    funcs.add_call(
-        "genSelfSignedCert",
-        "slli",
-        Call::World(|world, args| self_signed(world, args, &fresh_rsa(world)?)),
-    );
-    funcs.add_call(
-        "genSelfSignedCertWithKey",
-        "sllis",
-        Call::World(|world, args| self_signed(world, args, text(&args[4]))),
-    );
-    funcs.add_call("genSignedCert", "sllic", Call::World(|world, args| signed(world, args, &fresh_rsa(world)?)));
-    funcs.add_call("genSignedCertWithKey", "sllics", Call::World(|world, args| signed(world, args, text(&args[5]))));
+    funcs.add_call("genCA", "si", drawn!(|world, args| authority(world, args, &fresh_rsa(world)?)));
+    funcs.add_call("genCAWithKey", "sis", drawn!(|world, args| authority(world, args, text(&args[2]))));
+    funcs.add_call("genSelfSignedCert", "slli", drawn!(|world, args| self_signed(world, args, &fresh_rsa(world)?)));
+    funcs.add_call("genSelfSignedCertWithKey", "sllis", drawn!(|world, args| self_signed(world, args, text(&args[4]))));
+    funcs.add_call("genSignedCert", "sllic", drawn!(|world, args| signed(world, args, &fresh_rsa(world)?)));
+    funcs.add_call("genSignedCertWithKey", "sllics", drawn!(|world, args| signed(world, args, text(&args[5]))));
 }
 
 /// Sprig's pair of a certificate and its key, both PEM.
@@ -188,7 +181,7 @@ fn params(world: &World, name: &str, days: i64) -> Result<CertificateParams, Str
     world.fill(&mut serial);
     serial[0] &= 0x7f;
     params.serial_number = Some(SerialNumber::from_slice(&serial));
-    let begin = world.now.timestamp();
+    let begin = world.time()?.timestamp();
     let end = days
         .checked_mul(86_400)
         .and_then(|seconds| begin.checked_add(jiff::SignedDuration::from_secs(seconds)).ok())

@@ -14,11 +14,12 @@ use crate::{
 };
 
 pub(super) fn add(funcs: &mut Funcs) {
-    funcs.add_call("bcrypt", "s", Call::World(|world, args| Ok(Value::str(hashed(world, text(&args[0]))))));
+    super::drawing!();
+    funcs.add_call("bcrypt", "s", drawn!(|world, args| Ok(Value::str(hashed(world, text(&args[0]))))));
     funcs.add_call(
         "htpasswd",
         "ss",
-        Call::World(|world, args| {
+        drawn!(|world, args| {
             let (user, password) = (text(&args[0]), text(&args[1]));
             if user.contains(':') {
                 return Ok(Value::str(format!("invalid username: {user}")));
@@ -30,7 +31,7 @@ pub(super) fn add(funcs: &mut Funcs) {
         let counter = u32::try_from(int(&args[0])).unwrap_or(0);
         derive(counter, text(&args[1]), text(&args[2]), text(&args[3]), text(&args[4])).map(Value::str)
     });
-    funcs.add_call("encryptAES", "ss", Call::World(|world, args| Ok(Value::str(encrypt(world, args)))));
+    funcs.add_call("encryptAES", "ss", drawn!(|world, args| Ok(Value::str(encrypt(world, args)))));
     funcs.add("decryptAES", "ss", |args| decrypt(text(&args[0]), text(&args[1])).map(Value::str));
     certificates::add(funcs);
 }

@@ -10,17 +10,17 @@ use crate::{
 };
 
 pub(super) fn add(funcs: &mut Funcs) {
-    funcs.add_call("now", "", Call::World(|world, _| Ok(Time(world.now.clone()).value())));
-    funcs.add_call("date", "sa", Call::World(|world, args| Ok(shown(world, text(&args[0]), &args[1], "Local"))));
-    funcs.add_call("htmlDate", "a", Call::World(|world, args| Ok(shown(world, "2006-01-02", &args[0], "Local"))));
+    funcs.add_call("now", "", Call::World(|world, _| world.time().map(|now| Time(now).value())));
+    funcs.add_call("date", "sa", Call::World(|world, args| shown(world, text(&args[0]), &args[1], "Local")));
+    funcs.add_call("htmlDate", "a", Call::World(|world, args| shown(world, "2006-01-02", &args[0], "Local")));
     funcs.add_call(
         "htmlDateInZone",
         "as",
-        Call::World(|world, args| Ok(shown(world, "2006-01-02", &args[0], text(&args[1])))),
+        Call::World(|world, args| shown(world, "2006-01-02", &args[0], text(&args[1]))),
     );
     for name in ["dateInZone", "date_in_zone"] {
         let call: fn(&World, &[Value]) -> Result<Value, String> =
-            |world, args| Ok(shown(world, text(&args[0]), &args[1], text(&args[2])));
+            |world, args| shown(world, text(&args[0]), &args[1], text(&args[2]));
         funcs.add_call(name, "sas", Call::World(call));
     }
     for name in ["dateModify", "date_modify"] {
@@ -29,7 +29,7 @@ pub(super) fn add(funcs: &mut Funcs) {
     for name in ["mustDateModify", "must_date_modify"] {
         funcs.add(name, "st", moved);
     }
-    funcs.add_call("ago", "a", Call::World(|world, args| Ok(Value::str(ago(world, &args[0])))));
+    funcs.add_call("ago", "a", Call::World(|world, args| ago(world, &args[0]).map(Value::str)));
     funcs.add("duration", "a", |args| {
         let seconds = match &args[0] {
             Value::Str(text) => text.parse().unwrap_or(0),
@@ -38,7 +38,7 @@ pub(super) fn add(funcs: &mut Funcs) {
         };
         Ok(Value::str(show_duration(i64::saturating_mul(seconds, 1_000_000_000))))
     });
-    funcs.add_call("durationRound", "a", Call::World(|world, args| Ok(Value::str(rounded(world, &args[0])))));
+    funcs.add_call("durationRound", "a", Call::World(|world, args| rounded(world, &args[0]).map(Value::str)));
     funcs.add_call(
         "toDate",
         "ss",
@@ -52,21 +52,21 @@ pub(super) fn add(funcs: &mut Funcs) {
 }
 
 /// The instant that Sprig takes a value for: anything that is none is now.
-fn instant(world: &World, value: &Value) -> Time {
-    match (time::of(value), value) {
+fn instant(world: &World, value: &Value) -> Result<Time, String> {
+    Ok(match (time::of(value), value) {
         (Some(time), _) => time.clone(),
-        (None, Value::Int(seconds) | Value::Int64(seconds)) => Time::unix(*seconds, world.now.time_zone().clone()),
-        _ => Time(world.now.clone()),
-    }
+        (None, Value::Int(seconds) | Value::Int64(seconds)) => Time::unix(*seconds, world.zone()),
+        _ => Time(world.time()?),
+    })
 }
 
-fn shown(world: &World, layout: &str, value: &Value, zone: &str) -> Value {
+fn shown(world: &World, layout: &str, value: &Value, zone: &str) -> Result<Value, String> {
     let zone = match zone {
-        "Local" => world.now.time_zone().clone(),
+        "Local" => world.zone(),
         "" | "UTC" => TimeZone::UTC,
         name => TimeZone::get(name).unwrap_or(TimeZone::UTC),
     };
-    Value::str(time::format(&instant(world, value).0.with_time_zone(zone), layout))
+    Ok(Value::str(time::format(&instant(world, value)?.0.with_time_zone(zone), layout)))
 }
 
 fn moved(args: &[Value]) -> Result<Value, String> {
@@ -75,29 +75,30 @@ fn moved(args: &[Value]) -> Result<Value, String> {
 }
 
 fn read(world: &World, args: &[Value]) -> Result<Time, String> {
-    time::parse(text(&args[0]), text(&args[1]), world.now.time_zone())
+    time::parse(text(&args[0]), text(&args[1]), &world.zone())
 }
 
-fn ago(world: &World, value: &Value) -> String {
+fn ago(world: &World, value: &Value) -> Result<String, String> {
     const SECOND: i64 = 1_000_000_000;
-    let past = Time(world.now.clone()).since(&instant(world, value));
+    let past = Time(world.time()?).since(&instant(world, value)?);
     // Go rounds half away from zero.
     let seconds = (past + past.signum() * SECOND / 2) / SECOND;
-    show_duration(seconds.saturating_mul(SECOND))
+    Ok(show_duration(seconds.saturating_mul(SECOND)))
 }
 
-fn rounded(world: &World, value: &Value) -> String {
+fn rounded(world: &World, value: &Value) -> Result<String, String> {
     let nanos = match value {
         Value::Str(text) => parse_duration(text).unwrap_or(0),
         Value::Int64(_) => int(value),
-        other => time::of(other).map_or(0, |time| Time(world.now.clone()).since(time)),
+        other => match time::of(other) {
+            Some(time) => Time(world.time()?).since(time),
+            None => 0,
+        },
     };
     let (seconds, exact) = (nanos.unsigned_abs() / 1_000_000_000, nanos.unsigned_abs() % 1_000_000_000 == 0);
     let units = [(31_536_000, "y"), (2_592_000, "mo"), (86_400, "d"), (3_600, "h"), (60, "m"), (1, "s")];
     // A unit is named when there is more than one of it, by however little.
     let more_than = |unit: u64| seconds > unit || seconds == unit && !exact;
-    units
-        .iter()
-        .find(|(unit, _)| more_than(*unit))
-        .map_or("0s".to_owned(), |(unit, name)| format!("{}{name}", seconds / unit))
+    let unit = units.iter().find(|(unit, _)| more_than(*unit));
+    Ok(unit.map_or("0s".to_owned(), |(unit, name)| format!("{}{name}", seconds / unit)))
 }

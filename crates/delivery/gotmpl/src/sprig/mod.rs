@@ -3,6 +3,22 @@
 //! What would differ from run to run (random text, keys, the time) comes from the
 //! caller's [`World`](crate::World): the same world gives the same answer twice.
 
+/// A function that draws: refused where there is no chance.
+macro_rules! drawing {
+    () => {
+        macro_rules! drawn {
+            ($work:expr) => {
+                Call::World(|world, args| {
+                    world.check_random()?;
+                    let work: fn(&World, &[Value]) -> Result<Value, String> = $work;
+                    work(world, args)
+                })
+            };
+        }
+    };
+}
+use drawing;
+
 mod case;
 mod cast;
 mod certificates;

@@ -13,14 +13,15 @@ use crate::{
 const LONGEST: i64 = 1 << 20;
 
 pub(super) fn add(funcs: &mut Funcs) {
-    funcs.add_call("randAlphaNum", "i", Call::World(|world, args| letters(world, args, |c| c.is_ascii_alphanumeric())));
-    funcs.add_call("randAlpha", "i", Call::World(|world, args| letters(world, args, |c| c.is_ascii_alphabetic())));
-    funcs.add_call("randNumeric", "i", Call::World(|world, args| letters(world, args, |c| c.is_ascii_digit())));
-    funcs.add_call("randAscii", "i", Call::World(|world, args| letters(world, args, |c| (' '..='~').contains(&c))));
+    super::drawing!();
+    funcs.add_call("randAlphaNum", "i", drawn!(|world, args| letters(world, args, |c| c.is_ascii_alphanumeric())));
+    funcs.add_call("randAlpha", "i", drawn!(|world, args| letters(world, args, |c| c.is_ascii_alphabetic())));
+    funcs.add_call("randNumeric", "i", drawn!(|world, args| letters(world, args, |c| c.is_ascii_digit())));
+    funcs.add_call("randAscii", "i", drawn!(|world, args| letters(world, args, |c| (' '..='~').contains(&c))));
     funcs.add_call(
         "randInt",
         "ii",
-        Call::World(|world, args| {
+        drawn!(|world, args| {
             let (low, high) = (int(&args[0]), int(&args[1]));
             match u64::try_from(high.saturating_sub(low)) {
                 Ok(span) if span > 0 => Ok(Value::Int(low.saturating_add_unsigned(world.below(span)))),
@@ -31,7 +32,7 @@ pub(super) fn add(funcs: &mut Funcs) {
     funcs.add_call(
         "randBytes",
         "i",
-        Call::World(|world, args| {
+        drawn!(|world, args| {
             let mut bytes = vec![0; count(&args[0])?];
             world.fill(&mut bytes);
             Ok(Value::str(STANDARD.encode(bytes)))
@@ -40,7 +41,7 @@ pub(super) fn add(funcs: &mut Funcs) {
     funcs.add_call(
         "shuffle",
         "s",
-        Call::World(|world, args| {
+        drawn!(|world, args| {
             let mut chars: Vec<char> = text(&args[0]).chars().collect();
             for last in (1..chars.len()).rev() {
                 let other = usize::try_from(world.below(last as u64 + 1)).unwrap_or(0);
@@ -49,7 +50,7 @@ pub(super) fn add(funcs: &mut Funcs) {
             Ok(Value::str(chars.into_iter().collect::<String>()))
         }),
     );
-    funcs.add_call("uuidv4", "", Call::World(|world, _| Ok(Value::str(uuid(world)))));
+    funcs.add_call("uuidv4", "", drawn!(|world, _| Ok(Value::str(uuid(world)))));
 }
 
 fn count(value: &Value) -> Result<usize, String> {

@@ -69,7 +69,9 @@ impl Drop for Oracle {
 
 /// Renders a chart with this crate.
 pub(crate) fn ours(files: &Files, options: &Options) -> Outcome {
-    helm::render(files, options)
+    let now = jiff::Timestamp::UNIX_EPOCH.to_zoned(jiff::tz::TimeZone::UTC);
+    let options = Options { moment: Some((now, [7; 32])), ..options.clone() };
+    helm::render(files, &options)
         .map(|rendered| (rendered.text(), rendered.notes.unwrap_or_default()))
         .map_err(|error| error.to_string())
 }
