@@ -1,6 +1,10 @@
 //! `cargo xtask bench`: start, memory and push, each beside its target; the API server beside the real one.
 
+mod render;
+
 use std::{process::Command, time::Instant};
+
+pub(crate) use render::run as render;
 
 use anyhow::{Context, bail};
 

@@ -16,8 +16,17 @@ const FLAGS: &str = "-Cpasses=sancov-module -Cllvm-args=-sanitizer-coverage-leve
 /// Named, so that the flags are for the targets and not for what runs while they are built.
 const TRIPLE: &str = "x86_64-unknown-linux-gnu";
 
+/// Whether each run is another.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Draw {
+    /// Other inputs each time: to find something.
+    Anew,
+    /// The same inputs each time: a change that breaks one is to blame for it, and no other.
+    Same,
+}
+
 /// Runs one target, or all of them, for some seconds each; fails at the first input that breaks one.
-pub(crate) fn run(target: Option<&str>, seconds: u64) -> anyhow::Result<()> {
+pub(crate) fn run(target: Option<&str>, seconds: u64, draw: Draw) -> anyhow::Result<()> {
     let targets = targets()?;
     let chosen: Vec<&String> = targets.iter().filter(|name| target.is_none_or(|wanted| wanted == *name)).collect();
     if chosen.is_empty() {
@@ -36,7 +45,11 @@ pub(crate) fn run(target: Option<&str>, seconds: u64) -> anyhow::Result<()> {
         }
         let program = format!("target/fuzz/{TRIPLE}/release/{name}");
         let (time, artifacts) = (format!("-max_total_time={seconds}"), format!("-artifact_prefix={found}"));
-        let limits = ["-timeout=10", "-rss_limit_mb=1024", "-max_len=16384", "-verbosity=0"];
+        let seed = match draw {
+            Draw::Anew => "-seed=0",
+            Draw::Same => "-seed=1",
+        };
+        let limits = [seed, "-timeout=10", "-rss_limit_mb=1024", "-max_len=16384", "-verbosity=0"];
         let seeds = format!("fuzz/seeds/{name}");
         let arguments = [&[time.as_str(), &artifacts][..], &limits, &[&corpus, &seeds]].concat();
         step(&format!("fuzz {name}"), &program, &arguments)?;

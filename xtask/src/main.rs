@@ -12,11 +12,16 @@ mod test;
 mod tidy;
 mod upstream;
 
+use fuzz::Draw;
+
 const USAGE: &str = "usage: cargo xtask <chore>
 
   test [--fast]       every check that CI makes; --fast leaves the end-to-end session out
   tidy                the rules of the house: edges between rooms, pure crates, long files, documents
   peers [api]         build the real programs that tests compare with (needs Go) and compare; api: the API server alone
+  peers render [--random SECONDS]
+                      ask stock helm and kustomize for the whole corpus again, and for charts and kustomizations drawn
+                      at random, 30 s each
   conformance --kubeconfig FILE
                       the black-box tests of the API against any cluster
   conformance --upstream [--focus WORDS] [--against ours|real]
@@ -25,6 +30,7 @@ const USAGE: &str = "usage: cargo xtask <chore>
   robustness [--kills N] [--seed N]
                       random traffic while the API server is killed 100 times and its disk fills up
   bench up            measure start, memory and push against the targets
+  bench render        measure renders beside stock helm and kustomize (needs Go)
   bench api           measure the API server beside a real kube-apiserver with etcd (needs Go)
   seeds               feed every seed document to a running platform and write docs/coverage.md
   fuzz [TARGET] [--seconds N]
@@ -40,18 +46,21 @@ fn main() -> anyhow::Result<()> {
         ["tidy"] => tidy::run(),
         ["peers"] => peers::run(),
         ["peers", "api"] => peers::api(),
+        ["peers", "render"] => peers::render("30"),
+        ["peers", "render", "--random", seconds] => peers::render(seconds),
         ["conformance", "--kubeconfig", file] => peers::against(file),
         ["conformance", "--upstream", rest @ ..] => upstream::run(rest),
         ["bench", "up"] => bench::up(),
         ["robustness", rest @ ..] => robustness(rest),
         ["bench", "api"] => bench::api(),
+        ["bench", "render"] => bench::render(),
         ["seeds"] => seeds::run(),
         ["codegen"] => codegen::run(codegen::Mode::Write),
         ["codegen", "--check"] => codegen::run(codegen::Mode::Check),
-        ["fuzz"] => fuzz::run(None, 60),
-        ["fuzz", "--seconds", seconds] => fuzz::run(None, seconds.parse()?),
-        ["fuzz", target] => fuzz::run(Some(target), 60),
-        ["fuzz", target, "--seconds", seconds] => fuzz::run(Some(target), seconds.parse()?),
+        ["fuzz"] => fuzz::run(None, 60, Draw::Anew),
+        ["fuzz", "--seconds", seconds] => fuzz::run(None, seconds.parse()?, Draw::Anew),
+        ["fuzz", target] => fuzz::run(Some(target), 60, Draw::Anew),
+        ["fuzz", target, "--seconds", seconds] => fuzz::run(Some(target), seconds.parse()?, Draw::Anew),
         _ => anyhow::bail!("{USAGE}"),
     }
 }

@@ -12,7 +12,25 @@ const API: &str = "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.3 -X 
 
 /// Builds what is missing and compares the embedded API server with the real one.
 pub(crate) fn run() -> anyhow::Result<()> {
+    render("30")?;
     api()
+}
+
+/// Compares renders with stock Helm and Kustomize: the whole corpus, and what is drawn at random for some seconds.
+pub(crate) fn render(seconds: &str) -> anyhow::Result<()> {
+    tools()?;
+    build("helm", "helm-oracle", "./oracle", "-s -w")?;
+    let env = [("CORPUS", "compare"), ("RANDOM_SECONDS", seconds)];
+    for (title, package, tests) in [
+        ("charts beside helm", "helm", &["templates", "charts", "peer"][..]),
+        ("flags beside helm", "render", &["sources"]),
+        ("kustomizations beside kustomize", "kustomize", &["peer", "random"]),
+    ] {
+        let tests = tests.iter().flat_map(|test| ["--test", test]);
+        let args: Vec<&str> = ["test", "--package", package].into_iter().chain(tests).collect();
+        step_with(title, "cargo", &[&args, &["--", "--nocapture"][..]].concat(), &env)?;
+    }
+    Ok(())
 }
 
 /// Compares the embedded API server with a real kube-apiserver and its etcd, answer by answer.
@@ -60,12 +78,13 @@ fn conformance(title: &str, env: &[(&str, &str)]) -> anyhow::Result<()> {
     step_with(title, "cargo", &["test", "--package", "conformance", "--", "--nocapture"], env)
 }
 
-/// Builds the stock clients that are missing into `target/peers`: kubectl, helm, and Python's with its environment.
+/// Builds the stock clients that are missing into `target/peers`: kubectl, kustomize, helm, and Python's with its environment.
 pub(crate) fn tools() -> anyhow::Result<()> {
     std::fs::create_dir_all("target/peers")?;
     let version = "-s -w -X k8s.io/component-base/version.gitVersion=v1.36.6 -X k8s.io/component-base/version.gitMajor=1 -X k8s.io/component-base/version.gitMinor=36";
     python()?;
     build("kubectl", "kubectl", ".", version)?;
+    build("kustomize", "kustomize", "sigs.k8s.io/kustomize/kustomize/v5", "-s -w")?;
     build("helm", "helm", "helm.sh/helm/v3/cmd/helm", "-s -w -X helm.sh/helm/v3/internal/version.version=v3.22.0")
 }
 

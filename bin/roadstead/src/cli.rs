@@ -138,6 +138,9 @@ pub(crate) enum Verb {
     Trust,
     /// Take the gateway's certificate authority back out of this machine's trust.
     Untrust,
+    /// Render charts, kustomizations and templates as helm, kustomize and oc do.
+    #[command(subcommand)]
+    Render(Render),
     /// Work with images.
     #[command(subcommand)]
     Image(Image),
@@ -164,6 +167,25 @@ pub(crate) enum Verb {
         /// `get`, `store` or `erase`.
         action: String,
     },
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Render {
+    /// Render a Helm chart: prints what `helm template` prints.
+    #[command(
+        after_help = "Examples:\n  roadstead render helm ./chart\n  roadstead render helm orders ./chart -f values.yaml --set image.tag=1.2\n  roadstead render helm orders oci://registry.example/charts/orders --version ^1.2\n  roadstead render helm orders ./chart --show-only 'templates/dep*.yaml'"
+    )]
+    Helm(render::HelmArgs),
+    /// Build a kustomization: prints what `kustomize build` prints.
+    #[command(
+        after_help = "Examples:\n  roadstead render kustomize overlays/prod\n  roadstead render kustomize overlays/prod -o out/\n  roadstead render kustomize 'https://example.com/team/app//overlays/prod?ref=v1.2'"
+    )]
+    Kustomize(render::KustomizeArgs),
+    /// Process a template with parameters: prints what `oc process` prints.
+    #[command(
+        after_help = "Examples:\n  roadstead render template service.yaml --parameters\n  roadstead render template service.yaml -p NAME=orders -p REPLICAS=3 -o yaml\n  roadstead render template service.yaml --param-file prod.env | kubectl apply -f -"
+    )]
+    Template(render::TemplateArgs),
 }
 
 #[derive(Debug, Subcommand)]

@@ -11,7 +11,7 @@ use clap::CommandFactory;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    cli::{Cli, Verb},
+    cli::{Cli, Render, Verb},
     output,
     paths::Paths,
 };
@@ -40,6 +40,7 @@ pub(crate) fn process(cli: &Cli) -> Option<ExitCode> {
             log_to_stderr();
             Some(sample(name.as_deref()))
         }
+        Verb::Render(what) => Some(rendered(what)),
         Verb::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "roadstead", &mut text);
@@ -47,6 +48,26 @@ pub(crate) fn process(cli: &Cli) -> Option<ExitCode> {
             Some(ExitCode::SUCCESS)
         }
         _ => None,
+    }
+}
+
+/// Renders, and says what went wrong with its code.
+fn rendered(what: &Render) -> ExitCode {
+    let now = jiff::Zoned::now();
+    let (mut out, mut notes) = (std::io::stdout().lock(), std::io::stderr().lock());
+    let done = match what {
+        Render::Helm(args) => render::helm_run(args, now, &mut out, &mut notes),
+        Render::Kustomize(args) => render::kustomize_run(args, now, &mut out, &mut notes),
+        Render::Template(args) => render::template_run(args, now, &mut out, &mut notes),
+    };
+    drop(notes);
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            let code = base::fault::Fault::class(&error).exit_code();
+            output::note(&format!("error: {:#}", anyhow::Error::new(error)));
+            ExitCode::from(code)
+        }
     }
 }
 

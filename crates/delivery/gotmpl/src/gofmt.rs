@@ -2,13 +2,27 @@
 //!
 //! Never rounds or quotes in a way of its own; the peer test compares with Go.
 
+mod printf;
+
 use std::fmt::Write as _;
 
-use crate::value::{Elem, Value};
+pub use printf::sprintf;
+
+use crate::value::Value;
 
 /// Formats a float as `strconv.FormatFloat(value, 'g', -1, 64)`.
 pub fn float_g(value: f64) -> String {
     float_shortest(value, -4, 6)
+}
+
+/// Formats a float as `go-yaml` v3 does.
+pub fn float_yaml(value: f64) -> String {
+    match float_g(value).as_str() {
+        "+Inf" => ".inf".to_owned(),
+        "-Inf" => "-.inf".to_owned(),
+        "NaN" => ".nan".to_owned(),
+        shown => shown.to_owned(),
+    }
 }
 
 /// Formats a float as `encoding/json` does: plain between 1e-6 and 1e21.
@@ -96,6 +110,32 @@ pub fn quote(text: &str) -> String {
         quote_char(&mut out, c, '"');
     }
     out.push('"');
+    out
+}
+
+/// Quotes text as `strconv.QuoteToASCII` does.
+fn quote_ascii(text: &str) -> String {
+    let mut out = String::with_capacity(text.len() + 2);
+    for c in quote(text).chars() {
+        if c.is_ascii() {
+            out.push(c);
+        } else {
+            let code = u32::from(c);
+            let _ = if code < 0x10000 { write!(out, "\\u{code:04x}") } else { write!(out, "\\U{code:08x}") };
+        }
+    }
+    out
+}
+
+/// Quotes a character as `strconv.QuoteRune`, or `QuoteRuneToASCII`, does.
+fn quote_rune(c: char, ascii: bool) -> String {
+    let mut out = "'".to_owned();
+    if c.is_ascii() || !ascii {
+        quote_char(&mut out, c, '\'');
+    } else {
+        out.push_str(quote_ascii(&c.to_string()).trim_matches('"'));
+    }
+    out.push('\'');
     out
 }
 
@@ -187,243 +227,6 @@ pub fn unquote(text: &str) -> Option<String> {
         bytes.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
     }
     Some(String::from_utf8_lossy(&bytes).into_owned())
-}
-
-#[derive(Default)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag of a verb")]
-struct Flags {
-    minus: bool,
-    plus: bool,
-    sharp: bool,
-    space: bool,
-    zero: bool,
-    width: Option<usize>,
-    precision: Option<usize>,
-}
-
-/// Formats as `fmt.Sprintf`.
-pub fn sprintf(format: &str, args: &[Value]) -> String {
-    let mut out = String::new();
-    let mut chars = format.chars().peekable();
-    let mut next = 0;
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            out.push(c);
-            continue;
-        }
-        let mut flags = Flags::default();
-        while let Some(flag) = chars.peek() {
-            match flag {
-                '-' => flags.minus = true,
-                '+' => flags.plus = true,
-                '#' => flags.sharp = true,
-                ' ' => flags.space = true,
-                '0' => flags.zero = true,
-                _ => break,
-            }
-            chars.next();
-        }
-        let mut number = |chars: &mut std::iter::Peekable<std::str::Chars<'_>>| -> Option<usize> {
-            if chars.peek() == Some(&'*') {
-                chars.next();
-                let value = args.get(next).and_then(|v| match v {
-                    Value::Int(i) | Value::Int64(i) => usize::try_from(*i).ok(),
-                    _ => None,
-                });
-                next += 1;
-                return value;
-            }
-            let mut value = None;
-            while let Some(digit) = chars.peek().and_then(|c| c.to_digit(10)) {
-                value = Some(value.unwrap_or(0_usize).saturating_mul(10).saturating_add(digit as usize).min(1_000_000));
-                chars.next();
-            }
-            value
-        };
-        flags.width = number(&mut chars);
-        if chars.peek() == Some(&'.') {
-            chars.next();
-            flags.precision = Some(number(&mut chars).unwrap_or(0));
-        }
-        match chars.next() {
-            None => out.push_str("%!(NOVERB)"),
-            Some('%') => out.push('%'),
-            Some(verb) => {
-                match args.get(next) {
-                    Some(arg) => format_one(&mut out, verb, &flags, arg),
-                    None => {
-                        let _ = write!(out, "%!{verb}(MISSING)");
-                    }
-                }
-                next += 1;
-            }
-        }
-    }
-    if next < args.len() {
-        out.push_str("%!(EXTRA ");
-        for (index, arg) in args[next..].iter().enumerate() {
-            if index > 0 {
-                out.push_str(", ");
-            }
-            if arg.is_nil() {
-                out.push_str("<nil>");
-            } else {
-                let _ = write!(out, "{}={}", arg.type_name(), verb_v(arg));
-            }
-        }
-        out.push(')');
-    }
-    out
-}
-
-fn format_one(out: &mut String, verb: char, flags: &Flags, arg: &Value) {
-    if verb == 'T' {
-        return pad(out, arg.type_name(), flags, false);
-    }
-    if let (Value::List(items, elem), true) =
-        (arg, verb != 'v' && !(verb == 's' && matches!(arg, Value::List(_, Elem::Byte))))
-        && !matches!(elem, Elem::Byte)
-    {
-        out.push('[');
-        for (index, item) in items.iter().enumerate() {
-            if index > 0 {
-                out.push(' ');
-            }
-            format_one(out, verb, flags, item);
-        }
-        out.push(']');
-        return;
-    }
-    if let (Value::Map(entries, _), true) = (arg, verb != 'v') {
-        out.push_str("map[");
-        for (index, (key, item)) in entries.borrow().iter().enumerate() {
-            if index > 0 {
-                out.push(' ');
-            }
-            format_one(out, verb, flags, &Value::Str(key.clone()));
-            out.push(':');
-            format_one(out, verb, flags, item);
-        }
-        out.push(']');
-        return;
-    }
-    match (verb, arg) {
-        ('v', Value::Nil) => pad(out, "<nil>", flags, false),
-        ('v', Value::Str(text)) if flags.sharp => pad(out, &quote(text), flags, false),
-        ('v', Value::Int(i) | Value::Int64(i)) => pad(out, &signed(*i, i.abs_diff(0).to_string(), flags), flags, true),
-        ('v' | 'g', Value::Float(f)) => pad(out, &plus(*f, float_g(*f), flags), flags, true),
-        ('v', value) => pad(out, &verb_v(value), flags, false),
-        ('s', Value::Str(_) | Value::Object(_)) => {
-            let text = verb_v(arg);
-            let text = match flags.precision {
-                Some(max) => text.chars().take(max).collect(),
-                None => text,
-            };
-            pad(out, &text, flags, false);
-        }
-        ('q', Value::Str(text)) => {
-            if flags.sharp && !text.contains('`') && !text.chars().any(|c| c.is_control() && c != '\t') {
-                pad(out, &format!("`{text}`"), flags, false);
-            } else {
-                pad(out, &quote(text), flags, false);
-            }
-        }
-        ('q', Value::Object(_)) => pad(out, &quote(&verb_v(arg)), flags, false),
-        ('t', Value::Bool(value)) => pad(out, if *value { "true" } else { "false" }, flags, false),
-        ('d', Value::Int(i) | Value::Int64(i)) => {
-            pad(out, &signed(*i, digits(i.unsigned_abs().to_string(), flags), flags), flags, true);
-        }
-        ('b', Value::Int(i) | Value::Int64(i)) => {
-            pad(out, &signed(*i, digits(format!("{:b}", i.unsigned_abs()), flags), flags), flags, true);
-        }
-        ('o', Value::Int(i) | Value::Int64(i)) => {
-            let prefix = if flags.sharp { "0" } else { "" };
-            pad(out, &signed(*i, digits(format!("{prefix}{:o}", i.unsigned_abs()), flags), flags), flags, true);
-        }
-        ('x', Value::Int(i) | Value::Int64(i)) => {
-            let prefix = if flags.sharp { "0x" } else { "" };
-            pad(
-                out,
-                &signed(*i, format!("{prefix}{}", digits(format!("{:x}", i.unsigned_abs()), flags)), flags),
-                flags,
-                true,
-            );
-        }
-        ('X', Value::Int(i) | Value::Int64(i)) => {
-            let prefix = if flags.sharp { "0X" } else { "" };
-            pad(
-                out,
-                &signed(*i, format!("{prefix}{}", digits(format!("{:X}", i.unsigned_abs()), flags)), flags),
-                flags,
-                true,
-            );
-        }
-        ('c', Value::Int(i) | Value::Int64(i)) => {
-            let c = u32::try_from(*i).ok().and_then(char::from_u32).unwrap_or('\u{fffd}');
-            pad(out, &c.to_string(), flags, false);
-        }
-        ('U', Value::Int(i) | Value::Int64(i)) => pad(out, &format!("U+{i:04X}"), flags, false),
-        ('x', Value::Str(text)) => pad(out, &hex::encode(text.as_bytes()), flags, false),
-        ('X', Value::Str(text)) => pad(out, &hex::encode_upper(text.as_bytes()), flags, false),
-        ('f' | 'F', Value::Float(f)) => {
-            pad(out, &plus(*f, format!("{f:.*}", flags.precision.unwrap_or(6)), flags), flags, true);
-        }
-        ('e', Value::Float(f)) => {
-            let text = format!("{f:.*e}", flags.precision.unwrap_or(6));
-            let (mantissa, exponent) = text.split_once('e').unwrap_or((&text, "0"));
-            let exponent: i32 = exponent.parse().unwrap_or(0);
-            let sign = if exponent < 0 { '-' } else { '+' };
-            pad(out, &plus(*f, format!("{mantissa}e{sign}{:02}", exponent.abs()), flags), flags, true);
-        }
-        (verb, Value::Nil) => {
-            let _ = write!(out, "%!{verb}(<nil>)");
-        }
-        (verb, value) => {
-            let _ = write!(out, "%!{verb}({}={})", value.type_name(), verb_v(value));
-        }
-    }
-}
-
-fn digits(text: String, flags: &Flags) -> String {
-    match flags.precision {
-        Some(least) if text.len() < least => format!("{}{text}", "0".repeat(least - text.len())),
-        _ => text,
-    }
-}
-
-fn signed(value: i64, digits: String, flags: &Flags) -> String {
-    if value < 0 {
-        format!("-{digits}")
-    } else if flags.plus {
-        format!("+{digits}")
-    } else if flags.space {
-        format!(" {digits}")
-    } else {
-        digits
-    }
-}
-
-fn plus(value: f64, text: String, flags: &Flags) -> String {
-    if flags.plus && value >= 0.0 && !text.starts_with('+') { format!("+{text}") } else { text }
-}
-
-fn pad(out: &mut String, text: &str, flags: &Flags, number: bool) {
-    let missing = flags.width.unwrap_or(0).saturating_sub(text.chars().count());
-    if flags.minus {
-        out.push_str(text);
-        out.extend(std::iter::repeat_n(' ', missing));
-    } else if flags.zero && number && flags.precision.is_none_or(|_| text.contains('.')) {
-        let (sign, rest) = match text.strip_prefix(['-', '+']) {
-            Some(rest) => (&text[..1], rest),
-            None => ("", text),
-        };
-        out.push_str(sign);
-        out.extend(std::iter::repeat_n('0', missing));
-        out.push_str(rest);
-    } else {
-        out.extend(std::iter::repeat_n(if flags.zero && !number { '0' } else { ' ' }, missing));
-        out.push_str(text);
-    }
 }
 
 #[cfg(test)]

@@ -28,8 +28,24 @@ pub fn pretty(value: &Value) -> String {
 }
 
 /// Reads JSON into a value whose numbers are floats, as `json.Unmarshal` into `interface{}`.
-pub fn read(text: &str) -> Result<Value, serde_json::Error> {
-    serde_json::from_str::<serde_json::Value>(text).map(|json| Value::from_json(&json).floats())
+///
+/// The error is in Go's words as far as one character says it all.
+pub fn read(text: &str) -> Result<Value, String> {
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(json) => Ok(Value::from_json(&json).floats()),
+        Err(error) if error.is_eof() => Err("unexpected end of JSON input".to_owned()),
+        Err(error) => {
+            let line = text.lines().nth(error.line().saturating_sub(1)).unwrap_or_default();
+            let at = line.char_indices().map(|(at, _)| at).take_while(|at| *at < error.column()).last().unwrap_or(0);
+            let odd = line[at..].chars().next().unwrap_or_default();
+            let place = if error.to_string().starts_with("trailing") {
+                "after top-level value"
+            } else {
+                "looking for beginning of value"
+            };
+            Err(format!("invalid character '{odd}' {place}"))
+        }
+    }
 }
 
 fn write(out: &mut String, value: &Value, escape: Escape, indent: Option<usize>, depth: usize) {

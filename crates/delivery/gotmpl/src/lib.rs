@@ -9,8 +9,12 @@ pub mod gofmt;
 pub mod json;
 pub mod sprig;
 pub mod template;
+pub mod time;
+pub mod toml;
 pub mod value;
+pub mod world;
 pub mod yaml;
 
 pub use template::{Call, Error, Funcs, Function, Limits, ParseError, Templates};
 pub use value::Value;
+pub use world::{Lookup, World};

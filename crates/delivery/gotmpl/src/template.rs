@@ -5,8 +5,10 @@
 
 mod ast;
 mod builtins;
+mod complex;
 mod exec;
 mod lex;
+mod number;
 mod parse;
 
 use std::{
@@ -15,10 +17,11 @@ use std::{
     rc::Rc,
 };
 
+pub(crate) use number::parse_int;
 pub use parse::ParseError;
-pub(crate) use parse::parse_int;
 
 use crate::Value;
+pub use crate::world::{Lookup, World};
 
 /// How far one render may go before it is stopped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,6 +45,10 @@ impl Default for Limits {
 pub enum Call {
     /// Works on its arguments alone.
     Plain(fn(&[Value]) -> Result<Value, String>),
+    /// Works on its arguments and on what the caller told of the world.
+    World(fn(&World, &[Value]) -> Result<Value, String>),
+    /// `call`: there are no values that are functions, so it says what it was given instead.
+    Apply,
     /// `include NAME DATA`: a template's output as text.
     Include,
     /// `tpl TEXT DATA`: text as a template.
@@ -56,7 +63,8 @@ pub enum Call {
 /// A function that templates may call.
 #[derive(Clone, Copy)]
 pub struct Function {
-    /// A letter per parameter: `a`ny, `s`tring, `i`nt, `b`ool, `m`ap, `f`loat; `*` after the last: any number of it.
+    /// A letter per parameter: `a`ny, `s`tring, `i`nt, `b`ool, `m`ap, `f`loat, `t`ime, `u`int32, `l`ist, `c`ertificate;
+    /// `*` after the last: any number of it.
     pub params: &'static str,
     /// What it does.
     pub call: Call,
@@ -108,8 +116,8 @@ pub struct Templates {
 }
 
 /// The counters of one render.
-pub(crate) struct Run {
-    limits: Limits,
+pub(crate) struct Run<'w> {
+    world: &'w World,
     depth: Cell<u32>,
     steps: Cell<u64>,
     output: Cell<usize>,
@@ -136,18 +144,13 @@ impl Templates {
     }
 
     /// Runs the template `name` on `data` and returns what it writes.
-    pub fn render(&self, name: &str, data: &Value, limits: Limits) -> Result<String, Error> {
-        let run = Run {
-            limits,
-            depth: Cell::new(0),
-            steps: Cell::new(0),
-            output: Cell::new(0),
-            includes: RefCell::default(),
-        };
+    pub fn render(&self, name: &str, data: &Value, world: &World) -> Result<String, Error> {
+        let run =
+            Run { world, depth: Cell::new(0), steps: Cell::new(0), output: Cell::new(0), includes: RefCell::default() };
         self.execute(name, data, &run).map_err(|text| Error { text })
     }
 
-    fn execute(&self, name: &str, data: &Value, run: &Run) -> Result<String, String> {
+    fn execute(&self, name: &str, data: &Value, run: &Run<'_>) -> Result<String, String> {
         let Some(tree) = self.trees.get(name) else {
             return Err(format!(
                 "template: no template {} associated with template \"gotpl\"",
@@ -170,7 +173,7 @@ mod tests {
         let mut templates = Templates::new(Funcs::builtins());
         match templates.parse("t", text) {
             Err(error) => error.text,
-            Ok(()) => templates.render("t", data, Limits::default()).unwrap_or_else(|error| error.text),
+            Ok(()) => templates.render("t", data, &World::default()).unwrap_or_else(|error| error.text),
         }
     }
 
@@ -237,13 +240,14 @@ mod tests {
         let text = "{{define \"r\"}}{{template \"r\" .}}{{end}}{{template \"r\" .}}";
         let mut templates = Templates::new(Funcs::builtins());
         templates.parse("t", text).unwrap();
-        let limits = Limits { depth: 50, ..Limits::default() };
-        let error = templates.render("t", &Value::Nil, limits).unwrap_err();
+        let within = |limits| World::default().within(limits);
+        let deep = within(Limits { depth: 50, ..Limits::default() });
+        let error = templates.render("t", &Value::Nil, &deep).unwrap_err();
         assert!(error.text.contains("more than 50 levels"), "{error}");
         templates.parse("u", "{{range 100000}}{{range 100000}}x{{end}}{{end}}").unwrap();
-        let limits = Limits { output: 1000, ..Limits::default() };
-        assert!(templates.render("u", &Value::Nil, limits).unwrap_err().text.contains("1000 bytes"));
-        let limits = Limits { steps: 1000, ..Limits::default() };
-        assert!(templates.render("u", &Value::Nil, limits).unwrap_err().text.contains("1000 steps"));
+        let short = within(Limits { output: 1000, ..Limits::default() });
+        assert!(templates.render("u", &Value::Nil, &short).unwrap_err().text.contains("1000 bytes"));
+        let quick = within(Limits { steps: 1000, ..Limits::default() });
+        assert!(templates.render("u", &Value::Nil, &quick).unwrap_err().text.contains("1000 steps"));
     }
 }

@@ -22,6 +22,15 @@ pub enum Elem {
     List,
     /// `uint8`: bytes.
     Byte,
+    /// `interface {}`, in a map that Go knows as `chartutil.Values`.
+    Values,
+}
+
+impl Elem {
+    /// Returns whether what is held is `interface {}`.
+    pub fn is_any(self) -> bool {
+        matches!(self, Elem::Any | Elem::Values)
+    }
 }
 
 /// A Go value with methods or fields of its own, such as `.Files`.
@@ -32,10 +41,19 @@ pub trait Object {
     fn field(&self, name: &str) -> Option<Value>;
     /// Calls the method `name`, or returns `None` if the type has none.
     fn call(&self, name: &str, args: &[Value]) -> Option<Result<Value, String>>;
+    /// Returns the parameters of the method `name` in the letters of [`Function`](crate::Function), if they are to be
+    /// checked as those of a function are.
+    fn params(&self, _name: &str) -> Option<&'static str> {
+        None
+    }
     /// Returns what `%v` prints.
     fn text(&self) -> String;
     /// Returns what it is to `toYaml`, `toJson` and `range`.
     fn plain(&self) -> Value;
+    /// Returns itself for functions that know its type.
+    fn as_any(&self) -> Option<&dyn std::any::Any> {
+        None
+    }
 }
 
 /// A value in a template.
@@ -140,12 +158,13 @@ impl Value {
             Value::Int64(_) => "int64",
             Value::Float(_) => "float64",
             Value::Str(_) => "string",
-            Value::List(_, Elem::Any) => "[]interface {}",
+            Value::List(_, Elem::Any | Elem::Values) => "[]interface {}",
             Value::List(_, Elem::Str) => "[]string",
             Value::List(_, Elem::Int) => "[]int",
             Value::List(_, Elem::List) => "[][]interface {}",
             Value::List(_, Elem::Byte) => "[]uint8",
             Value::Map(_, Elem::Str) => "map[string]string",
+            Value::Map(_, Elem::Values) => "chartutil.Values",
             Value::Map(..) => "map[string]interface {}",
             Value::Object(object) => object.type_name(),
         }

@@ -2,7 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use super::{Error, Files, Manifest};
+use super::{
+    Error, Files, Manifest,
+    archive::{self, Bounds},
+    ignore::Ignore,
+    metadata,
+};
 use gotmpl::{
     Value,
     sprig::{Constraint, Version},
@@ -14,6 +19,9 @@ use gotmpl::{
 pub struct Chart {
     /// Its name; an alias if its parent gives one.
     pub name: String,
+    /// The name in the paths of its children. Helm forgets to tell them of an alias unless their parent's
+    /// `Chart.yaml` names them.
+    pub(super) known_as: String,
     /// Its version.
     pub version: String,
     /// `Chart.yaml` as read.
@@ -45,42 +53,31 @@ pub(super) struct Dependency {
 impl Chart {
     /// Loads a chart from its files.
     pub fn load(files: &Files) -> Result<Self, Error> {
-        let ignored = match files.get(".helmignore") {
-            Some(rules) => Ignore::parse(&String::from_utf8_lossy(rules))?,
-            None => Ignore::default(),
-        };
-        let kept = files.iter().filter(|(path, _)| !ignored.matches(path));
+        let rules = files.get(".helmignore").map(|rules| String::from_utf8_lossy(rules));
+        let ignored = Ignore::parse(&rules.unwrap_or_default())?;
+        let kept = files.iter().filter(|(path, _)| !ignored.hides(path));
         let mut chart = Self::build(&kept.map(|(path, bytes)| (path.clone(), bytes.clone())).collect())?;
         chart.place("");
         Ok(chart)
     }
 
     fn build(files: &Files) -> Result<Self, Error> {
-        let fail = |reason: String| Err(Error::Load { reason });
-        let Some(metadata) = files.get("Chart.yaml") else { return fail("Chart.yaml file is missing".to_owned()) };
-        let metadata = read_yaml("Chart.yaml", metadata)?;
+        let Some(metadata) = files.get("Chart.yaml") else {
+            return Err(Error::Load { reason: "Chart.yaml file is missing".to_owned() });
+        };
+        let mut metadata = read_yaml("Chart.yaml", metadata)?;
+        let v1 = metadata::normalize(&mut metadata);
+        if let Some(requirements) = files.get("requirements.yaml") {
+            metadata::lay_over(&metadata, &read_yaml("requirements.yaml", requirements)?);
+        }
+        metadata::validate(&metadata)?;
         let text = |key: &str| metadata.get(key).map(|value| scalar_text(&value)).unwrap_or_default();
-        let (name, version) = (text("name"), text("version"));
-        if text("apiVersion").is_empty() {
-            return fail("validation: chart.metadata.apiVersion is required".to_owned());
-        }
-        if name.is_empty() {
-            return fail("validation: chart.metadata.name is required".to_owned());
-        }
-        if version.is_empty() {
-            return fail("validation: chart.metadata.version is required".to_owned());
-        }
-        if Version::parse(&version).is_err() {
-            return fail(format!("validation: chart.metadata.version {version:?} is invalid"));
-        }
-        if !matches!(text("type").as_str(), "" | "application" | "library") {
-            return fail("validation: chart.metadata.type must be application or library".to_owned());
-        }
         let library = text("type").eq_ignore_ascii_case("library");
         let mut chart = Chart {
-            name,
-            version,
-            dependencies: dependencies(&metadata)?,
+            name: text("name"),
+            known_as: text("name"),
+            version: text("version"),
+            dependencies: dependencies(&metadata),
             metadata,
             root: false,
             path: String::new(),
@@ -92,55 +89,95 @@ impl Chart {
         };
         let mut children: BTreeMap<String, Files> = BTreeMap::new();
         for (path, bytes) in files {
+            let owned = || String::from_utf8_lossy(bytes).into_owned();
             if path == "values.yaml" {
-                let values = read_yaml(path, bytes)?.floats();
-                if !values.is_nil() {
-                    chart.values = values;
+                match read_yaml(path, bytes)?.floats() {
+                    Value::Nil => {}
+                    values @ Value::Map(..) => chart.values = values,
+                    other => {
+                        let reason = format!(
+                            "cannot load values.yaml: error unmarshaling JSON: while decoding JSON: json: cannot \
+                             unmarshal {} into Go value of type map[string]interface {{}}",
+                            super::functions::go_kind(&other)
+                        );
+                        return Err(Error::Load { reason });
+                    }
                 }
             } else if path == "values.schema.json" {
-                chart.schema = Some(String::from_utf8_lossy(bytes).into_owned());
+                chart.schema = Some(owned());
             } else if path.starts_with("templates/") {
                 // A library's own manifests are not rendered, its definitions are.
                 if !library || gotmpl::sprig::base(path).starts_with('_') {
-                    chart.templates.insert(path.clone(), String::from_utf8_lossy(bytes).into_owned());
+                    chart.templates.insert(path.clone(), owned());
                 }
-            } else if let Some(rest) = path.strip_prefix("charts/") {
-                match rest.split_once('/') {
-                    Some((child, _)) if child.starts_with(['_', '.']) => {}
-                    Some((child, inner)) => {
-                        children.entry(child.to_owned()).or_default().insert(inner.to_owned(), bytes.clone());
-                    }
-                    None if rest.to_lowercase().ends_with(".tgz") => {
-                        return fail(format!("{path}: a packed subchart is not supported, unpack it to a folder"));
-                    }
-                    None => {}
+            } else if let Some(rest) = path.strip_prefix("charts/").filter(|_| extension(path) != ".prov") {
+                let (child, inner) = rest.split_once('/').unwrap_or((rest, ""));
+                if !child.starts_with(['_', '.']) {
+                    children.entry(child.to_owned()).or_default().insert(inner.to_owned(), bytes.clone());
                 }
-            } else if !matches!(path.as_str(), "Chart.yaml" | "Chart.lock" | "requirements.lock") {
-                if path == "requirements.yaml" {
-                    return fail("requirements.yaml is not supported, move it to Chart.yaml's dependencies".to_owned());
+            } else {
+                let about_dependencies = matches!(path.as_str(), "requirements.yaml" | "requirements.lock");
+                if !matches!(path.as_str(), "Chart.yaml" | "Chart.lock") && (v1 || !about_dependencies) {
+                    chart.files.insert(path.clone(), bytes.clone());
                 }
-                chart.files.insert(path.clone(), bytes.clone());
             }
         }
         for (name, files) in children {
-            let child = Self::build(&files).map_err(|error| Error::Load {
-                reason: format!("error unpacking subchart {name} in {}: {error}", chart.name),
-            })?;
-            chart.children.push(child);
-        }
-        for dependency in &chart.dependencies {
-            if !chart.children.iter().any(|child| child.name == dependency.name) {
-                return fail(format!("found in Chart.yaml, but missing in charts/ directory: {}", dependency.name));
-            }
+            chart.adopt(&name, files)?;
         }
         Ok(chart)
+    }
+
+    /// Loads what stands under one name in `charts/`: a folder, an archive, or nothing of a chart's.
+    fn adopt(&mut self, name: &str, mut files: Files) -> Result<(), Error> {
+        let single = files.remove("");
+        let child = match single {
+            Some(packed) if extension(name) == ".tgz" => {
+                archive::unpack(&packed, Bounds::default()).and_then(|files| Self::build(&files))
+            }
+            Some(_) if files.is_empty() => return Ok(()),
+            _ => Self::build(&files),
+        };
+        let child = child.map_err(|error| Error::Load {
+            reason: format!("error unpacking subchart {name} in {}: {}", self.name, error),
+        })?;
+        self.children.push(child);
+        Ok(())
+    }
+
+    /// Checks that every dependency is there.
+    pub(super) fn check_dependencies(&self) -> Result<(), Error> {
+        let missing: Vec<&str> = self
+            .dependencies
+            .iter()
+            .filter(|dependency| !self.children.iter().any(|child| child.name == dependency.name))
+            .map(|dependency| dependency.name.as_str())
+            .collect();
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let reason = format!(
+            "An error occurred while checking for chart dependencies. You may need to run `helm dependency build` to \
+             fetch missing dependencies: found in Chart.yaml, but missing in charts/ directory: {}",
+            missing.join(", ")
+        );
+        Err(Error::Load { reason })
+    }
+
+    /// Checks that it is a chart by itself, and no library for others.
+    pub(super) fn check_installable(&self) -> Result<(), Error> {
+        match self.metadata.get("type").map(|value| scalar_text(&value)).unwrap_or_default().as_str() {
+            "" | "application" => Ok(()),
+            other => Err(Error::Load { reason: format!("{other} charts are not installable") }),
+        }
     }
 
     /// Sets the paths of this chart and its children.
     pub(super) fn place(&mut self, parent: &str) {
         self.root = parent.is_empty();
-        self.path = if parent.is_empty() { self.name.clone() } else { format!("{parent}/charts/{}", self.name) };
-        let path = self.path.clone();
+        let below = |name: &str| if parent.is_empty() { name.to_owned() } else { format!("{parent}/charts/{name}") };
+        self.path = below(&self.name);
+        let path = below(&self.known_as);
         for child in &mut self.children {
             child.place(&path);
         }
@@ -170,7 +207,7 @@ impl Chart {
                 path.starts_with("crds/") && [".yaml", ".yml", ".json"].iter().any(|end| path.ends_with(end))
             })
             .map(|(path, bytes)| Manifest {
-                source: path.clone(),
+                source: format!("{}/{path}", self.path),
                 kind: "CustomResourceDefinition".to_owned(),
                 text: String::from_utf8_lossy(bytes).into_owned(),
             })
@@ -187,21 +224,23 @@ pub(super) fn scalar_text(value: &Value) -> String {
     if value.is_nil() { String::new() } else { gotmpl::gofmt::verb_v(value) }
 }
 
-fn read_yaml(path: &str, bytes: &[u8]) -> Result<Value, Error> {
-    yaml::read(&String::from_utf8_lossy(bytes))
-        .map_err(|error| Error::Load { reason: format!("cannot load {path}: {error}") })
+/// The end of a name from its last dot on, or nothing.
+fn extension(path: &str) -> &str {
+    path.rfind(['.', '/']).map(|at| &path[at..]).filter(|end| end.starts_with('.')).unwrap_or_default()
 }
 
-fn dependencies(metadata: &Value) -> Result<Vec<Dependency>, Error> {
-    let Some(items) = metadata.get("dependencies").and_then(|value| value.items()) else { return Ok(Vec::new()) };
+fn read_yaml(path: &str, bytes: &[u8]) -> Result<Value, Error> {
+    yaml::read(&String::from_utf8_lossy(bytes))
+        .map_err(|error| Error::Load { reason: format!("cannot load {path}: error converting YAML to JSON: {error}") })
+}
+
+fn dependencies(metadata: &Value) -> Vec<Dependency> {
+    let Some(items) = metadata.get("dependencies").and_then(|value| value.items()) else { return Vec::new() };
     let mut dependencies = Vec::new();
     for item in items.iter() {
         let text = |key: &str| item.get(key).map(|value| scalar_text(&value)).unwrap_or_default();
         let strings = |key: &str| item.get(key).and_then(|value| value.items()).unwrap_or_default();
         let name = text("name");
-        if name.is_empty() {
-            return Err(Error::Load { reason: "validation: a dependency has no name".to_owned() });
-        }
         dependencies.push(Dependency {
             name,
             alias: text("alias"),
@@ -212,58 +251,5 @@ fn dependencies(metadata: &Value) -> Result<Vec<Dependency>, Error> {
             enabled: true,
         });
     }
-    Ok(dependencies)
-}
-
-#[derive(Default)]
-struct Ignore(Vec<String>);
-
-impl Ignore {
-    fn parse(text: &str) -> Result<Self, Error> {
-        let mut rules = Vec::new();
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            if line.starts_with('!') || line.contains("**") {
-                let reason = format!(".helmignore: {line:?}: negation and double-star (**) are not supported");
-                return Err(Error::Load { reason });
-            }
-            rules.push(line.to_owned());
-        }
-        Ok(Self(rules))
-    }
-
-    fn matches(&self, path: &str) -> bool {
-        if path == "Chart.yaml" {
-            return false;
-        }
-        let parts: Vec<&str> = path.split('/').collect();
-        self.0.iter().any(|rule| {
-            let (rule, folder) = rule.strip_suffix('/').map_or((rule.as_str(), false), |rule| (rule, true));
-            (1..=parts.len()).any(|count| {
-                if folder && count == parts.len() {
-                    return false;
-                }
-                if let Some(rooted) = rule.strip_prefix('/') {
-                    return glob(rooted.as_bytes(), parts[..count].join("/").as_bytes());
-                }
-                if rule.contains('/') {
-                    return glob(rule.as_bytes(), parts[..count].join("/").as_bytes());
-                }
-                glob(rule.as_bytes(), parts[count - 1].as_bytes())
-            })
-        })
-    }
-}
-
-/// `filepath.Match` without character classes: `*` and `?` stop at `/`.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    match (pattern.split_first(), text.split_first()) {
-        (None, None) => true,
-        (Some((b'*', rest)), _) => {
-            let end = text.iter().position(|b| *b == b'/').unwrap_or(text.len());
-            (0..=end).any(|at| glob(rest, &text[at..]))
-        }
-        (Some((b'?', rest)), Some((c, tail))) => *c != b'/' && glob(rest, tail),
-        (Some((p, rest)), Some((c, tail))) => p == c && glob(rest, tail),
-        _ => false,
-    }
+    dependencies
 }

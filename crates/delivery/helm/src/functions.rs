@@ -3,7 +3,7 @@
 use gotmpl::{
     Call, Funcs, Value,
     json::{self, Escape},
-    sprig, yaml,
+    sprig, toml, yaml,
 };
 
 /// Marks the message of `required` and `fail`, so that it can be shown without its chain.
@@ -23,22 +23,31 @@ pub(super) fn all() -> Funcs {
         given => Ok(given.clone()),
     });
     funcs.add("fail", "s", |args| Err(warn(&args[0])));
-    // Rendering is offline: nothing is found, as `helm template` does it.
-    funcs.add("lookup", "ssss", |_| Ok(Value::pairs::<&str>([])));
+    funcs.add_call(
+        "lookup",
+        "ssss",
+        Call::World(|world, args| match &world.lookup {
+            Some(find) => find(text(&args[0]), text(&args[1]), text(&args[2]), text(&args[3])),
+            None => Ok(Value::pairs::<&str>([])),
+        }),
+    );
     funcs.add("toYaml", "a", |args| {
         let text = yaml::write(&args[0]);
         Ok(Value::str(text.strip_suffix('\n').unwrap_or(&text)))
     });
-    funcs.add("toYamlPretty", "a", |_| Err("toYamlPretty is not supported, use toYaml".to_owned()));
-    funcs.add("fromYaml", "s", |args| Ok(map_or_error(yaml::read(text(&args[0])).map_err(|error| error.to_string()))));
-    funcs.add("fromYamlArray", "s", |args| {
-        Ok(list_or_error(yaml::read(text(&args[0])).map_err(|error| error.to_string())))
+    funcs.add("toYamlPretty", "a", |args| {
+        let text = yaml::write_pretty(&args[0]);
+        Ok(Value::str(text.strip_suffix('\n').unwrap_or(&text)))
     });
+    funcs.add("toToml", "a", |args| Ok(Value::str(toml::write(&args[0]).unwrap_or_else(|error| error))));
+    funcs.add("fromToml", "s", |args| {
+        Ok(toml::read(text(&args[0])).unwrap_or_else(|error| Value::pairs([("Error", Value::str(error))])))
+    });
+    funcs.add("fromYaml", "s", |args| Ok(map_or_error(from_yaml(&args[0]), YAML)));
+    funcs.add("fromYamlArray", "s", |args| Ok(list_or_error(from_yaml(&args[0]), YAML)));
     funcs.add("toJson", "a", |args| Ok(Value::str(json::compact(&args[0], Escape::Html))));
-    funcs.add("fromJson", "s", |args| Ok(map_or_error(json::read(text(&args[0])).map_err(|error| error.to_string()))));
-    funcs.add("fromJsonArray", "s", |args| {
-        Ok(list_or_error(json::read(text(&args[0])).map_err(|error| error.to_string())))
-    });
+    funcs.add("fromJson", "s", |args| Ok(map_or_error(json::read(text(&args[0])), "")));
+    funcs.add("fromJsonArray", "s", |args| Ok(list_or_error(json::read(text(&args[0])), "")));
     funcs
 }
 
@@ -46,11 +55,18 @@ fn text(value: &Value) -> &str {
     value.as_str().unwrap_or_default()
 }
 
+/// What comes before the words of the JSON decoder when the text was YAML.
+const YAML: &str = "error unmarshaling JSON: while decoding JSON: ";
+
+fn from_yaml(value: &Value) -> Result<Value, String> {
+    yaml::read_lenient(text(value)).map_err(|error| format!("error converting YAML to JSON: {error}"))
+}
+
 fn warn(message: &Value) -> String {
     format!("{WARN_START}{}{WARN_END}", text(message))
 }
 
-fn go_kind(value: &Value) -> &'static str {
+pub(super) fn go_kind(value: &Value) -> &'static str {
     match value {
         Value::List(..) => "array",
         Value::Map(..) => "object",
@@ -60,28 +76,27 @@ fn go_kind(value: &Value) -> &'static str {
     }
 }
 
-fn map_or_error(read: Result<Value, String>) -> Value {
+fn map_or_error(read: Result<Value, String>, prefix: &str) -> Value {
     let error = match read.map(Value::floats) {
         Ok(map @ Value::Map(..)) => return map,
         Ok(Value::Nil) => return Value::pairs::<&str>([]),
         Ok(other) => format!(
-            "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
+            "{prefix}json: cannot unmarshal {} into Go value of type map[string]interface {{}}",
             go_kind(&other)
         ),
-        Err(error) => format!("error converting YAML to JSON: {error}"),
+        Err(error) => error,
     };
     Value::pairs([("Error", Value::str(error))])
 }
 
-fn list_or_error(read: Result<Value, String>) -> Value {
+fn list_or_error(read: Result<Value, String>, prefix: &str) -> Value {
     let error = match read.map(Value::floats) {
         Ok(list @ Value::List(..)) => return list,
         Ok(Value::Nil) => return Value::list(Vec::new()),
-        Ok(other) => format!(
-            "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type []interface {{}}",
-            go_kind(&other)
-        ),
-        Err(error) => format!("error converting YAML to JSON: {error}"),
+        Ok(other) => {
+            format!("{prefix}json: cannot unmarshal {} into Go value of type []interface {{}}", go_kind(&other))
+        }
+        Err(error) => error,
     };
     Value::list(vec![Value::str(error)])
 }

@@ -2,37 +2,87 @@
 //!
 //! Never talks to a cluster: `lookup` finds nothing. Never fetches: subcharts stand in `charts/` as folders.
 
+pub mod archive;
 mod chart;
 mod functions;
+mod glob;
+pub mod ignore;
 mod manifests;
+mod metadata;
 mod objects;
 mod schema;
 mod set;
 mod values;
 
-use std::{collections::BTreeMap, fmt::Write as _};
+use std::{collections::BTreeMap, fmt::Write as _, rc::Rc, sync::Arc};
+
+use jiff::Zoned;
 
 use base::fault::{Class, Fault};
 
 pub use chart::Chart;
-pub use manifests::{Hook, Manifest, parse_manifests};
+pub use manifests::{Hook, Manifest, parse_manifests, split as split_manifests};
+pub use set::set_file_paths;
 
-use gotmpl::{Limits, Templates, Value};
+use gotmpl::{Limits, Templates, Value, World};
+use set::Typing;
 
 /// A chart's files by path within the chart, for example `templates/deployment.yaml`.
 pub type Files = BTreeMap<String, Vec<u8>>;
 
-/// One `--set` or `--set-string`.
+/// One value given on the command line.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Set {
-    /// `a.b=1`: the value's type is guessed as Helm guesses it.
+    /// `--set-json`: `a.b={"c":1}`.
+    Json(String),
+    /// `--set`: `a.b=1`; the value's type is guessed as Helm guesses it.
     Typed(String),
-    /// `a.b=1`: the value stays text.
+    /// `--set-string`: `a.b=1`; the value stays text.
     Text(String),
+    /// `--set-file`: `a.b=path`.
+    File {
+        /// The whole of it.
+        text: String,
+        /// What the files hold that it names, by path; [`set_file_paths`] says which.
+        contents: BTreeMap<String, String>,
+    },
+    /// `--set-literal`: `a.b=x,y`; the value is all that follows `=`.
+    Literal(String),
 }
 
+impl Set {
+    /// Helm takes them in this order, whatever order they were given in.
+    fn rank(&self) -> usize {
+        match self {
+            Set::Json(_) => 0,
+            Set::Typed(_) => 1,
+            Set::Text(_) => 2,
+            Set::File { .. } => 3,
+            Set::Literal(_) => 4,
+        }
+    }
+
+    fn lay_over(&self, to: &Value) -> Result<(), String> {
+        let (text, typing, flag) = match self {
+            Set::Json(text) => {
+                // Helm keeps the cause to itself here.
+                return set::parse_into(text, to, Typing::Json)
+                    .map_err(|_cause| format!("failed parsing --set-json data {text}"));
+            }
+            Set::Typed(text) => (text, Typing::Guess, "--set"),
+            Set::Text(text) => (text, Typing::Text, "--set-string"),
+            Set::File { text, contents } => (text, Typing::File(contents), "--set-file"),
+            Set::Literal(text) => (text, Typing::Literal, "--set-literal"),
+        };
+        set::parse_into(text, to, typing).map_err(|cause| format!("failed parsing {flag} data: {cause}"))
+    }
+}
+
+/// Finds objects of a cluster for `lookup`: API version, kind, namespace, name (empty: a list).
+pub type Lookup = Arc<dyn Fn(&str, &str, &str, &str) -> Result<serde_json::Value, String> + Send + Sync>;
+
 /// What a chart is rendered with.
-#[derive(Clone, Debug)]
+#[derive(Clone)]
 pub struct Options {
     /// Release name.
     pub name: String,
@@ -50,8 +100,15 @@ pub struct Options {
     pub upgrade: bool,
     /// Gives the files of `crds/` too.
     pub include_crds: bool,
+    /// Leaves values unchecked although the chart has a schema for them.
+    pub skip_schema: bool,
     /// How far the render may go.
     pub limits: Limits,
+    /// The time, and what random text, keys and passwords follow from. Without it, charts that ask for the time or
+    /// for chance are refused: a render gives the same answer twice.
+    pub moment: Option<(Zoned, [u8; 32])>,
+    /// What `lookup` asks; without one, nothing is found, as with `helm template`.
+    pub lookup: Option<Lookup>,
 }
 
 impl Options {
@@ -66,8 +123,26 @@ impl Options {
             api_versions: Vec::new(),
             upgrade: false,
             include_crds: false,
+            skip_schema: false,
             limits: Limits::default(),
+            moment: None,
+            lookup: None,
         }
+    }
+
+    fn world(&self) -> World {
+        let world = match &self.moment {
+            Some((now, seed)) => World::new(now.clone(), *seed),
+            None => World::still(),
+        };
+        let mut world = world.within(self.limits);
+        if let Some(find) = self.lookup.clone() {
+            let lookup: gotmpl::Lookup = Rc::new(move |version, kind, namespace, name| {
+                find(version, kind, namespace, name).map(|found| Value::from_json(&found).floats())
+            });
+            world.lookup = Some(lookup);
+        }
+        world
     }
 }
 
@@ -85,8 +160,17 @@ pub struct Rendered {
 }
 
 impl Rendered {
-    /// Returns what `helm template` prints.
+    /// Returns what `helm template` prints: definitions, manifests, hooks.
     pub fn text(&self) -> String {
+        let mut text = self.manifest_text();
+        for hook in &self.hooks {
+            let _ = write!(text, "---\n# Source: {}\n{}\n", hook.manifest.source, hook.manifest.text);
+        }
+        text
+    }
+
+    /// Returns the same without hooks.
+    pub fn manifest_text(&self) -> String {
         let mut out = String::new();
         let mut push = |manifest: &Manifest| {
             out.push_str("---\n# Source: ");
@@ -99,9 +183,6 @@ impl Rendered {
         self.manifests.iter().for_each(&mut push);
         let mut text = out.trim().to_owned();
         text.push('\n');
-        for hook in &self.hooks {
-            let _ = write!(text, "---\n# Source: {}\n{}\n", hook.manifest.source, hook.manifest.text);
-        }
         text
     }
 }
@@ -110,13 +191,13 @@ impl Rendered {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum Error {
     /// The files are not a chart.
-    #[error("the chart cannot be loaded: {reason}")]
+    #[error("{reason}")]
     Load {
         /// What is wrong with it.
         reason: String,
     },
     /// The values cannot be read.
-    #[error("the values cannot be read: {reason}")]
+    #[error("{reason}")]
     Values {
         /// What is wrong with them.
         reason: String,
@@ -169,6 +250,15 @@ impl Fault for Error {
     }
 }
 
+/// Returns whether a release may have this name: a DNS subdomain of at most 53 characters.
+pub fn is_release_name(name: &str) -> bool {
+    let label = |label: &str| {
+        let edge = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit();
+        label.starts_with(edge) && label.ends_with(edge) && label.chars().all(|c| edge(c) || c == '-')
+    };
+    name.len() <= 53 && name.split('.').all(label)
+}
+
 /// Stack for one render: charts may nest as deep as [`Limits::depth`] allows.
 const STACK: usize = 256 << 20;
 
@@ -190,16 +280,21 @@ pub fn render(files: &Files, options: &Options) -> Result<Rendered, Error> {
 fn render_here(files: &Files, options: &Options) -> Result<Rendered, Error> {
     let mut chart = Chart::load(files)?;
     let given = values::given(options)?;
+    chart.check_installable()?;
+    chart.check_dependencies()?;
     values::process_dependencies(&mut chart, &given)?;
     chart.check_kube_version(&options.kube_version)?;
     let values = values::coalesce(&chart, given.deep_copy())?;
-    schema::check(&chart, &values)?;
+    if !options.skip_schema {
+        schema::check(&chart, &values)?;
+    }
     let renderables = objects::renderables(&chart, &values, options);
 
     let mut templates = Templates::new(functions::all());
     for item in &renderables {
         templates.parse(&item.name, &item.text).map_err(|error| parse_error(&item.name, &error.text))?;
     }
+    let world = options.world();
     let mut outputs = BTreeMap::new();
     for item in &renderables {
         if gotmpl::sprig::base(&item.name).starts_with('_') {
@@ -210,7 +305,7 @@ fn render_here(files: &Files, options: &Options) -> Result<Rendered, Error> {
             scope.borrow_mut().insert("Template".into(), template);
         }
         let out = templates
-            .render(&item.name, &item.scope, options.limits)
+            .render(&item.name, &item.scope, &world)
             .map_err(|error| Error::Template { text: exec_error(&error.text) })?;
         outputs.insert(item.name.clone(), out.replace("<no value>", ""));
     }

@@ -85,12 +85,16 @@ pub(super) fn sort(outputs: &BTreeMap<String, String>) -> Result<(Vec<Manifest>,
             continue;
         }
         for text in split(content) {
-            let document = yaml::read(text).map_err(|error| Error::Manifest {
+            let document = yaml::read_lenient(text).map_err(|error| Error::Manifest {
                 source_file: source.clone(),
                 reason: format!("error converting YAML to JSON: {error}"),
             })?;
             if !matches!(document, Value::Map(..) | Value::Nil) {
-                let reason = format!("a document is a {}, not an object", document.kind());
+                let reason = format!(
+                    "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type \
+                     releaseutil.SimpleHead",
+                    crate::functions::go_kind(&document)
+                );
                 return Err(Error::Manifest { source_file: source.clone(), reason });
             }
             let kind = document.get("kind").and_then(|kind| kind.as_str().map(str::to_owned)).unwrap_or_default();
@@ -132,15 +136,16 @@ fn by_kind(a: &str, b: &str) -> Ordering {
     }
 }
 
-/// Splits at lines that begin with `---`, as the pattern `(?:^|\s*\n)---\s*` does.
-fn split(content: &str) -> Vec<&str> {
+/// Splits a text into its documents, at lines that begin with `---`, as the pattern `(?:^|\s*\n)---\s*` does.
+pub fn split(content: &str) -> Vec<&str> {
     let content = content.trim();
     let mut parts = Vec::new();
     let mut start = 0;
     let mut at = 0;
     while let Some(found) = content[at..].find("---") {
         let dash = at + found;
-        if dash == 0 || content.as_bytes()[dash - 1] == b'\n' {
+        // A line end that belongs to the last separator begins no other.
+        if dash == 0 || dash > start && content.as_bytes()[dash - 1] == b'\n' {
             parts.push(&content[start..dash]);
             let after = &content[dash + 3..];
             start = dash + 3 + (after.len() - after.trim_start().len());

@@ -4,13 +4,13 @@ use std::{collections::BTreeMap, rc::Rc};
 
 use base64::{Engine, engine::general_purpose::STANDARD};
 
+use super::glob::Glob;
 use super::{
     Files, Options,
     chart::{Chart, scalar_text},
 };
 use gotmpl::{
     Value,
-    sprig::Version,
     value::{Elem, Object},
     yaml,
 };
@@ -46,11 +46,18 @@ pub(super) fn renderables(chart: &Chart, values: &Value, options: &Options) -> V
 fn collect(chart: &Chart, values: &Value, release: &Value, capabilities: &Value, all: &mut Vec<Renderable>) -> Value {
     let subcharts = Value::pairs::<&str>([]);
     let scope = Value::pairs([
-        ("Chart", Value::Object(Rc::new(Metadata(chart.metadata.clone(), chart.root, chart.name.clone())))),
+        (
+            "Chart",
+            Value::Object(Rc::new(Metadata {
+                fields: chart.metadata.clone(),
+                root: Some(chart.root),
+                name: chart.name.clone(),
+            })),
+        ),
         ("Files", Value::Object(Rc::new(ChartFiles(chart.files.clone())))),
         ("Release", release.clone()),
         ("Capabilities", capabilities.clone()),
-        ("Values", values.clone()),
+        ("Values", as_values(values)),
         ("Subcharts", subcharts.clone()),
     ]);
     for child in &chart.children {
@@ -68,14 +75,27 @@ fn collect(chart: &Chart, values: &Value, release: &Value, capabilities: &Value,
             name: format!("{}/{path}", chart.path),
             text: text.clone(),
             base_path: format!("{}/templates", chart.path),
-            scope: scope.clone(),
+            scope: as_values(&scope),
         });
     }
     scope
 }
 
-/// `.Chart`.
-struct Metadata(Value, bool, String);
+/// The same map, under the name that Helm's code has for it.
+fn as_values(map: &Value) -> Value {
+    match map {
+        Value::Map(entries, _) => Value::Map(entries.clone(), Elem::Values),
+        other => other.clone(),
+    }
+}
+
+/// `.Chart`, which has the fields of `Chart.yaml` in two places: its own, and those of its `Metadata`.
+struct Metadata {
+    fields: Value,
+    /// Of `.Chart` alone: whether it is the chart that is rendered.
+    root: Option<bool>,
+    name: String,
+}
 
 const METADATA: [(&str, &str); 17] = [
     ("Name", "name"),
@@ -99,17 +119,22 @@ const METADATA: [(&str, &str); 17] = [
 
 impl Object for Metadata {
     fn type_name(&self) -> &'static str {
-        "struct { chart.Metadata; IsRoot bool }"
+        if self.root.is_some() { "struct { chart.Metadata; IsRoot bool }" } else { "chart.Metadata" }
     }
 
     fn field(&self, name: &str) -> Option<Value> {
-        if name == "IsRoot" {
-            return Some(Value::Bool(self.1));
+        match (name, self.root) {
+            ("IsRoot", Some(root)) => return Some(Value::Bool(root)),
+            ("Metadata", Some(_)) => {
+                let inner = Metadata { fields: self.fields.clone(), root: None, name: self.name.clone() };
+                return Some(Value::Object(Rc::new(inner)));
+            }
+            _ => {}
         }
         let (field, key) = METADATA.iter().find(|(field, _)| *field == name)?;
-        let value = self.0.get(key).unwrap_or(Value::Nil);
+        let value = self.fields.get(key).unwrap_or(Value::Nil);
         Some(match (*field, value) {
-            ("Name", _) => Value::str(&self.2),
+            ("Name", _) => Value::str(&self.name),
             ("Sources" | "Keywords", Value::Nil) => Value::strings::<&str>([]),
             ("Sources" | "Keywords", value) => {
                 Value::strings(value.items().unwrap_or_default().iter().map(scalar_text))
@@ -135,11 +160,13 @@ impl Object for Metadata {
     fn text(&self) -> String {
         let fields =
             METADATA.map(|(field, _)| self.field(field).map(|value| gotmpl::gofmt::verb_v(&value)).unwrap_or_default());
-        format!("{{{{{}}} {}}}", fields.join(" "), self.1)
+        let fields = fields.join(" ");
+        self.root.map_or_else(|| format!("{{{fields}}}"), |root| format!("{{{{{fields}}} {root}}}"))
     }
 
     fn plain(&self) -> Value {
-        let mut pairs = vec![("IsRoot".to_owned(), Value::Bool(self.1))];
+        let mut pairs: Vec<(String, Value)> =
+            self.root.map(|root| ("IsRoot".to_owned(), Value::Bool(root))).into_iter().collect();
         for (field, key) in METADATA {
             if let Some(value) = self.field(field).filter(Value::truth) {
                 pairs.push((key.to_owned(), value));
@@ -185,25 +212,29 @@ impl Object for ChartFiles {
         "engine.files"
     }
 
-    fn field(&self, _name: &str) -> Option<Value> {
-        None
+    fn field(&self, name: &str) -> Option<Value> {
+        // In Go it is a map of bytes with methods: what is not one of those is a file, or nothing.
+        let method = matches!(name, "Get" | "GetBytes" | "Glob" | "AsConfig" | "AsSecrets" | "Lines");
+        (!method).then(|| bytes(self.0.get(name).map_or(&[][..], Vec::as_slice)))
+    }
+
+    fn params(&self, name: &str) -> Option<&'static str> {
+        match name {
+            "Get" | "GetBytes" | "Glob" | "Lines" => Some("s"),
+            "AsConfig" | "AsSecrets" => Some(""),
+            _ => None,
+        }
     }
 
     fn call(&self, name: &str, args: &[Value]) -> Option<Result<Value, String>> {
-        let arg = || match args {
-            [Value::Str(text)] => Ok(text.to_string()),
-            [other] => Err(format!("wrong type for value; expected string; got {}", other.type_name())),
-            _ => Err(format!("wrong number of args for {name}: want 1 got {}", args.len())),
-        };
+        // The engine has checked the arguments.
+        let arg = || Ok::<_, String>(args.first().and_then(Value::as_str).unwrap_or_default().to_owned());
         Some(match name {
             "Get" => arg().map(|path| Value::str(self.text_of(&path))),
             "GetBytes" => arg().map(|path| bytes(self.0.get(&path).map_or(&[][..], Vec::as_slice))),
             "Glob" => arg().and_then(|pattern| {
-                let matches = |path: &str| glob(pattern.as_bytes(), path.as_bytes());
-                if pattern.contains(['[', '\\']) {
-                    return Err(format!("Glob: character classes in {pattern:?} are not supported"));
-                }
-                let found = self.0.iter().filter(|(path, _)| matches(path));
+                let glob = Glob::new(&pattern).ok_or("the pattern is too large")?;
+                let found = self.0.iter().filter(|(path, _)| glob.matches(path));
                 Ok(Value::Object(Rc::new(ChartFiles(found.map(|(k, v)| (k.clone(), v.clone())).collect()))))
             }),
             "AsConfig" => Ok(self.flat(|bytes| String::from_utf8_lossy(bytes).into_owned())),
@@ -230,27 +261,6 @@ fn bytes(content: &[u8]) -> Value {
     Value::List(Rc::new(content.iter().map(|byte| Value::Int(i64::from(*byte))).collect()), Elem::Byte)
 }
 
-/// `gobwas/glob` with `/` as separator: `*`, `**`, `?`, `{a,b}`.
-fn glob(pattern: &[u8], text: &[u8]) -> bool {
-    match pattern {
-        [] => text.is_empty(),
-        [b'*', b'*', rest @ ..] => (0..=text.len()).any(|at| glob(rest, &text[at..])),
-        [b'*', rest @ ..] => {
-            let end = text.iter().position(|b| *b == b'/').unwrap_or(text.len());
-            (0..=end).any(|at| glob(rest, &text[at..]))
-        }
-        [b'{', rest @ ..] => {
-            let Some(close) = rest.iter().position(|b| *b == b'}') else { return false };
-            rest[..close].split(|b| *b == b',').any(|choice| {
-                let whole: Vec<u8> = choice.iter().chain(&rest[close + 1..]).copied().collect();
-                glob(&whole, text)
-            })
-        }
-        [b'?', rest @ ..] => matches!(text, [c, tail @ ..] if *c != b'/' && glob(rest, tail)),
-        [p, rest @ ..] => matches!(text, [c, tail @ ..] if p == c && glob(rest, tail)),
-    }
-}
-
 /// The group versions that Helm takes for present without a cluster.
 const KNOWN: &str = "v1 admissionregistration.k8s.io/v1 admissionregistration.k8s.io/v1alpha1 \
     admissionregistration.k8s.io/v1beta1 internal.apiserver.k8s.io/v1alpha1 apps/v1 apps/v1beta1 apps/v1beta2 \
@@ -268,19 +278,17 @@ const KNOWN: &str = "v1 admissionregistration.k8s.io/v1 admissionregistration.k8
     storagemigration.k8s.io/v1beta1 apiextensions.k8s.io/v1beta1 apiextensions.k8s.io/v1";
 
 fn capabilities(options: &Options) -> Value {
-    let version = options.kube_version.trim_start_matches('v').to_owned();
-    let parsed = Version::parse(&version).ok();
-    let part = |name: &str| {
-        let number = parsed.as_ref().and_then(|version| version.call(name, &[])).and_then(Result::ok);
-        number.map(|number| gotmpl::gofmt::verb_v(&number)).unwrap_or_default()
-    };
+    // Helm keeps the numbers alone, whatever a distribution puts behind them.
+    let given = options.kube_version.trim().trim_start_matches('v');
+    let version: String = given.chars().take_while(|c| c.is_ascii_digit() || *c == '.').collect();
+    let part = |index: usize| version.split('.').nth(index).unwrap_or_default();
     let kube = Fields {
         type_name: "chartutil.KubeVersion",
         text: Some(format!("v{version}")),
         all: vec![
             ("Version", Value::str(format!("v{version}"))),
-            ("Major", Value::str(part("Major"))),
-            ("Minor", Value::str(part("Minor"))),
+            ("Major", Value::str(part(0))),
+            ("Minor", Value::str(part(1))),
             ("GitVersion", Value::str(format!("v{version}"))),
         ],
     };
@@ -322,8 +330,12 @@ impl Object for Fields {
         self.all.iter().find(|(field, _)| *field == name).map(|(_, value)| value.clone())
     }
 
-    fn call(&self, _name: &str, _args: &[Value]) -> Option<Result<Value, String>> {
-        None
+    fn params(&self, _name: &str) -> Option<&'static str> {
+        Some("")
+    }
+
+    fn call(&self, name: &str, _args: &[Value]) -> Option<Result<Value, String>> {
+        self.text.as_ref().filter(|_| name == "String").map(|text| Ok(Value::str(text)))
     }
 
     fn text(&self) -> String {
@@ -350,10 +362,13 @@ impl Object for VersionSet {
         None
     }
 
+    fn params(&self, name: &str) -> Option<&'static str> {
+        (name == "Has").then_some("s")
+    }
+
     fn call(&self, name: &str, args: &[Value]) -> Option<Result<Value, String>> {
         match (name, args) {
             ("Has", [Value::Str(wanted)]) => Some(Ok(Value::Bool(self.0.iter().any(|version| **version == **wanted)))),
-            ("Has", _) => Some(Err("wrong number of args for Has: want 1 string".to_owned())),
             _ => None,
         }
     }

@@ -1,304 +1,256 @@
-//! `values.schema.json`: JSON Schema as far as charts use it.
+//! `values.schema.json`: what values have to be like, told in Helm's words.
 //!
-//! A keyword that is not checked is refused by name.
+//! JSON Schema itself is a library's; here its mistakes become the tree of lines that
+//! Helm prints. A schema that refers to another place is refused: nothing is fetched.
 
 use std::fmt::Write as _;
 
-use serde_json::{Map, Value as Json};
+use jsonschema::{
+    ValidationError,
+    error::{TypeKind, ValidationErrorKind as Kind},
+    paths::{Location, LocationSegment},
+};
+use serde_json::Value as Json;
 
 use super::{Error, chart::Chart};
-use gotmpl::Value;
+use gotmpl::{Value, gofmt::float_g};
 
 /// Checks the values of a chart and of its children.
 pub(super) fn check(chart: &Chart, values: &Value) -> Result<(), Error> {
     let mut lines = String::new();
-    collect(chart, values, &mut lines)?;
+    collect(chart, values, &mut lines);
     if lines.is_empty() { Ok(()) } else { Err(Error::Schema { reason: lines }) }
 }
 
-fn collect(chart: &Chart, values: &Value, lines: &mut String) -> Result<(), Error> {
-    if let Some(text) = &chart.schema {
-        let schema: Json = serde_json::from_str(text)
-            .map_err(|error| Error::Load { reason: format!("{}: values.schema.json: {error}", chart.name) })?;
-        let mut checker = Checker { root: &schema, mistakes: Vec::new() };
-        checker
-            .check(&schema, &values.to_json(), "", 0)
-            .map_err(|reason| Error::Load { reason: format!("{}: values.schema.json: {reason}", chart.name) })?;
-        if !checker.mistakes.is_empty() {
-            let _ = writeln!(lines, "{}:", chart.name);
-            for (path, mistake) in checker.mistakes {
-                let _ = writeln!(lines, "- at '{path}': {mistake}");
-            }
-        }
+fn collect(chart: &Chart, values: &Value, lines: &mut String) {
+    if let Some(text) = &chart.schema
+        && let Err(reason) = check_one(text, &values.to_json())
+    {
+        let _infallible = write!(lines, "{}:\n{reason}", chart.name);
     }
     for child in &chart.children {
-        if let Some(own) = values.get(&child.name) {
-            collect(child, &own, lines)?;
+        match values.get(&child.name) {
+            None | Some(Value::Nil) => {}
+            Some(own @ Value::Map(..)) => collect(child, &own, lines),
+            Some(other) => {
+                let name = &child.name;
+                let shown = other.type_name();
+                let _infallible =
+                    writeln!(lines, "{name}:\ninvalid type for values: expected object (map), got {shown}");
+            }
         }
     }
-    Ok(())
 }
 
-struct Checker<'a> {
-    root: &'a Json,
-    mistakes: Vec<(String, String)>,
+fn check_one(schema: &str, values: &Json) -> Result<(), String> {
+    let schema: Json = serde_json::from_str(schema)
+        .map_err(|error| if error.is_eof() { "unexpected EOF".to_owned() } else { format!("{error}\n") })?;
+    let validator = jsonschema::options()
+        .build(&schema)
+        .map_err(|error| format!("\"file:///values.schema.json#\" is not valid against metaschema: {error}\n"))?;
+    let mut root = Node::default();
+    for error in validator.iter_errors(values) {
+        root.add(&error, 0);
+    }
+    let mut lines = String::new();
+    root.show(&mut lines, 0);
+    if lines.is_empty() { Ok(()) } else { Err(lines) }
 }
 
-type Checked = Result<(), String>;
+/// The mistakes of one schema, and those of the schemas below it.
+#[derive(Default)]
+struct Node {
+    /// The keywords that lead to it, one schema at a time.
+    step: String,
+    /// Where in the values it looks.
+    place: String,
+    mistakes: Vec<Mistake>,
+    children: Vec<Node>,
+}
 
-impl Checker<'_> {
-    fn add(&mut self, path: &str, mistake: impl Into<String>) {
-        self.mistakes.push((path.to_owned(), mistake.into()));
-    }
+struct Mistake {
+    place: String,
+    text: String,
+    causes: Vec<Node>,
+}
 
-    fn passes(&self, schema: &Json, value: &Json, path: &str, depth: usize) -> Result<bool, String> {
-        let mut inner = Checker { root: self.root, mistakes: Vec::new() };
-        inner.check(schema, value, path, depth + 1)?;
-        Ok(inner.mistakes.is_empty())
-    }
-
-    fn check(&mut self, schema: &Json, value: &Json, path: &str, depth: usize) -> Checked {
-        if depth > 100 {
-            return Err("it nests more than 100 levels".to_owned());
-        }
-        let schema = match schema {
-            Json::Bool(true) => return Ok(()),
-            Json::Bool(false) => {
-                self.add(path, "false schema");
-                return Ok(());
-            }
-            Json::Object(schema) => schema,
-            _ => return Err("a schema must be an object or a boolean".to_owned()),
-        };
-        for (keyword, rule) in schema {
-            self.keyword(schema, keyword, rule, value, path, depth)?;
-        }
-        Ok(())
-    }
-
-    fn keyword(
-        &mut self,
-        schema: &Map<String, Json>,
-        keyword: &str,
-        rule: &Json,
-        value: &Json,
-        path: &str,
-        depth: usize,
-    ) -> Checked {
-        let number = |rule: &Json| rule.as_f64();
-        let count = |rule: &Json| rule.as_u64().and_then(|count| usize::try_from(count).ok()).unwrap_or(0);
-        match keyword {
-            "$schema" | "$id" | "$comment" | "$defs" | "definitions" | "title" | "description" | "default"
-            | "examples" | "deprecated" | "readOnly" | "writeOnly" | "format" | "then" | "else" => {}
-            "$ref" => {
-                let reference = rule.as_str().unwrap_or_default();
-                let target = match reference.strip_prefix('#') {
-                    Some(pointer) => self.root.pointer(pointer),
-                    None => {
-                        return Err(format!("$ref {reference:?} is not supported, only references within the file"));
-                    }
-                };
-                let Some(target) = target.cloned() else { return Err(format!("$ref {reference:?} leads nowhere")) };
-                self.check(&target, value, path, depth + 1)?;
-            }
-            "type" => {
-                let wanted: Vec<&str> = match rule {
-                    Json::Array(all) => all.iter().filter_map(Json::as_str).collect(),
-                    one => one.as_str().into_iter().collect(),
-                };
-                if !wanted.iter().any(|wanted| is_type(value, wanted)) {
-                    self.add(path, format!("got {}, want {}", type_of(value), wanted.join(" or ")));
-                }
-            }
-            "enum" => {
-                let all = rule.as_array().cloned().unwrap_or_default();
-                if !all.contains(value) {
-                    let shown: Vec<String> = all.iter().map(|one| one.to_string().replace('"', "'")).collect();
-                    self.add(path, format!("value must be one of {}", shown.join(", ")));
-                }
-            }
-            "const" => {
-                if rule != value {
-                    self.add(path, format!("value must be {rule}"));
-                }
-            }
-            "allOf" | "anyOf" | "oneOf" => {
-                let all = rule.as_array().cloned().unwrap_or_default();
-                if keyword == "allOf" {
-                    for one in &all {
-                        self.check(one, value, path, depth + 1)?;
-                    }
-                } else {
-                    let mut passed = 0;
-                    for one in &all {
-                        passed += usize::from(self.passes(one, value, path, depth)?);
-                    }
-                    if passed == 0 || (keyword == "oneOf" && passed > 1) {
-                        self.add(path, format!("'{keyword}' failed, {passed} of {} matched", all.len()));
-                    }
-                }
-            }
-            "not" => {
-                if self.passes(rule, value, path, depth)? {
-                    self.add(path, "'not' failed");
-                }
-            }
-            "if" => {
-                let branch = if self.passes(rule, value, path, depth)? { "then" } else { "else" };
-                if let Some(branch) = schema.get(branch).cloned() {
-                    self.check(&branch, value, path, depth + 1)?;
-                }
-            }
-            "properties"
-            | "required"
-            | "additionalProperties"
-            | "patternProperties"
-            | "minProperties"
-            | "maxProperties"
-            | "propertyNames" => self.object(schema, keyword, rule, value, path, depth)?,
-            "items" | "minItems" | "maxItems" | "uniqueItems" => self.array(keyword, rule, value, path, depth)?,
-            "minLength" | "maxLength" | "pattern" => {
-                let Some(text) = value.as_str() else { return Ok(()) };
-                let length = text.chars().count();
-                match keyword {
-                    "minLength" if length < count(rule) => {
-                        self.add(path, format!("minLength: got {length}, want {rule}"));
-                    }
-                    "maxLength" if length > count(rule) => {
-                        self.add(path, format!("maxLength: got {length}, want {rule}"));
-                    }
-                    "pattern" => {
-                        let pattern = rule.as_str().unwrap_or_default();
-                        let regex =
-                            regex::Regex::new(pattern).map_err(|_| format!("pattern {pattern:?} is not understood"))?;
-                        if !regex.is_match(text) {
-                            self.add(path, format!("'{text}' does not match pattern '{pattern}'"));
-                        }
-                    }
-                    _ => {}
-                }
-            }
-            "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf" => {
-                let (Some(value), Some(bound)) = (number(value), number(rule)) else { return Ok(()) };
-                let fits = match keyword {
-                    "minimum" => value >= bound,
-                    "maximum" => value <= bound,
-                    "exclusiveMinimum" => value > bound,
-                    "exclusiveMaximum" => value < bound,
-                    _ => bound != 0.0 && (value / bound).fract() == 0.0,
-                };
-                if !fits {
-                    self.add(path, format!("{keyword}: got {value}, want {rule}"));
-                }
-            }
-            other => return Err(format!("the keyword {other:?} is not supported")),
-        }
-        Ok(())
-    }
-
-    fn object(
-        &mut self,
-        schema: &Map<String, Json>,
-        keyword: &str,
-        rule: &Json,
-        value: &Json,
-        path: &str,
-        depth: usize,
-    ) -> Checked {
-        let Some(entries) = value.as_object() else { return Ok(()) };
-        let bound = rule.as_u64().unwrap_or(0) as usize;
-        match keyword {
-            "properties" => {
-                for (name, inner) in rule.as_object().into_iter().flatten() {
-                    if let Some(value) = entries.get(name) {
-                        self.check(inner, value, &format!("{path}/{name}"), depth + 1)?;
-                    }
-                }
-            }
-            "required" => {
-                let missing: Vec<String> = rule
-                    .as_array()
-                    .into_iter()
-                    .flatten()
-                    .filter_map(Json::as_str)
-                    .filter(|name| !entries.contains_key(*name))
-                    .map(|name| format!("'{name}'"))
-                    .collect();
-                match missing.as_slice() {
-                    [] => {}
-                    [one] => self.add(path, format!("missing property {one}")),
-                    many => self.add(path, format!("missing properties {}", many.join(", "))),
-                }
-            }
-            "patternProperties" => {
-                for (pattern, inner) in rule.as_object().into_iter().flatten() {
-                    let regex =
-                        regex::Regex::new(pattern).map_err(|_| format!("pattern {pattern:?} is not understood"))?;
-                    for (name, value) in entries.iter().filter(|(name, _)| regex.is_match(name)) {
-                        self.check(inner, value, &format!("{path}/{name}"), depth + 1)?;
-                    }
-                }
-            }
-            "additionalProperties" => {
-                let listed = schema.get("properties").and_then(Json::as_object);
-                let patterns: Vec<regex::Regex> = schema
-                    .get("patternProperties")
-                    .and_then(Json::as_object)
-                    .into_iter()
-                    .flatten()
-                    .filter_map(|(pattern, _)| regex::Regex::new(pattern).ok())
-                    .collect();
-                let extra: Vec<_> = entries
-                    .iter()
-                    .filter(|(name, _)| !listed.is_some_and(|listed| listed.contains_key(*name)))
-                    .filter(|(name, _)| !patterns.iter().any(|pattern| pattern.is_match(name)))
-                    .collect();
-                if *rule == Json::Bool(false) && !extra.is_empty() {
-                    let names: Vec<String> = extra.iter().map(|(name, _)| format!("'{name}'")).collect();
-                    self.add(path, format!("additional properties {} not allowed", names.join(", ")));
-                } else {
-                    for (name, value) in extra {
-                        self.check(rule, value, &format!("{path}/{name}"), depth + 1)?;
-                    }
-                }
-            }
-            "propertyNames" => {
-                for name in entries.keys() {
-                    self.check(rule, &Json::String(name.clone()), path, depth + 1)?;
-                }
-            }
-            "minProperties" if entries.len() < bound => {
-                self.add(path, format!("minProperties: got {}, want {bound}", entries.len()));
-            }
-            "maxProperties" if entries.len() > bound => {
-                self.add(path, format!("maxProperties: got {}, want {bound}", entries.len()));
-            }
-            _ => {}
-        }
-        Ok(())
-    }
-
-    fn array(&mut self, keyword: &str, rule: &Json, value: &Json, path: &str, depth: usize) -> Checked {
-        let Some(items) = value.as_array() else { return Ok(()) };
-        let bound = rule.as_u64().unwrap_or(0) as usize;
-        match keyword {
-            "items" if rule.is_array() => return Err("a list of schemas under \"items\" is not supported".to_owned()),
-            "items" => {
-                for (index, item) in items.iter().enumerate() {
-                    self.check(rule, item, &format!("{path}/{index}"), depth + 1)?;
-                }
-            }
-            "minItems" if items.len() < bound => self.add(path, format!("minItems: got {}, want {bound}", items.len())),
-            "maxItems" if items.len() > bound => self.add(path, format!("maxItems: got {}, want {bound}", items.len())),
-            "uniqueItems"
-                if *rule == Json::Bool(true)
-                    && items.iter().enumerate().any(|(index, item)| items[..index].contains(item)) =>
+impl Node {
+    /// Adds a mistake at the schema that its path leads to, from this one's depth on.
+    fn add(&mut self, error: &ValidationError<'_>, depth: usize) {
+        let steps = schemas(&error.schema_path);
+        let place = error.instance_path.to_string();
+        let mut node = self;
+        for step in steps.iter().skip(depth) {
+            let at = match node.children.iter().position(|child| child.step == *step && place.starts_with(&child.place))
             {
-                self.add(path, "items are not unique");
-            }
-            _ => {}
+                Some(at) => at,
+                None => {
+                    // A place of its own per value: items of a list share their schema.
+                    node.children.push(Node { step: step.clone(), place: place.clone(), ..Node::default() });
+                    node.children.len() - 1
+                }
+            };
+            node = &mut node.children[at];
         }
-        Ok(())
+        let mistake = Mistake { place, text: words(error), causes: causes(error, steps.len()) };
+        // One mistake names all that is missing.
+        match (&error.kind, node.mistakes.last_mut()) {
+            (Kind::Required { property }, Some(last)) if last.text.starts_with("missing propert") => {
+                let names = last.text.split_once(" '").map_or("", |(_, names)| names);
+                last.text = format!("missing properties '{names}, {}", quoted(property));
+            }
+            _ => node.mistakes.push(mistake),
+        }
+    }
+
+    fn count(&self) -> usize {
+        self.mistakes.len() + self.children.iter().map(|child| child.count().min(1)).sum::<usize>()
+    }
+
+    fn show(&self, lines: &mut String, indent: usize) {
+        let group = !self.step.is_empty() && self.count() > 1;
+        if group {
+            line(lines, indent, &self.place, "validation failed");
+        }
+        let inner = indent + usize::from(group);
+        for mistake in &self.mistakes {
+            line(lines, inner, &mistake.place, &mistake.text);
+            for cause in &mistake.causes {
+                cause.show(lines, inner + 1);
+            }
+        }
+        for child in &self.children {
+            child.show(lines, inner);
+        }
+    }
+}
+
+fn line(lines: &mut String, indent: usize, place: &str, text: &str) {
+    let _infallible = writeln!(lines, "{}- at '{}': {text}", "  ".repeat(indent), place.replace('\'', "\\'"));
+}
+
+/// The schemas on the way to a keyword: `properties/a/items/minLength` has two.
+fn schemas(path: &Location) -> Vec<String> {
+    let segments: Vec<String> = path
+        .into_iter()
+        .map(|segment| match segment {
+            LocationSegment::Property(name) => name.to_string(),
+            LocationSegment::Index(index) => index.to_string(),
+        })
+        .collect();
+    let mut steps = Vec::new();
+    let mut at = 0;
+    while at + 1 < segments.len() {
+        let length = match segments[at].as_str() {
+            "properties" | "patternProperties" | "dependentSchemas" | "allOf" | "anyOf" | "oneOf" | "prefixItems"
+            | "dependencies" | "$defs" | "definitions" => 2,
+            _ => 1,
+        };
+        let end = (at + length).min(segments.len() - 1);
+        steps.push(segments[at..end].join("/"));
+        at = end;
+    }
+    steps
+}
+
+fn causes(error: &ValidationError<'_>, depth: usize) -> Vec<Node> {
+    let (Kind::AnyOf { context: contexts } | Kind::OneOfNotValid { context: contexts }) = &error.kind else {
+        return Vec::new();
+    };
+    let node = |errors: &Vec<ValidationError<'static>>| {
+        let mut node = Node { place: error.instance_path.to_string(), step: "one".to_owned(), ..Node::default() };
+        for error in errors {
+            // The alternative itself is one schema further down.
+            node.add(error, depth + 1);
+        }
+        node
+    };
+    contexts.iter().map(node).collect()
+}
+
+fn words(error: &ValidationError<'_>) -> String {
+    let instance = error.instance.as_ref();
+    let length = || grouped(instance.as_str().map_or(0, |text| text.chars().count()) as f64);
+    let size = || {
+        grouped(
+            instance.as_array().map_or_else(|| instance.as_object().map_or(0, serde_json::Map::len), Vec::len) as f64
+        )
+    };
+    let bound = |name: &str, limit: &Json| format!("{name}: got {}, want {}", number(instance), number(limit));
+    match &error.kind {
+        Kind::AdditionalItems { limit } => {
+            let extra = instance.as_array().map_or(0, Vec::len).saturating_sub(*limit);
+            format!("last {extra} additionalItem(s) not allowed")
+        }
+        Kind::AdditionalProperties { unexpected } | Kind::UnevaluatedProperties { unexpected } => {
+            let names: Vec<String> = unexpected.iter().map(|name| format!("'{name}'")).collect();
+            let kind =
+                if matches!(error.kind, Kind::AdditionalProperties { .. }) { "additional" } else { "unevaluated" };
+            format!("{kind} properties {} not allowed", names.join(", "))
+        }
+        Kind::AnyOf { .. } => "'anyOf' failed".to_owned(),
+        Kind::OneOfNotValid { .. } => "'oneOf' failed, none matched".to_owned(),
+        Kind::OneOfMultipleValid { context } => {
+            let matched: Vec<String> = context
+                .iter()
+                .enumerate()
+                .filter(|(_, errors)| errors.is_empty())
+                .map(|(at, _)| at.to_string())
+                .collect();
+            format!("'oneOf' failed, subschemas {} matched", matched.join(", "))
+        }
+        Kind::Constant { expected_value } if expected_value.is_array() || expected_value.is_object() => {
+            "'const' failed".to_owned()
+        }
+        Kind::Constant { expected_value } => format!("value must be {}", quoted(expected_value)),
+        Kind::Contains => "no items match contains schema".to_owned(),
+        Kind::Enum { options } => {
+            let all: Vec<&Json> = options.as_array().into_iter().flatten().collect();
+            match all.as_slice() {
+                _ if all.iter().any(|one| one.is_array() || one.is_object()) => "'enum' failed".to_owned(),
+                [one] => format!("value must be {}", quoted(one)),
+                many => {
+                    let shown: Vec<String> = many.iter().map(|one| quoted(one)).collect();
+                    format!("value must be one of {}", shown.join(", "))
+                }
+            }
+        }
+        Kind::ExclusiveMaximum { limit } => bound("exclusiveMaximum", limit),
+        Kind::ExclusiveMinimum { limit } => bound("exclusiveMinimum", limit),
+        Kind::Maximum { limit } => bound("maximum", limit),
+        Kind::Minimum { limit } => bound("minimum", limit),
+        Kind::MultipleOf { multiple_of } => {
+            format!("multipleOf: got {}, want {}", number(instance), grouped(*multiple_of))
+        }
+        Kind::FalseSchema => "false schema".to_owned(),
+        Kind::Format { format } => format!("{} is not valid {format}", quoted(instance)),
+        Kind::MaxItems { limit } => format!("maxItems: got {}, want {limit}", size()),
+        Kind::MinItems { limit } => format!("minItems: got {}, want {limit}", size()),
+        Kind::MaxLength { limit } => format!("maxLength: got {}, want {limit}", length()),
+        Kind::MinLength { limit } => format!("minLength: got {}, want {limit}", length()),
+        Kind::MaxProperties { limit } => format!("maxProperties: got {}, want {limit}", size()),
+        Kind::MinProperties { limit } => format!("minProperties: got {}, want {limit}", size()),
+        Kind::Not { .. } => "'not' failed".to_owned(),
+        Kind::Pattern { pattern } => {
+            format!("'{}' does not match pattern '{pattern}'", instance.as_str().unwrap_or_default())
+        }
+        Kind::PropertyNames { error } => format!("invalid propertyName {}", quoted(error.instance.as_ref())),
+        Kind::Required { property } => format!("missing property {}", quoted(property)),
+        Kind::Type { kind } => {
+            let wanted = match kind {
+                TypeKind::Single(one) => one.to_string(),
+                TypeKind::Multiple(many) => many.iter().map(|one| one.to_string()).collect::<Vec<_>>().join(" or "),
+            };
+            format!("got {}, want {wanted}", type_of(instance))
+        }
+        Kind::UniqueItems => {
+            let items = instance.as_array().map(Vec::as_slice).unwrap_or_default();
+            let pair =
+                (1..items.len()).find_map(|at| Some((items[..at].iter().position(|one| *one == items[at])?, at)));
+            let (first, second) = pair.unwrap_or_default();
+            format!("items at {first} and {second} are equal")
+        }
+        _ => error.to_string(),
     }
 }
 
@@ -313,9 +265,31 @@ fn type_of(value: &Json) -> &'static str {
     }
 }
 
-fn is_type(value: &Json, wanted: &str) -> bool {
-    match wanted {
-        "integer" => value.as_f64().is_some_and(|number| number.fract() == 0.0),
-        wanted => type_of(value) == wanted,
+fn quoted(value: &Json) -> String {
+    match value {
+        Json::String(text) => format!("'{text}'"),
+        other => other.to_string(),
     }
+}
+
+fn number(value: &Json) -> String {
+    value.as_f64().map_or_else(|| value.to_string(), grouped)
+}
+
+/// A number as English readers group its digits: `70,000`.
+fn grouped(value: f64) -> String {
+    let shown = if value.fract() == 0.0 && value.abs() < 1e15 { format!("{value:.0}") } else { float_g(value) };
+    let (sign, rest) = shown.strip_prefix('-').map_or(("", shown.as_str()), |rest| ("-", rest));
+    let (whole, fraction) = rest.split_once('.').map_or((rest, String::new()), |(a, b)| (a, format!(".{b}")));
+    if whole.contains('e') {
+        return shown;
+    }
+    let mut out = String::new();
+    for (index, digit) in whole.chars().enumerate() {
+        if index > 0 && (whole.len() - index) % 3 == 0 {
+            out.push(',');
+        }
+        out.push(digit);
+    }
+    format!("{sign}{out}{fraction}")
 }

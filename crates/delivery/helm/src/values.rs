@@ -1,9 +1,8 @@
 //! How values come together: files, `--set`, chart defaults, subcharts, globals.
 
 use super::{
-    Error, Options, Set,
+    Error, Options,
     chart::{Chart, Dependency},
-    set,
 };
 use gotmpl::{
     Value,
@@ -16,23 +15,26 @@ use gotmpl::{
 pub(super) fn given(options: &Options) -> Result<Value, Error> {
     let base = Value::map(Entries::new());
     for text in &options.values {
-        let read = yaml::read(text).map_err(|error| Error::Values { reason: error.to_string() })?.floats();
+        let read = yaml::read(text)
+            .map_err(|error| Error::Values { reason: format!("error converting YAML to JSON: {error}") })?
+            .floats();
         match read {
             Value::Nil => {}
             Value::Map(..) => merge_files(&base, &read),
             other => {
-                let reason = format!("a values file holds a {}, not a map", other.kind());
+                let reason = format!(
+                    "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type \
+                     map[string]interface {{}}",
+                    super::functions::go_kind(&other)
+                );
                 return Err(Error::Values { reason });
             }
         }
     }
-    for item in &options.set {
-        let (text, typed) = match item {
-            Set::Typed(text) => (text, set::Typing::Guess),
-            Set::Text(text) => (text, set::Typing::Text),
-        };
-        set::parse_into(text, &base, typed)
-            .map_err(|reason| Error::Values { reason: format!("failed parsing --set data {text:?}: {reason}") })?;
+    for rank in 0..=4 {
+        for item in options.set.iter().filter(|item| item.rank() == rank) {
+            item.lay_over(&base).map_err(|reason| Error::Values { reason })?;
+        }
     }
     Ok(base)
 }
@@ -78,6 +80,9 @@ fn enable(chart: &mut Chart, given: &Value, prefix: &str) -> Result<(), Error> {
             let mut child = child.clone();
             if !dependency.alias.is_empty() {
                 child.name.clone_from(&dependency.alias);
+                if !child.dependencies.is_empty() {
+                    child.known_as.clone_from(&dependency.alias);
+                }
             }
             children.push(child);
         }
@@ -128,7 +133,7 @@ fn import(chart: &mut Chart) -> Result<(), Error> {
     for child in &mut chart.children {
         import(child)?;
     }
-    if chart.dependencies.iter().all(|dependency| dependency.import_values.is_empty()) {
+    if chart.dependencies.is_empty() {
         return Ok(());
     }
     let values = lay_over(chart, Value::map(Entries::new()), Keep::Nil)?;
@@ -177,7 +182,11 @@ fn lay_over(chart: &Chart, given: Value, keep: Keep) -> Result<Value, Error> {
             None => Value::map(Entries::new()),
             Some(table @ Value::Map(..)) => table,
             Some(other) => {
-                let reason = format!("type mismatch on {}: {}", child.name, gotmpl::gofmt::verb_v(&other));
+                let reason = format!(
+                    "type mismatch on {}: {}",
+                    child.name,
+                    gotmpl::gofmt::sprintf("%t", std::slice::from_ref(&other))
+                );
                 return Err(Error::Values { reason });
             }
         };

@@ -5,15 +5,12 @@
 #![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
 
 use std::{
-    collections::BTreeMap,
     fs,
     path::{Path, PathBuf},
     process::Command,
 };
 
 use helm::{Files, Options, Set};
-
-mod cases;
 
 fn stock_helm() -> PathBuf {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
@@ -61,6 +58,9 @@ impl Peer {
             match set {
                 Set::Typed(text) => command.args(["--set", text]),
                 Set::Text(text) => command.args(["--set-string", text]),
+                Set::Json(text) => command.args(["--set-json", text]),
+                Set::Literal(text) => command.args(["--set-literal", text]),
+                Set::File { text, .. } => command.args(["--set-file", text]),
             };
         }
         let output = command.output().unwrap();
@@ -148,60 +148,6 @@ fn values_that_break_the_schema_are_refused_by_both() {
         let first = |text: &str| text.lines().next().unwrap_or_default().to_owned();
         assert_eq!(first(&ours), first(&stock), "{set}: {ours} / {stock}");
     }
-}
-
-/// Renders many expressions in one chart, one file each, and compares each file's text.
-#[test]
-fn expressions_give_what_helm_gives() {
-    let mut files = cases::chart(&word());
-    for (index, case) in cases::EXPRESSIONS.iter().enumerate() {
-        // A ConfigMap keeps the output YAML whatever the expression writes.
-        let text = format!(
-            "kind: C{index:04}\nout: |-\n  {{{{- $out := include \"case{index}\" . }}}}\n  {{{{ $out | toJson }}}}\n{{{{- define \"case{index}\" }}}}{case}{{{{ end }}}}\n"
-        );
-        files.insert(format!("templates/case-{index:04}.yaml"), text.into_bytes());
-    }
-    let mut peer = Peer::new(files);
-    peer.options.values.push(cases::values());
-    let (ours, stock) = match (peer.ours(), peer.stock()) {
-        (Ok(ours), Ok(stock)) => (ours, stock),
-        (ours, stock) => panic!("ours: {:?}\nhelm: {:?}", ours.err(), stock.err()),
-    };
-    let split = |text: &str| -> BTreeMap<String, String> {
-        text.split("---\n# Source: ")
-            .skip(1)
-            .filter_map(|part| part.split_once('\n'))
-            .map(|(a, b)| (a.to_owned(), b.to_owned()))
-            .collect()
-    };
-    let (ours, stock) = (split(&ours), split(&stock));
-    let mut wrong = Vec::new();
-    for (index, case) in cases::EXPRESSIONS.iter().enumerate() {
-        let key = ours.keys().find(|key| key.ends_with(&format!("case-{index:04}.yaml"))).cloned().unwrap_or_default();
-        if ours.get(&key) != stock.get(&key) {
-            let line = |text: Option<&String>| text.and_then(|text| text.lines().nth(2)).unwrap_or_default().to_owned();
-            wrong.push(format!("{case}\n   ours: {}\n   helm: {}", line(ours.get(&key)), line(stock.get(&key))));
-        }
-    }
-    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases::EXPRESSIONS.len(), wrong.join("\n"));
-    assert_eq!(ours.len(), stock.len());
-}
-
-#[test]
-fn mistakes_are_told_in_helms_words_at_helms_place() {
-    let mut wrong = Vec::new();
-    for case in cases::MISTAKES {
-        let mut files = cases::chart(&word());
-        files.insert("templates/x.yaml".to_owned(), format!("a: 1\nb: {case}\n").into_bytes());
-        let mut peer = Peer::new(files);
-        peer.options.values.push(cases::values());
-        let (ours, stock) = (peer.ours(), peer.stock());
-        match (ours, stock) {
-            (Err(ours), Err(stock)) if ours == stock => {}
-            (ours, stock) => wrong.push(format!("{case}\n   ours: {ours:?}\n   helm: {stock:?}")),
-        }
-    }
-    assert!(wrong.is_empty(), "{} of {} differ:\n{}", wrong.len(), cases::MISTAKES.len(), wrong.join("\n"));
 }
 
 #[test]

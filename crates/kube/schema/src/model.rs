@@ -229,6 +229,22 @@ pub fn builtin(name: &str) -> Option<&'static Node> {
     builtins().get(name)
 }
 
+/// Returns the type of a built-in kind, for example of `apps/v1` and `Deployment`.
+pub fn of_kind(api_version: &str, kind: &str) -> Option<&'static Node> {
+    let (group, version) = api_version.split_once('/').unwrap_or(("", api_version));
+    // Groups of Kubernetes' own have no dot, or end in its domain.
+    if group.contains('.') && !group.ends_with(".k8s.io") {
+        return None;
+    }
+    let package = match group {
+        "" => "io.k8s.api.core",
+        "apiextensions.k8s.io" => "io.k8s.apiextensions-apiserver.pkg.apis.apiextensions",
+        "apiregistration.k8s.io" => "io.k8s.kube-aggregator.pkg.apis.apiregistration",
+        group => return builtin(&format!("io.k8s.api.{}.{version}.{kind}", group.split('.').next()?)),
+    };
+    builtin(&format!("{package}.{version}.{kind}"))
+}
+
 /// Returns all built-in types by their published names.
 pub fn builtins() -> &'static BTreeMap<String, Node> {
     static TYPES: OnceLock<BTreeMap<String, Node>> = OnceLock::new();

@@ -6,6 +6,8 @@ pub(super) fn to_int(value: &Value) -> i64 {
     match value {
         Value::Bool(value) => i64::from(*value),
         Value::Int(value) | Value::Int64(value) => *value,
+        // What no int holds is the least of them on the processors that charts are rendered on.
+        Value::Float(value) if value.is_nan() || value.abs() >= 9_223_372_036_854_775_808.0 => i64::MIN,
         Value::Float(value) => *value as i64,
         Value::Str(text) => text_to_int(text),
         _ => 0,

@@ -1,7 +1,5 @@
 //! Base64, base32, sums, JSON, URLs.
 
-use std::fmt::Write as _;
-
 use base64::{Engine, engine::general_purpose::STANDARD};
 use sha2::{Digest, Sha256, Sha512};
 
@@ -47,9 +45,7 @@ pub(super) fn add(funcs: &mut Funcs) {
     for name in ["toPrettyJson", "mustToPrettyJson"] {
         funcs.add(name, "a", |args| Ok(Value::str(json::pretty(&args[0]))));
     }
-    funcs.add("mustFromJson", "s", |args| json::read(text(&args[0])).map_err(|error| error.to_string()));
-    funcs.add("urlParse", "s", |args| Ok(url_parse(text(&args[0]))));
-    funcs.add("urlJoin", "m", url_join);
+    funcs.add("mustFromJson", "s", |args| json::read(text(&args[0])));
 }
 
 fn bad_base64(text: &str) -> usize {
@@ -139,81 +135,4 @@ fn sha1(bytes: &[u8]) -> [u8; 20] {
         four.copy_from_slice(&word.to_be_bytes());
     }
     out
-}
-
-fn url_parse(whole: &str) -> Value {
-    let (rest, fragment) = whole.split_once('#').unwrap_or((whole, ""));
-    let (rest, query) = rest.split_once('?').unwrap_or((rest, ""));
-    let scheme_end = rest.find(':').filter(|&at| {
-        at > 0
-            && rest.as_bytes()[0].is_ascii_alphabetic()
-            && rest[..at].bytes().all(|b| b.is_ascii_alphanumeric() || b"+-.".contains(&b))
-    });
-    let (scheme, rest) = scheme_end.map_or((String::new(), rest), |at| (rest[..at].to_lowercase(), &rest[at + 1..]));
-    let (mut opaque, mut userinfo, mut host, mut path) = ("", "", "", rest);
-    if let Some(authority) = rest.strip_prefix("//") {
-        let at = authority.find('/').unwrap_or(authority.len());
-        (host, path) = authority.split_at(at);
-        if let Some((user, rest)) = host.rsplit_once('@') {
-            (userinfo, host) = (user, rest);
-        }
-    } else if !scheme.is_empty() && !rest.starts_with('/') {
-        (opaque, path) = (rest, "");
-    }
-    let hostname = match host.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
-        Some((inner, _)) => inner,
-        None => host.split_once(':').map_or(host, |(name, _)| name),
-    };
-    Value::pairs(
-        [
-            ("scheme", scheme.as_str()),
-            ("host", host),
-            ("hostname", hostname),
-            ("path", path),
-            ("query", query),
-            ("opaque", opaque),
-            ("fragment", fragment),
-            ("userinfo", userinfo),
-        ]
-        .map(|(key, value)| (key, Value::str(value))),
-    )
-}
-
-fn url_join(args: &[Value]) -> Result<Value, String> {
-    let part = |key: &str| match args[0].get(key) {
-        None => Ok(String::new()),
-        Some(Value::Str(text)) => Ok(text.to_string()),
-        Some(other) => Err(format!("unable to parse {key} key, must be of type string, but {} found", other.kind())),
-    };
-    let (scheme, host, path) = (part("scheme")?, part("host")?, part("path")?);
-    let (query, opaque, fragment, userinfo) = (part("query")?, part("opaque")?, part("fragment")?, part("userinfo")?);
-    let mut url = String::new();
-    if !scheme.is_empty() {
-        url.push_str(&scheme);
-        url.push(':');
-    }
-    if opaque.is_empty() {
-        if !scheme.is_empty() || !host.is_empty() || !userinfo.is_empty() {
-            if !host.is_empty() || !path.is_empty() || !userinfo.is_empty() {
-                url.push_str("//");
-            }
-            if !userinfo.is_empty() {
-                url.push_str(&userinfo);
-                url.push('@');
-            }
-            url.push_str(&host);
-        }
-        if !path.is_empty() && !path.starts_with('/') && !host.is_empty() {
-            url.push('/');
-        }
-        url.push_str(&path);
-    } else {
-        url.push_str(&opaque);
-    }
-    for (sign, text) in [('?', query), ('#', fragment)] {
-        if !text.is_empty() {
-            write!(url, "{sign}{text}").map_err(|error| error.to_string())?;
-        }
-    }
-    Ok(Value::str(url))
 }

@@ -1,15 +1,38 @@
 //! Sprig's functions, as charts know them through Helm.
 //!
-//! Functions whose answer would differ from run to run (random text, keys, the time)
-//! are known by name and refused: a render has to give the same answer twice.
+//! What would differ from run to run (random text, keys, the time) comes from the
+//! caller's [`World`](crate::World): the same world gives the same answer twice.
 
+/// A function that draws: refused where there is no chance.
+macro_rules! drawing {
+    () => {
+        macro_rules! drawn {
+            ($work:expr) => {
+                Call::World(|world, args| {
+                    world.check_random()?;
+                    let work: fn(&World, &[Value]) -> Result<Value, String> = $work;
+                    work(world, args)
+                })
+            };
+        }
+    };
+}
+use drawing;
+
+mod case;
 mod cast;
+mod certificates;
+mod crypto;
+mod dates;
 mod dicts;
 mod encode;
 mod lists;
 mod numbers;
+mod random;
+mod regexes;
 mod semvers;
 mod strings;
+mod urls;
 
 use crate::{Value, gofmt::verb_v, template::Funcs, value::Elem};
 
@@ -23,10 +46,13 @@ pub fn add(funcs: &mut Funcs) {
     dicts::add(funcs);
     numbers::add(funcs);
     encode::add(funcs);
+    urls::add(funcs);
     semvers::add(funcs);
     add_defaults(funcs);
     add_reflection(funcs);
-    add_refused(funcs);
+    dates::add(funcs);
+    random::add(funcs);
+    crypto::add(funcs);
 }
 
 fn add_defaults(funcs: &mut Funcs) {
@@ -55,24 +81,15 @@ fn add_reflection(funcs: &mut Funcs) {
     funcs.add("kindOf", "a", |args| Ok(Value::str(args[0].kind())));
     funcs.add("kindIs", "sa", |args| Ok(Value::Bool(text(&args[0]) == args[1].kind())));
     funcs.add("deepEqual", "aa", |args| Ok(Value::Bool(args[0] == args[1])));
-    funcs.add("deepCopy", "a", |args| Ok(args[0].deep_copy()));
-    funcs.add("mustDeepCopy", "a", |args| Ok(args[0].deep_copy()));
+    funcs.add("deepCopy", "a", copied);
+    funcs.add("mustDeepCopy", "a", copied);
 }
 
-fn add_refused(funcs: &mut Funcs) {
-    macro_rules! refuse {
-        ($why:literal: $($name:literal)*) => {
-            $(funcs.add($name, "a*", |_| Err(concat!($name, " is not supported: ", $why).to_owned()));)*
-        };
+fn copied(args: &[Value]) -> Result<Value, String> {
+    if args[0].is_nil() {
+        return Err("reflect: call of reflect.Value.Type on zero Value".to_owned());
     }
-    refuse!("a render must give the same answer twice, so nothing random is drawn; give the value in the values":
-        "randAlphaNum" "randAlpha" "randAscii" "randNumeric" "randBytes" "randInt" "shuffle" "uuidv4" "bcrypt" "htpasswd"
-        "genPrivateKey" "buildCustomCert" "genCA" "genCAWithKey" "genSelfSignedCert" "genSelfSignedCertWithKey"
-        "genSignedCert" "genSignedCertWithKey" "encryptAES" "derivePassword" "decryptAES");
-    refuse!("a render must give the same answer twice, so it does not know the time":
-        "now" "ago" "date" "date_in_zone" "date_modify" "dateInZone" "dateModify" "duration" "durationRound" "htmlDate"
-        "htmlDateInZone" "must_date_modify" "mustDateModify" "mustToDate" "toDate" "unixEpoch");
-    refuse!("TOML is not written here": "toToml" "fromToml");
+    Ok(args[0].deep_copy())
 }
 
 /// Sprig's `empty`: the zero of its type. Only `nil` pointers are empty among structs.
@@ -95,9 +112,11 @@ fn int(value: &Value) -> i64 {
 
 /// Sprig's `strval`.
 fn strval(value: &Value) -> String {
-    if let Value::List(items, Elem::Byte) = value {
-        let bytes: Vec<u8> = items.iter().map(|item| int(item) as u8).collect();
-        return String::from_utf8_lossy(&bytes).into_owned();
-    }
-    verb_v(value)
+    if let Value::List(_, Elem::Byte) = value { bytes_text(value) } else { verb_v(value) }
+}
+
+/// The text that bytes hold.
+pub(crate) fn bytes_text(value: &Value) -> String {
+    let bytes: Vec<u8> = value.items().unwrap_or_default().iter().map(|item| int(item) as u8).collect();
+    String::from_utf8_lossy(&bytes).into_owned()
 }

@@ -51,7 +51,8 @@ impl Version {
         Ok(Self { major, minor, patch, pre: pre.into(), metadata: metadata.into(), original: value.into() })
     }
 
-    fn order(&self, other: &Self) -> Ordering {
+    /// Returns which of two versions comes first; what is built with them does not count.
+    pub fn order(&self, other: &Self) -> Ordering {
         (self.major, self.minor, self.patch)
             .cmp(&(other.major, other.minor, other.patch))
             .then_with(|| pre_order(&self.pre, &other.pre))
@@ -94,6 +95,22 @@ impl Object for Version {
     }
 
     fn call(&self, name: &str, args: &[Value]) -> Option<Result<Value, String>> {
+        let other = || match args.first() {
+            Some(Value::Object(object)) => object.as_any().and_then(|any| any.downcast_ref::<Version>()),
+            _ => None,
+        };
+        let compared = |fits: fn(Ordering) -> bool| {
+            let order = other().map(|other| self.order(other)).ok_or_else(|| format!("{name} needs a version"));
+            order.map(|order| Value::Bool(fits(order)))
+        };
+        let bumped = |bump: fn(&mut Version)| {
+            let mut next = self.clone();
+            bump(&mut next);
+            next.pre.clear();
+            next.metadata.clear();
+            next.original = next.text();
+            Value::Object(Rc::new(next))
+        };
         Some(Ok(match name {
             "Major" => Value::Int64(self.major as i64),
             "Minor" => Value::Int64(self.minor as i64),
@@ -102,12 +119,32 @@ impl Object for Version {
             "Metadata" => Value::str(&self.metadata),
             "Original" => Value::str(&self.original),
             "String" => Value::str(self.text()),
-            "Compare" => match args.first().map(|other| Version::parse(&crate::gofmt::verb_v(other))) {
-                Some(Ok(other)) => Value::Int(self.order(&other) as i64),
-                _ => return Some(Err("Compare needs a version".to_owned())),
+            "IncMajor" => bumped(|next| (next.major, next.minor, next.patch) = (next.major + 1, 0, 0)),
+            "IncMinor" => bumped(|next| (next.minor, next.patch) = (next.minor + 1, 0)),
+            // A prerelease goes before its own patch.
+            "IncPatch" => bumped(|next| next.patch += u64::from(next.pre.is_empty())),
+            "Compare" => match other() {
+                Some(other) => Value::Int(self.order(other) as i64),
+                None => return Some(Err("Compare needs a version".to_owned())),
             },
+            "LessThan" => return Some(compared(Ordering::is_lt)),
+            "LessThanEqual" => return Some(compared(Ordering::is_le)),
+            "GreaterThan" => return Some(compared(Ordering::is_gt)),
+            "GreaterThanEqual" => return Some(compared(Ordering::is_ge)),
+            "Equal" => return Some(compared(Ordering::is_eq)),
             _ => return None,
         }))
+    }
+
+    fn params(&self, name: &str) -> Option<&'static str> {
+        match name {
+            "Compare" | "LessThan" | "LessThanEqual" | "GreaterThan" | "GreaterThanEqual" | "Equal" => Some("a"),
+            _ => Some(""),
+        }
+    }
+
+    fn as_any(&self) -> Option<&dyn std::any::Any> {
+        Some(self)
     }
 
     fn text(&self) -> String {

@@ -2,7 +2,8 @@
 
 use regex::Regex;
 
-use super::{int, strval, text};
+use super::regexes::regex;
+use super::{case, int, strval, text};
 use crate::{Value, gofmt::quote, template::Funcs, value::Elem};
 
 pub(super) fn add(funcs: &mut Funcs) {
@@ -18,25 +19,23 @@ pub(super) fn add(funcs: &mut Funcs) {
     }
     simple! {
         "trim" "s" |a| text(&a[0]).trim().to_owned();
-        "upper" "s" |a| text(&a[0]).to_uppercase();
-        "lower" "s" |a| text(&a[0]).to_lowercase();
-        "title" "s" |a| title(text(&a[0]));
-        "untitle" "s" |a| untitle(text(&a[0]));
+        "upper" "s" |a| text(&a[0]).chars().map(case::upper).collect();
+        "lower" "s" |a| text(&a[0]).chars().map(case::lower).collect();
+        "title" "s" |a| case::title(text(&a[0]));
+        "untitle" "s" |a| case::untitle(text(&a[0]));
         "trimall" "ss" |a| trim_all(&a[0], &a[1]);
         "trimAll" "ss" |a| trim_all(&a[0], &a[1]);
         "trimSuffix" "ss" |a| text(&a[1]).strip_suffix(text(&a[0])).unwrap_or(text(&a[1])).to_owned();
         "trimPrefix" "ss" |a| text(&a[1]).strip_prefix(text(&a[0])).unwrap_or(text(&a[1])).to_owned();
         "nospace" "s" |a| text(&a[0]).chars().filter(|c| !c.is_whitespace()).collect();
         "initials" "s" |a| text(&a[0]).split_whitespace().filter_map(|word| word.chars().next()).collect();
-        "swapcase" "s" |a| swap_case(text(&a[0]));
-        "snakecase" "s" |a| words(text(&a[0])).join("_");
-        "kebabcase" "s" |a| words(text(&a[0])).join("-");
-        "camelcase" "s" |a| pascal(text(&a[0]));
+        "swapcase" "s" |a| case::swapped(text(&a[0]));
+        "snakecase" "s" |a| case::joined(text(&a[0]), '_');
+        "kebabcase" "s" |a| case::joined(text(&a[0]), '-');
+        "camelcase" "s" |a| case::pascal(text(&a[0]));
         "quote" "a*" |a| a.iter().filter(|v| !v.is_nil()).map(|v| quote(&strval(v))).collect::<Vec<_>>().join(" ");
         "squote" "a*" |a| a.iter().filter(|v| !v.is_nil()).map(|v| format!("'{}'", strval(v))).collect::<Vec<_>>().join(" ");
         "cat" "a*" |a| a.iter().filter(|v| !v.is_nil()).map(strval).collect::<Vec<_>>().join(" ");
-        "indent" "is" |a| indent(int(&a[0]), text(&a[1]));
-        "nindent" "is" |a| format!("\n{}", indent(int(&a[0]), text(&a[1])));
         "replace" "sss" |a| text(&a[2]).replace(text(&a[0]), text(&a[1]));
         "plural" "ssi" |a| text(&a[usize::from(int(&a[2]) != 1)]).to_owned();
         "toString" "a" |a| strval(&a[0]);
@@ -64,6 +63,8 @@ pub(super) fn add(funcs: &mut Funcs) {
     }
     funcs.add("isAbs", "s", |a| Ok(Value::Bool(text(&a[0]).starts_with('/'))));
     funcs.add("osIsAbs", "s", |a| Ok(Value::Bool(text(&a[0]).starts_with('/'))));
+    funcs.add("indent", "is", |a| indent(int(&a[0]), text(&a[1])).map(Value::str));
+    funcs.add("nindent", "is", |a| Ok(Value::str(format!("\n{}", indent(int(&a[0]), text(&a[1]))?))));
     funcs.add("repeat", "is", |a| match usize::try_from(int(&a[0])) {
         Err(_) => Err("strings: negative Repeat count".to_owned()),
         Ok(count) if count.saturating_mul(text(&a[1]).len()) > 16 << 20 => {
@@ -77,10 +78,11 @@ pub(super) fn add(funcs: &mut Funcs) {
     funcs.add("splitList", "ss", |a| Ok(Value::strings(split(text(&a[1]), text(&a[0]), -1))));
     funcs.add("toStrings", "a", |a| Ok(Value::strings(strings_of(&a[0]))));
     funcs.add("sortAlpha", "a", |a| {
-        let mut items = strings_of(&a[0]);
-        if a[0].items().is_some() {
-            items.sort();
+        if a[0].items().is_none() {
+            return Ok(Value::strings([strval(&a[0])]));
         }
+        let mut items = strings_of(&a[0]);
+        items.sort();
         Ok(Value::strings(items))
     });
     add_regexes(funcs);
@@ -138,15 +140,6 @@ fn regex_split(regex: &Regex, whole: &str, most: usize) -> Vec<String> {
     parts
 }
 
-/// Compiles RE2 syntax; the crate's own dialect is a superset but for a few escapes.
-fn regex(pattern: &Value) -> Result<Regex, String> {
-    let pattern = text(pattern);
-    regex::RegexBuilder::new(&pattern.replace("\\z", "$(?-m)").replace("\\Z", "\\z"))
-        .size_limit(10 << 20)
-        .build()
-        .map_err(|_| format!("error parsing regexp: `{pattern}` is not understood"))
-}
-
 fn quote_meta(text: &str) -> String {
     let mut out = String::with_capacity(text.len());
     for c in text.chars() {
@@ -194,9 +187,14 @@ fn trim_all(cut: &Value, whole: &Value) -> String {
     text(whole).trim_matches(|c| cut.contains(c)).to_owned()
 }
 
-fn indent(spaces: i64, text: &str) -> String {
-    let pad = " ".repeat(usize::try_from(spaces).unwrap_or(0).min(10_000));
-    format!("{pad}{}", text.replace('\n', &format!("\n{pad}")))
+fn indent(spaces: i64, text: &str) -> Result<String, String> {
+    let spaces = usize::try_from(spaces).map_err(|_negative| "strings: negative Repeat count")?;
+    let lines = text.matches('\n').count() + 1;
+    if spaces.saturating_mul(lines) > 16 << 20 {
+        return Err("indent makes more than 16 MiB".to_owned());
+    }
+    let pad = " ".repeat(spaces);
+    Ok(format!("{pad}{}", text.replace('\n', &format!("\n{pad}"))))
 }
 
 fn lossy(bytes: &[u8]) -> String {
@@ -220,100 +218,6 @@ fn substr(args: &[Value]) -> Result<Value, String> {
         return Err(format!("runtime error: slice bounds out of range [{from}:{to}]"));
     }
     Ok(Value::str(lossy(&bytes[from as usize..to as usize])))
-}
-
-fn title(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut start = true;
-    for c in text.chars() {
-        if start {
-            out.extend(c.to_uppercase());
-        } else {
-            out.push(c);
-        }
-        start = !(c.is_alphanumeric() || c == '_');
-    }
-    out
-}
-
-fn untitle(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut start = true;
-    for c in text.chars() {
-        if start && !c.is_whitespace() {
-            out.extend(c.to_lowercase());
-        } else {
-            out.push(c);
-        }
-        start = c.is_whitespace();
-    }
-    out
-}
-
-fn swap_case(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_uppercase() {
-            out.extend(c.to_lowercase());
-        } else {
-            out.extend(c.to_uppercase());
-        }
-    }
-    out
-}
-
-/// Lower-case words as `xstrings` splits them for snake and kebab case.
-fn words(text: &str) -> Vec<String> {
-    let chars: Vec<char> = text.chars().collect();
-    let mut words = Vec::new();
-    let mut word = String::new();
-    for (index, &c) in chars.iter().enumerate() {
-        if matches!(c, '_' | '-' | ' ') || c.is_whitespace() {
-            if !word.is_empty() {
-                words.push(std::mem::take(&mut word));
-            }
-            continue;
-        }
-        let before = index.checked_sub(1).map(|at| chars[at]);
-        let after = chars.get(index + 1);
-        let boundary = match before {
-            Some(before) if c.is_uppercase() => {
-                before.is_lowercase()
-                    || before.is_ascii_digit()
-                    || (before.is_uppercase() && after.is_some_and(|c| c.is_lowercase()))
-            }
-            Some(before) if c.is_ascii_digit() => {
-                before.is_alphabetic() && !word.contains(|c: char| c.is_ascii_digit())
-            }
-            _ => false,
-        };
-        if boundary && !word.is_empty() {
-            words.push(std::mem::take(&mut word));
-        }
-        word.extend(c.to_lowercase());
-    }
-    if !word.is_empty() {
-        words.push(word);
-    }
-    words
-}
-
-fn pascal(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    let mut up = true;
-    for c in text.chars() {
-        if matches!(c, '_' | '-' | ' ') {
-            up = true;
-            continue;
-        }
-        if up {
-            out.extend(c.to_uppercase());
-        } else {
-            out.push(c);
-        }
-        up = false;
-    }
-    out
 }
 
 fn abbrev(left: i64, right: i64, text: &str) -> String {

@@ -2,6 +2,8 @@
 
 use std::{fmt, rc::Rc};
 
+use super::number::Number;
+
 /// One named template of a parsed file.
 #[derive(Debug)]
 pub(super) struct Tree {
@@ -74,21 +76,6 @@ pub(super) enum Expr {
     Number(usize, Number),
     Str(usize, Rc<str>, Rc<str>),
     Pipe(Pipe),
-}
-
-#[derive(Clone, Debug)]
-pub(super) struct Number {
-    pub(super) text: Rc<str>,
-    pub(super) int: Option<i64>,
-    pub(super) float: Option<f64>,
-}
-
-impl Number {
-    /// Returns whether the text by itself means a float.
-    pub(super) fn looks_float(&self) -> bool {
-        let hex = self.text.starts_with("0x") || self.text.starts_with("0X");
-        !hex && !self.text.starts_with('\'') && self.text.contains(['.', 'e', 'E', 'p', 'P'])
-    }
 }
 
 impl Expr {

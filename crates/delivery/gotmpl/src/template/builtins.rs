@@ -6,7 +6,6 @@ use super::{Call, Funcs};
 use crate::{
     Value,
     gofmt::{self, verb_v},
-    value::Elem,
 };
 
 pub(super) fn add(funcs: &mut Funcs) {
@@ -28,10 +27,7 @@ pub(super) fn add(funcs: &mut Funcs) {
     funcs.add("html", "a*", |args| Ok(Value::str(html(&print(args)))));
     funcs.add("js", "a*", |args| Ok(Value::str(js(&print(args)))));
     funcs.add("urlquery", "a*", |args| Ok(Value::str(query(&print(args)))));
-    funcs.add("call", "aa*", |args| match &args[0] {
-        Value::Nil => Err("call of nil".to_owned()),
-        other => Err(format!("non-function {} of type {}", verb_v(other), other.type_name())),
-    });
+    funcs.add_call("call", "aa*", Call::Apply);
 }
 
 /// `fmt.Sprint`: a space between operands when neither is a string.
@@ -98,7 +94,7 @@ fn index(args: &[Value]) -> Result<Value, String> {
             }
             Value::Map(entries, elem) => match key {
                 Value::Str(key) => {
-                    let zero = if *elem == Elem::Any { Value::Nil } else { Value::str("") };
+                    let zero = if elem.is_any() { Value::Nil } else { Value::str("") };
                     entries.borrow().get(key).cloned().unwrap_or(zero)
                 }
                 Value::Nil => return Err("value is nil; should be of type string".to_owned()),
@@ -156,6 +152,10 @@ fn eq(args: &[Value]) -> Result<bool, String> {
             (Value::Str(a), Value::Str(b)) => a == b,
             (Value::Float(a), Value::Float(b)) => a == b,
             (Value::Nil, other) | (other, Value::Nil) => other.is_nil(),
+            // A struct of basic types can be compared: instants are the ones that templates meet.
+            (Value::Object(a), Value::Object(b)) if a.type_name() == "time.Time" && b.type_name() == "time.Time" => {
+                a.text() == b.text()
+            }
             (a, b) => match (number(a), number(b)) {
                 (Some(a), Some(b)) => a == b,
                 _ if basic(a) && basic(b) => {
@@ -167,7 +167,7 @@ fn eq(args: &[Value]) -> Result<bool, String> {
                 _ if a.kind() != b.kind() => {
                     return Err(format!(
                         "non-comparable types {}: {}, {}: {}",
-                        verb_v(a),
+                        gofmt::sprintf("%s", std::slice::from_ref(a)),
                         a.type_name(),
                         b.type_name(),
                         verb_v(b)

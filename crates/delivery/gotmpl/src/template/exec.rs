@@ -10,6 +10,7 @@ use std::{fmt::Display, rc::Rc};
 use super::{
     Call, Function, Run, Templates,
     ast::{Branch, Command, Expr, Node, Pipe, Tree},
+    complex::Complex,
 };
 use crate::{
     Value,
@@ -35,14 +36,16 @@ struct Arg {
 pub(super) struct State<'t, 'o> {
     set: &'t Templates,
     tree: &'t Tree,
-    run: &'t Run,
+    run: &'t Run<'t>,
     vars: Vec<(Rc<str>, Value)>,
+    /// What was evaluated last: where Go says that some mistakes are.
+    at: Option<&'t Expr>,
     out: &'o mut String,
 }
 
 impl<'t, 'o> State<'t, 'o> {
-    pub(super) fn new(set: &'t Templates, tree: &'t Tree, run: &'t Run, data: Value, out: &'o mut String) -> Self {
-        State { set, tree, run, vars: vec![("$".into(), data)], out }
+    pub(super) fn new(set: &'t Templates, tree: &'t Tree, run: &'t Run<'t>, data: Value, out: &'o mut String) -> Self {
+        State { set, tree, run, vars: vec![("$".into(), data)], at: None, out }
     }
 
     pub(super) fn run(mut self, dot: &Value) -> Result<(), String> {
@@ -63,11 +66,23 @@ impl<'t, 'o> State<'t, 'o> {
         self.fail(expr.pos(), expr, message)
     }
 
+    /// Fails at the place of what was evaluated last.
+    fn fail_last<T>(&self, pipe: &Pipe, message: impl Display) -> Walk<T> {
+        match self.at {
+            Some(expr) => self.fail_expr(expr, message),
+            None => self.fail(pipe.pos, pipe, message),
+        }
+    }
+
     fn enter(&self, pos: usize) -> Walk<()> {
         let depth = self.run.depth.get() + 1;
         self.run.depth.set(depth);
-        if depth > self.run.limits.depth {
-            return self.fail(pos, &"", format_args!("the render nests more than {} levels", self.run.limits.depth));
+        if depth > self.run.world.limits.depth {
+            return self.fail(
+                pos,
+                &"",
+                format_args!("the render nests more than {} levels", self.run.world.limits.depth),
+            );
         }
         self.step(pos)
     }
@@ -79,8 +94,12 @@ impl<'t, 'o> State<'t, 'o> {
     fn step(&self, pos: usize) -> Walk<()> {
         let steps = self.run.steps.get() + 1;
         self.run.steps.set(steps);
-        if steps > self.run.limits.steps {
-            return self.fail(pos, &"", format_args!("the render takes more than {} steps", self.run.limits.steps));
+        if steps > self.run.world.limits.steps {
+            return self.fail(
+                pos,
+                &"",
+                format_args!("the render takes more than {} steps", self.run.world.limits.steps),
+            );
         }
         Ok(())
     }
@@ -88,8 +107,12 @@ impl<'t, 'o> State<'t, 'o> {
     fn write(&mut self, text: &str) -> Walk<()> {
         let written = self.run.output.get() + text.len();
         self.run.output.set(written);
-        if written > self.run.limits.output {
-            return self.fail(0, &"", format_args!("the render writes more than {} bytes", self.run.limits.output));
+        if written > self.run.world.limits.output {
+            return self.fail(
+                0,
+                &"",
+                format_args!("the render writes more than {} bytes", self.run.world.limits.output),
+            );
         }
         self.out.push_str(text);
         Ok(())
@@ -178,7 +201,7 @@ impl<'t, 'o> State<'t, 'o> {
             Value::Int(count) | Value::Int64(count) => {
                 if branch.pipe.decl.len() > 1 {
                     let message = format_args!("can't use {count} to iterate over more than one variable");
-                    return self.fail(branch.pipe.pos, &branch.pipe, message);
+                    return self.fail_last(&branch.pipe, message);
                 }
                 for index in 0..*count {
                     ran = true;
@@ -188,9 +211,7 @@ impl<'t, 'o> State<'t, 'o> {
             }
             other => {
                 let message = format!("range can't iterate over {}", crate::gofmt::verb_v(other));
-                // Go's place is that of the last thing evaluated.
-                let last = branch.pipe.cmds.last().map(|cmd| &cmd.args[0]).expect("a pipeline has a command");
-                return self.fail_expr(last, message);
+                return self.fail_last(&branch.pipe, message);
             }
         }
         match &branch.otherwise {
@@ -204,11 +225,11 @@ impl<'t, 'o> State<'t, 'o> {
         let mark = self.vars.len();
         match (decl.as_slice(), branch.pipe.assign) {
             ([], _) => {}
-            ([one], true) => self.assign(one, item.clone()),
+            ([one], true) => self.assign(&branch.pipe, one, item.clone())?,
             ([_], false) => self.vars[mark - 1].1 = item.clone(),
             ([key, value, ..], true) => {
-                self.assign(key, index);
-                self.assign(value, item.clone());
+                self.assign(&branch.pipe, key, index)?;
+                self.assign(&branch.pipe, value, item.clone())?;
             }
             (_, false) => {
                 self.vars[mark - 1].1 = item.clone();
@@ -248,9 +269,13 @@ impl<'t, 'o> State<'t, 'o> {
         Ok(())
     }
 
-    fn assign(&mut self, name: &str, value: Value) {
-        if let Some(var) = self.vars.iter_mut().rev().find(|(known, _)| **known == *name) {
-            var.1 = value;
+    fn assign(&mut self, pipe: &Pipe, name: &str, value: Value) -> Walk<()> {
+        match self.vars.iter_mut().rev().find(|(known, _)| **known == *name) {
+            Some(var) => {
+                var.1 = value;
+                Ok(())
+            }
+            None => self.fail_last(pipe, format_args!("undefined variable: {name}")),
         }
     }
 
@@ -263,7 +288,7 @@ impl<'t, 'o> State<'t, 'o> {
         let value = value.unwrap_or(Value::Nil);
         for name in &pipe.decl {
             if pipe.assign {
-                self.assign(name, value.clone());
+                self.assign(pipe, name, value.clone())?;
             } else {
                 self.vars.push((name.clone(), value.clone()));
             }
@@ -275,11 +300,12 @@ impl<'t, 'o> State<'t, 'o> {
     fn command(&mut self, dot: &Value, cmd: &'t Command, last: Option<Value>) -> Walk<Arg> {
         let first = &cmd.args[0];
         self.step(first.pos())?;
+        self.at = Some(first);
         match first {
             Expr::Field(_, names) => self.chain(dot, dot.clone(), first, names, &cmd.args[1..], last),
             Expr::Chain(_, node, names) => {
                 let receiver = self.chain_base(dot, first, node)?;
-                self.chain(dot, receiver, first, names, &cmd.args[1..], last)
+                self.chain(dot, receiver, self.at.unwrap_or(first), names, &cmd.args[1..], last)
             }
             Expr::Ident(_, name) => {
                 let value = self.call(dot, first, cmd.pos, cmd, name, &cmd.args[1..], last)?;
@@ -321,6 +347,9 @@ impl<'t, 'o> State<'t, 'o> {
 
     fn ideal(&self, expr: &Expr) -> Walk<Value> {
         let Expr::Number(_, number) = expr else { return Ok(Value::Nil) };
+        if let Some((re, im)) = number.complex {
+            return Ok(Value::Object(Rc::new(Complex { re, im })));
+        }
         match (number.int, number.float) {
             (_, Some(float)) if number.looks_float() => Ok(Value::Float(float)),
             (Some(int), _) => Ok(Value::Int(int)),
@@ -334,6 +363,7 @@ impl<'t, 'o> State<'t, 'o> {
     }
 
     fn chain_base(&mut self, dot: &Value, chain: &'t Expr, node: &'t Expr) -> Walk<Value> {
+        self.at = Some(node);
         match node {
             Expr::Nil(_) => self.fail_expr(chain, format_args!("indirection through explicit nil in {chain}")),
             Expr::Pipe(pipe) => self.pipeline(dot, pipe),
@@ -379,7 +409,7 @@ impl<'t, 'o> State<'t, 'o> {
                     return self.fail_expr(node, format_args!("{name} is not a method but has arguments"));
                 }
                 let value = entries.borrow().get(name).cloned();
-                let boxed = *elem == Elem::Any;
+                let boxed = elem.is_any();
                 let zero = if boxed { Value::Nil } else { Value::str("") };
                 Ok(Arg { value: value.unwrap_or(zero), boxed })
             }
@@ -392,11 +422,8 @@ impl<'t, 'o> State<'t, 'o> {
                     }
                     return Ok(Arg { value, boxed: false });
                 }
-                let mut values = Vec::with_capacity(args.len() + 1);
-                for arg in args {
-                    values.push(self.argument(dot, arg, b'a')?);
-                }
-                values.extend(last);
+                let params = object.params(name);
+                let values = self.method_arguments(dot, node, name, params, args, last)?;
                 match object.call(name, &values) {
                     Some(Ok(value)) => Ok(Arg { value, boxed: false }),
                     Some(Err(message)) => self.fail_expr(node, format_args!("error calling {name}: {message}")),
@@ -411,6 +438,32 @@ impl<'t, 'o> State<'t, 'o> {
                 self.fail_expr(node, format_args!("can't evaluate field {name} in type {shown}"))
             }
         }
+    }
+
+    fn method_arguments(
+        &mut self,
+        dot: &Value,
+        node: &'t Expr,
+        name: &str,
+        params: Option<&'static str>,
+        args: &'t [Expr],
+        last: Option<Value>,
+    ) -> Walk<Vec<Value>> {
+        let count = args.len() + usize::from(last.is_some());
+        if let Some(params) = params.filter(|params| params.len() != count) {
+            let message = format_args!("wrong number of args for {name}: want {} got {count}", params.len());
+            return self.fail_expr(node, message);
+        }
+        let wanted = |index: usize| params.map_or(b'a', |params| params.as_bytes()[index]);
+        let mut values = Vec::with_capacity(count);
+        for (index, arg) in args.iter().enumerate() {
+            values.push(self.argument(dot, arg, wanted(index))?);
+        }
+        if let Some(last) = last {
+            let at = args.last().unwrap_or(node);
+            values.push(self.validate(Arg { value: last, boxed: false }, wanted(args.len()), at)?);
+        }
+        Ok(values)
     }
 
     #[expect(clippy::too_many_arguments, reason = "each is a different part of one call")]
@@ -452,7 +505,23 @@ impl<'t, 'o> State<'t, 'o> {
             values.push(self.validate(Arg { value: last, boxed: false }, wanted(args.len()), at)?);
         }
         let result = match function.call {
+            // Go has no value at all for a nil that does not come out of a map or a list.
+            Call::Plain(_)
+                if name == "len"
+                    && values[0].is_nil()
+                    && !matches!(args, [Expr::Field(..) | Expr::Chain(..) | Expr::Dot(_)]) =>
+            {
+                Err("reflect: call of reflect.Value.Type on zero Value".to_owned())
+            }
             Call::Plain(call) => call(&values),
+            Call::World(call) => call(self.run.world, &values),
+            Call::Apply => {
+                let shown = args.first().map(ToString::to_string).unwrap_or_default();
+                match &values[0] {
+                    Value::Nil => Err("call of nil".to_owned()),
+                    other => Err(format!("non-function {shown} of type {}", other.type_name())),
+                }
+            }
             Call::Include => self.include(&values),
             Call::Tpl => self.tpl(&values),
             Call::Circuit { .. } => Ok(Value::Nil),
@@ -475,10 +544,11 @@ impl<'t, 'o> State<'t, 'o> {
     }
 
     fn argument(&mut self, dot: &Value, expr: &'t Expr, wanted: u8) -> Walk<Value> {
+        self.at = Some(expr);
         let arg = match expr {
             Expr::Dot(_) => Arg { value: dot.clone(), boxed: false },
             Expr::Nil(_) => {
-                if matches!(wanted, b'a' | b'm') {
+                if matches!(wanted, b'a' | b'm' | b'l') {
                     return Ok(Value::Nil);
                 }
                 return self.fail_expr(expr, format_args!("cannot assign nil to {}", go_type(wanted)));
@@ -494,13 +564,13 @@ impl<'t, 'o> State<'t, 'o> {
             }
             Expr::Chain(_, node, names) => {
                 let receiver = self.chain_base(dot, expr, node)?;
-                self.chain(dot, receiver, expr, names, &[], None)?
+                self.chain(dot, receiver, self.at.unwrap_or(expr), names, &[], None)?
             }
             Expr::Pipe(pipe) => Arg { value: self.pipeline(dot, pipe)?, boxed: false },
             Expr::Ident(pos, name) => Arg { value: self.call(dot, expr, *pos, expr, name, &[], None)?, boxed: false },
             literal => return self.literal(literal, wanted),
         };
-        self.validate(arg, wanted, expr)
+        self.validate(arg, wanted, self.at.unwrap_or(expr))
     }
 
     fn literal(&self, expr: &Expr, wanted: u8) -> Walk<Value> {
@@ -509,6 +579,10 @@ impl<'t, 'o> State<'t, 'o> {
             (b'a', Expr::Number(..)) => self.ideal(expr),
             (b'a' | b's', Expr::Str(_, _, text)) => Ok(Value::Str(text.clone())),
             (b'i', Expr::Number(_, number)) if number.int.is_some() => Ok(Value::Int(number.int.unwrap_or(0))),
+            (b'u', Expr::Number(_, number)) if number.int.is_some_and(|int| int >= 0) => {
+                Ok(Value::Int(number.int.unwrap_or(0)))
+            }
+            (b'u', _) => self.fail_expr(expr, format_args!("expected unsigned integer; found {expr}")),
             (b'f', Expr::Number(_, number)) if number.float.is_some() => Ok(Value::Float(number.float.unwrap_or(0.0))),
             (b'b', _) => self.fail_expr(expr, format_args!("expected bool; found {expr}")),
             (b'i', _) => self.fail_expr(expr, format_args!("expected integer; found {expr}")),
@@ -525,8 +599,10 @@ impl<'t, 'o> State<'t, 'o> {
             | (b'i', Value::Int(_))
             | (b'b', Value::Bool(_))
             | (b'f', Value::Float(_))
-            | (b'm', Value::Map(_, Elem::Any)) => true,
-            (b'm', Value::Nil) => !arg.boxed,
+            | (b'm', Value::Map(_, Elem::Any | Elem::Values))
+            | (b'l', Value::List(_, Elem::Any)) => true,
+            (b't' | b'c', Value::Object(object)) => object.type_name() == go_type(wanted),
+            (b'm' | b'l', Value::Nil) => !arg.boxed,
             _ => false,
         };
         if fits {
@@ -561,6 +637,10 @@ fn go_type(letter: u8) -> &'static str {
         b'b' => "bool",
         b'f' => "float64",
         b'm' => "map[string]interface {}",
+        b'l' => "[]interface {}",
+        b'u' => "uint32",
+        b't' => "time.Time",
+        b'c' => "sprig.certificate",
         _ => "interface {}",
     }
 }

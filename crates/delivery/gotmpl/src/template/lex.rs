@@ -277,25 +277,70 @@ impl<'a> Lexer<'a> {
     }
 
     fn number(&mut self) -> Result<(), Stop> {
-        let bytes = self.rest().as_bytes();
-        let mut i = usize::from(matches!(bytes[0], b'+' | b'-'));
-        let hex = bytes[i..].starts_with(b"0x") || bytes[i..].starts_with(b"0X");
-        while let Some(&b) = bytes.get(i) {
-            let exponent_sign = !hex && matches!(b, b'+' | b'-') && matches!(bytes[i - 1], b'e' | b'E');
-            if !(b.is_ascii_alphanumeric() || b == b'_' || b == b'.' || exponent_sign) {
-                break;
+        let mut end = number_end(self.rest());
+        // A complex constant: no spaces, and an `i` behind it.
+        if end.is_ok_and(|at| self.rest()[at..].starts_with(['+', '-'])) {
+            let at = end.unwrap_or_default();
+            end = number_end(&self.rest()[at..]).map(|more| at + more).map_err(|more| at + more);
+            if end.is_ok_and(|end| !self.rest()[..end].ends_with('i')) {
+                end = Err(end.unwrap_or_default());
             }
+        }
+        match end {
+            Ok(end) => {
+                self.emit(Kind::Number, self.pos + end);
+                Ok(())
+            }
+            Err(end) => self.fail(format!("bad number syntax: {}", crate::gofmt::quote(&self.rest()[..end]))),
+        }
+    }
+}
+
+/// Returns where a number ends, or where it turns out to be none.
+fn number_end(text: &str) -> Result<usize, usize> {
+    let bytes = text.as_bytes();
+    let at = |i: usize| bytes.get(i).copied().unwrap_or(b' ');
+    let mut i = usize::from(matches!(at(0), b'+' | b'-'));
+    let mut digits: &[u8] = b"0123456789_";
+    if at(i) == b'0' {
+        i += 1;
+        let (more, of): (usize, &[u8]) = match at(i) {
+            b'x' | b'X' => (1, b"0123456789abcdefABCDEF_"),
+            b'o' | b'O' => (1, b"01234567_"),
+            b'b' | b'B' => (1, b"01_"),
+            _ => (0, digits),
+        };
+        i += more;
+        digits = of;
+    }
+    let run = |i: &mut usize, digits: &[u8]| {
+        while digits.contains(&at(*i)) {
+            *i += 1;
+        }
+    };
+    run(&mut i, digits);
+    if at(i) == b'.' {
+        i += 1;
+        run(&mut i, digits);
+    }
+    let exponents: &[u8] = match digits.len() {
+        11 => b"eE",
+        23 => b"pP",
+        _ => b"",
+    };
+    if exponents.contains(&at(i)) {
+        i += 1;
+        if matches!(at(i), b'+' | b'-') {
             i += 1;
         }
-        let text = &self.rest()[..i];
-        let valid = text.chars().all(|c| c.is_ascii_hexdigit() || "xXoObB_.eEpP+-".contains(c))
-            && (hex || text.chars().all(|c| !c.is_ascii_alphabetic() || "xXoObBeE".contains(c)));
-        let next = self.rest()[i..].chars().next();
-        if !valid || next.is_some_and(is_word) {
-            return self.fail(format!("bad number syntax: {}", crate::gofmt::quote(text)));
-        }
-        self.emit(Kind::Number, self.pos + i);
-        Ok(())
+        run(&mut i, b"0123456789_");
+    }
+    if at(i) == b'i' {
+        i += 1;
+    }
+    match text[i..].chars().next() {
+        Some(next) if is_word(next) => Err(i + next.len_utf8()),
+        _ => Ok(i),
     }
 }
 
@@ -322,7 +367,8 @@ fn is_word(c: char) -> bool {
 }
 
 fn unicode(c: char) -> String {
-    format!("U+{:04X} '{c}'", c as u32)
+    // What cannot be printed is not shown.
+    if c.is_control() { format!("U+{:04X}", c as u32) } else { format!("U+{:04X} '{c}'", c as u32) }
 }
 
 fn left_trims(after: &str) -> bool {

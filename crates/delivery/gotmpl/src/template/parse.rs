@@ -2,8 +2,9 @@
 
 use std::rc::Rc;
 
+use super::number::Number;
 use super::{
-    ast::{Branch, Command, Expr, Node, Number, Pipe, Tree, is_empty},
+    ast::{Branch, Command, Expr, Node, Pipe, Tree, is_empty},
     lex::{Kind, Token, lex},
 };
 use crate::gofmt;
@@ -485,54 +486,12 @@ impl Parser<'_> {
     }
 
     fn number(&self, token: &Token) -> Parsed<Number> {
-        let text: Rc<str> = token.text.as_str().into();
         if token.kind == Kind::CharConstant {
             let Some(c) = gofmt::unquote(&token.text).filter(|c| c.chars().count() == 1) else {
                 return self.fail(&format!("malformed character constant: {}", token.text));
             };
-            let code = i64::from(c.chars().next().map_or(0, u32::from));
-            return Ok(Number { text, int: Some(code), float: Some(code as f64) });
+            return Ok(Number::of_char(&token.text, c.chars().next().unwrap_or_default()));
         }
-        let mut int = parse_int(&token.text);
-        let mut float = token.text.replace('_', "").parse::<f64>().ok().filter(|_| !token.text.contains(['x', 'X']));
-        if int.is_none() {
-            // A float without fraction is an integer constant too.
-            int = float.filter(|value| value.fract() == 0.0 && value.abs() < 9e18).map(|value| value as i64);
-        } else if float.is_none() || !token.text.contains(['.', 'e', 'E']) {
-            float = int.map(|value| value as f64);
-        }
-        if int.is_none() && float.is_none() {
-            return self.fail(&format!("illegal number syntax: {}", gofmt::quote(&token.text)));
-        }
-        if int.is_none() && !token.text.contains(['.', 'e', 'E', 'p', 'P']) {
-            return self.fail(&format!("integer overflow: {}", gofmt::quote(&token.text)));
-        }
-        Ok(Number { text, int, float })
+        Number::parse(&token.text).or_else(|message: String| self.fail(&message))
     }
-}
-
-/// Parses an integer as `strconv.ParseInt(text, 0, 64)`.
-pub(crate) fn parse_int(text: &str) -> Option<i64> {
-    let (negative, body) = match text.strip_prefix(['+', '-']) {
-        Some(body) => (text.starts_with('-'), body),
-        None => (false, text),
-    };
-    let lower = body.to_ascii_lowercase();
-    let (radix, digits) = if let Some(digits) = lower.strip_prefix("0x") {
-        (16, digits)
-    } else if let Some(digits) = lower.strip_prefix("0b") {
-        (2, digits)
-    } else if let Some(digits) = lower.strip_prefix("0o") {
-        (8, digits)
-    } else if lower.len() > 1 && lower.starts_with('0') {
-        (8, &lower[1..])
-    } else {
-        (10, lower.as_str())
-    };
-    let digits = digits.replace('_', "");
-    if digits.is_empty() || digits.starts_with(['+', '-']) {
-        return None;
-    }
-    let value = i128::from_str_radix(&digits, radix).ok()?;
-    i64::try_from(if negative { -value } else { value }).ok()
 }

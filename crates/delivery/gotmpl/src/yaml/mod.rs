@@ -7,8 +7,9 @@ mod read;
 mod resolve;
 mod write;
 
-pub use read::{Error, read, read_all};
-pub use write::write;
+pub use read::{Error, read, read_all, read_lenient};
+pub use resolve::plain;
+pub use write::{write, write_pretty};
 
 #[cfg(test)]
 mod tests {

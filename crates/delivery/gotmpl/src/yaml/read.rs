@@ -22,13 +22,21 @@ const MAX_NODES: usize = 1_000_000;
 pub struct Error {
     /// The line it went wrong at, from 1.
     pub line: usize,
+    /// The column, from 1.
+    pub column: usize,
     /// What is wrong.
     pub message: String,
 }
 
-/// Reads the first document; nothing but blanks and comments is `nil`.
+/// Reads the first document; nothing but blanks and comments is `nil`. A key that is there twice is an error.
 pub fn read(text: &str) -> Result<Value, Error> {
     Ok(Reader::new(text).documents(1)?.into_iter().next().unwrap_or(Value::Nil))
+}
+
+/// Reads the first document as Go's library does when nobody asks it to be strict: of two equal keys the last counts.
+pub fn read_lenient(text: &str) -> Result<Value, Error> {
+    let reader = Reader { last_key_counts: true, ..Reader::new(text) };
+    Ok(reader.documents(1)?.into_iter().next().unwrap_or(Value::Nil))
 }
 
 /// Reads all documents.
@@ -40,16 +48,30 @@ struct Reader<'a> {
     parser: Parser<'a, granit_parser::StrInput<'a>>,
     anchors: HashMap<usize, (Value, usize)>,
     line: usize,
+    column: usize,
+    /// Where the last event ended, and where the text ends if its last line is not ended.
+    end: Option<usize>,
+    open_end: Option<usize>,
     nodes: usize,
+    last_key_counts: bool,
 }
 
 impl<'a> Reader<'a> {
     fn new(text: &'a str) -> Self {
-        Self { parser: Parser::new_from_str(text), anchors: HashMap::new(), line: 1, nodes: 0 }
+        Self {
+            parser: Parser::new_from_str(text),
+            anchors: HashMap::new(),
+            line: 1,
+            column: 1,
+            end: None,
+            open_end: (!text.ends_with('\n')).then_some(text.len()),
+            nodes: 0,
+            last_key_counts: false,
+        }
     }
 
     fn fail<T>(&self, message: impl Into<String>) -> Result<T, Error> {
-        Err(Error { line: self.line, message: message.into() })
+        Err(Error { line: self.line, column: self.column, message: message.into() })
     }
 
     fn next(&mut self) -> Result<Event<'a>, Error> {
@@ -58,9 +80,14 @@ impl<'a> Reader<'a> {
                 Some(Ok((Event::Comment(..), _))) => continue,
                 Some(Ok((event, span))) => {
                     self.line = span.start.line();
+                    self.column = span.start.col() + 1;
+                    self.end = span.end.byte_offset();
                     Ok(event)
                 }
-                Some(Err(error)) => Err(Error { line: error.marker().line(), message: error.info() }),
+                Some(Err(error)) => {
+                    let marker = error.marker();
+                    Err(Error { line: marker.line(), column: marker.col() + 1, message: error.info() })
+                }
                 None => Ok(Event::StreamEnd),
             };
         }
@@ -153,6 +180,14 @@ impl<'a> Reader<'a> {
                 _ => self.fail(format!("cannot decode `{text}` as a !!{kind}")),
             },
             _ if style == ScalarStyle::Plain && tag.is_none() => Ok(resolve::plain(text)),
+            // Go's library gives a block that runs to the end of the text no line end that is not there.
+            _ if matches!(style, ScalarStyle::Literal | ScalarStyle::Folded)
+                && self.end.is_some()
+                && self.end >= self.open_end
+                && self.open_end.is_some() =>
+            {
+                Ok(Value::str(text.strip_suffix('\n').unwrap_or(text)))
+            }
             _ => Ok(Value::str(text)),
         }
     }
@@ -166,6 +201,7 @@ impl<'a> Reader<'a> {
                 event => event,
             };
             let merge = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, _) if text == "<<");
+            let (line, column) = (self.line, self.column);
             let key = self.node(event, depth + 1)?;
             let value_event = self.next()?;
             let value = self.node(value_event, depth + 1)?;
@@ -177,8 +213,9 @@ impl<'a> Reader<'a> {
                 continue;
             }
             let key: Rc<str> = self.key(&key)?;
-            if entries.contains_key(&key) {
-                return self.fail(format!("key {} already set in map", crate::gofmt::quote(&key)));
+            if !self.last_key_counts && entries.contains_key(&key) {
+                let message = format!("key {} already set in map", crate::gofmt::quote(&key));
+                return Err(Error { line, column, message });
             }
             entries.insert(key, value);
         }

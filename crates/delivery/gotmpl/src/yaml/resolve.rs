@@ -3,7 +3,7 @@
 use crate::{Value, template};
 
 /// Returns the value of a plain scalar.
-pub(super) fn plain(text: &str) -> Value {
+pub fn plain(text: &str) -> Value {
     let Some(&first) = text.as_bytes().first() else { return Value::Nil };
     match text {
         "~" | "null" | "Null" | "NULL" => return Value::Nil,

@@ -5,10 +5,28 @@ use std::cmp::Ordering;
 use super::resolve;
 use crate::{Value, gofmt};
 
+/// The two ways in which Go's YAML libraries lay a document out.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// Version 2 after a pass through JSON: lists stand under their key.
+    Usual,
+    /// Version 3: lists are indented, numbers are as Go holds them.
+    Pretty,
+}
+
 /// Writes a value with a last newline, as `sigs.k8s.io/yaml`'s `Marshal`.
 pub fn write(value: &Value) -> String {
+    whole(value, Form::Usual)
+}
+
+/// Writes a value with a last newline, as `go-yaml` v3 with an indent of 2: lists are indented too.
+pub fn write_pretty(value: &Value) -> String {
+    whole(value, Form::Pretty)
+}
+
+fn whole(value: &Value, form: Form) -> String {
     let mut out = String::new();
-    node(&mut out, value, 0, false);
+    node(&mut out, value, 0, false, form);
     if !out.ends_with('\n') {
         out.push('\n');
     }
@@ -16,9 +34,9 @@ pub fn write(value: &Value) -> String {
 }
 
 /// Writes a node whose first character comes at the present column; `indent` is that of its own lines.
-fn node(out: &mut String, value: &Value, indent: usize, in_sequence: bool) {
+fn node(out: &mut String, value: &Value, indent: usize, in_sequence: bool, form: Form) {
     match value {
-        Value::Object(object) => node(out, &object.plain(), indent, in_sequence),
+        Value::Object(object) => node(out, &object.plain(), indent, in_sequence, form),
         Value::Map(entries, _) => {
             let entries = entries.borrow();
             if entries.is_empty() {
@@ -31,7 +49,7 @@ fn node(out: &mut String, value: &Value, indent: usize, in_sequence: bool) {
                     pad(out, indent);
                 }
                 self::key(out, key, indent);
-                child(out, value, indent);
+                child(out, value, indent, form);
             }
         }
         Value::List(items, _) => {
@@ -43,12 +61,12 @@ fn node(out: &mut String, value: &Value, indent: usize, in_sequence: bool) {
                     pad(out, indent);
                 }
                 out.push_str("- ");
-                node(out, item, indent + 2, true);
+                node(out, item, indent + 2, true, form);
             }
         }
         scalar => {
             // In a sequence the text stands deeper than the dash; at the top, block text is not indented less than 2.
-            self::scalar(out, scalar, if in_sequence { indent } else { indent.max(2) });
+            self::scalar(out, scalar, if in_sequence { indent } else { indent.max(2) }, form);
             out.push('\n');
         }
     }
@@ -56,7 +74,7 @@ fn node(out: &mut String, value: &Value, indent: usize, in_sequence: bool) {
 
 fn key(out: &mut String, key: &str, indent: usize) {
     let start = out.len();
-    text(out, key, indent, true);
+    text(out, key, indent, Place::Key);
     // go-yaml writes long keys in the explicit form.
     if key.len() > 128 || key.contains('\n') {
         let shown = out.split_off(start);
@@ -68,35 +86,39 @@ fn key(out: &mut String, key: &str, indent: usize) {
     out.push(':');
 }
 
-fn child(out: &mut String, value: &Value, indent: usize) {
+fn child(out: &mut String, value: &Value, indent: usize, form: Form) {
     match value {
-        Value::Object(object) => child(out, &object.plain(), indent),
+        Value::Object(object) => child(out, &object.plain(), indent, form),
         Value::Map(entries, _) if !entries.borrow().is_empty() => {
             out.push('\n');
             pad(out, indent + 2);
-            node(out, value, indent + 2, false);
+            node(out, value, indent + 2, false, form);
         }
         Value::List(items, _) if !items.is_empty() => {
             out.push('\n');
+            let indent = if form == Form::Pretty { indent + 2 } else { indent };
             pad(out, indent);
-            node(out, value, indent, false);
+            node(out, value, indent, false, form);
         }
         Value::Map(..) | Value::List(..) => {
             out.push(' ');
-            node(out, value, indent, false);
+            node(out, value, indent, false, form);
         }
         scalar => {
             out.push(' ');
-            self::scalar(out, scalar, indent + 2);
+            self::scalar(out, scalar, indent + 2, form);
             out.push('\n');
         }
     }
 }
 
-fn scalar(out: &mut String, value: &Value, indent: usize) {
+fn scalar(out: &mut String, value: &Value, indent: usize, form: Form) {
     match value {
         Value::Nil => out.push_str("null"),
-        Value::Str(value) => text(out, value, indent, false),
+        Value::Str(value) => {
+            text(out, value, indent, if form == Form::Pretty { Place::Unfolded } else { Place::Value });
+        }
+        Value::Float(value) if form == Form::Pretty => out.push_str(&gofmt::float_yaml(*value)),
         Value::Float(value) => {
             let json = gofmt::float_json(*value);
             // A whole number is a whole number again after the pass through JSON.
@@ -113,22 +135,62 @@ fn pad(out: &mut String, indent: usize) {
     out.extend(std::iter::repeat_n(' ', indent));
 }
 
-fn text(out: &mut String, text: &str, indent: usize, simple_key: bool) {
+fn text(out: &mut String, text: &str, indent: usize, place: Place) {
+    let simple_key = place == Place::Key;
     let shape = analyse(text);
     let plain = resolve::reads_as_text(text) && !is_base_60(text);
     if text.contains('\n') && !simple_key && shape.block_allowed {
         return literal(out, text, indent);
     }
     if plain && !text.contains('\n') && shape.plain_allowed {
-        return out.push_str(text);
+        return folded(out, text, indent, place);
     }
     if plain && !text.contains('\n') && shape.single_allowed {
         out.push('\'');
-        out.push_str(&text.replace('\'', "''"));
+        folded(out, &text.replace('\'', "''"), indent, place);
         out.push('\'');
         return;
     }
-    double(out, text);
+    double(out, text, indent, place);
+}
+
+/// Where a text stands: go-yaml v2 folds long ones, but not keys, and v3 folds none.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Place {
+    Key,
+    Value,
+    Unfolded,
+}
+
+/// The column after which a line is folded.
+const WIDTH: usize = 80;
+
+fn column(out: &str) -> usize {
+    let start = out.rfind('\n').map_or(0, |at| at + 1);
+    out[start..].chars().count()
+}
+
+/// Writes text, and ends the line at a single space behind the last column.
+fn folded(out: &mut String, text: &str, indent: usize, place: Place) {
+    let mut at = column(out);
+    if place != Place::Value || at + text.len() <= WIDTH {
+        return out.push_str(text);
+    }
+    let quoted = out.ends_with('\'');
+    let (mut spaces, mut chars) = (false, text.char_indices().peekable());
+    while let Some((index, c)) = chars.next() {
+        let next_is_space = chars.peek().is_some_and(|(_, next)| *next == ' ');
+        let inner = !quoted || index > 0 && index + 1 < text.len();
+        if c == ' ' && !spaces && at > WIDTH && inner && !next_is_space {
+            out.push('\n');
+            pad(out, indent);
+            at = indent;
+        } else {
+            out.push(c);
+            at += 1;
+        }
+        spaces = c == ' ';
+    }
 }
 
 struct Shape {
@@ -216,14 +278,32 @@ fn literal(out: &mut String, text: &str, indent: usize) {
     }
 }
 
-fn double(out: &mut String, text: &str) {
+fn double(out: &mut String, text: &str, indent: usize, place: Place) {
     use std::fmt::Write as _;
     out.push('"');
     // go-yaml looks for a byte order mark at the start of the text whichever character it is at.
     let marked = text.starts_with('\u{feff}');
-    for c in text.chars() {
+    let (mut at, mut spaces) = (column(out), false);
+    let mut chars = text.char_indices().peekable();
+    while let Some((index, c)) = chars.next() {
+        let before = out.len();
+        let next_is_space = chars.peek().is_some_and(|(_, next)| *next == ' ');
+        if c == ' ' && place == Place::Value && !spaces && at > WIDTH && index > 0 && index + 1 < text.len() {
+            out.push('\n');
+            pad(out, indent);
+            at = indent;
+            // A space at the start of a line would be lost.
+            if next_is_space {
+                out.push('\\');
+                at += 1;
+            }
+            spaces = true;
+            continue;
+        }
+        spaces = c == ' ';
         if is_printable(c) && !is_break(c) && c != '"' && c != '\\' && !marked {
             out.push(c);
+            at += 1;
             continue;
         }
         out.push('\\');
@@ -253,6 +333,7 @@ fn double(out: &mut String, text: &str) {
                 debug_assert!(written.is_ok(), "writing to a String cannot fail");
             }
         }
+        at += out.len() - before;
     }
     out.push('"');
 }

@@ -42,8 +42,8 @@ impl State<'_, '_> {
 
     fn nested(&self, work: impl FnOnce() -> Result<String, String>) -> Result<String, String> {
         let depth = self.run.depth.get();
-        if depth + 8 > self.run.limits.depth {
-            return Err(format!("the render nests more than {} levels", self.run.limits.depth));
+        if depth + 8 > self.run.world.limits.depth {
+            return Err(format!("the render nests more than {} levels", self.run.world.limits.depth));
         }
         self.run.depth.set(depth + 8);
         let result = work();

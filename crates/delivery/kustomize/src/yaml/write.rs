@@ -1,0 +1,240 @@
+//! What `kustomize build` prints of a resource: through JSON, then go-yaml v2 with sorted keys.
+
+use std::cmp::Ordering;
+
+use gotmpl::{Value, gofmt};
+
+use super::{
+    fold::{NARROW, Place, Wish, is_plain_word, scalar},
+    node::{Node, Scalar},
+    resolve::{Resolved, finish},
+};
+
+/// Appends a resource as a document.
+pub(crate) fn document(out: &mut String, node: &Node) -> Result<(), String> {
+    if let Node::Scalar(_) = node {
+        return Err("a resource is no mapping".to_owned());
+    }
+    self::node(out, node, 0)?;
+    if !out.ends_with('\n') {
+        out.push('\n');
+    }
+    Ok(())
+}
+
+/// Writes a node whose first character comes at the present column; `indent` is that of its own lines.
+fn node(out: &mut String, node: &Node, indent: usize) -> Result<(), String> {
+    match node {
+        Node::Map(map) => {
+            if map.entries.is_empty() {
+                out.push_str("{}\n");
+                return Ok(());
+            }
+            let mut order: Vec<usize> = (0..map.entries.len()).collect();
+            order.sort_by(|a, b| natural(&map.entries[*a].0.text, &map.entries[*b].0.text));
+            for (index, at) in order.into_iter().enumerate() {
+                let (key, value) = &map.entries[at];
+                if key.odd && indent > 0 {
+                    return Err("json: unsupported type: map[interface {}]interface {}".to_owned());
+                }
+                if index > 0 {
+                    pad(out, indent);
+                }
+                self::key(out, &key.text, indent);
+                child(out, value, indent)?;
+            }
+        }
+        Node::Seq(seq) => {
+            if seq.items.is_empty() {
+                out.push_str("[]\n");
+                return Ok(());
+            }
+            for (index, item) in seq.items.iter().enumerate() {
+                if index > 0 {
+                    pad(out, indent);
+                }
+                out.push_str("- ");
+                match item {
+                    Node::Scalar(scalar) => {
+                        value(out, scalar, indent + 2)?;
+                        out.push('\n');
+                    }
+                    item => self::node(out, item, indent + 2)?,
+                }
+            }
+        }
+        Node::Scalar(scalar) => {
+            value(out, scalar, indent + 2)?;
+            out.push('\n');
+        }
+    }
+    Ok(())
+}
+
+fn key(out: &mut String, key: &str, indent: usize) {
+    if is_plain_word(key) && key.len() <= 128 && key.len() > 5 {
+        out.push_str(key);
+        out.push(':');
+        return;
+    }
+    let start = out.len();
+    text(out, key, Place::Key);
+    // go-yaml writes long keys in the explicit form.
+    if key.len() > 128 || key.contains('\n') {
+        let shown = out.split_off(start);
+        out.push_str("? ");
+        out.push_str(&shown);
+        out.push('\n');
+        pad(out, indent);
+    }
+    out.push(':');
+}
+
+fn child(out: &mut String, value: &Node, indent: usize) -> Result<(), String> {
+    match value {
+        Node::Map(map) if !map.entries.is_empty() => {
+            out.push('\n');
+            pad(out, indent + 2);
+            node(out, value, indent + 2)
+        }
+        Node::Seq(seq) if !seq.items.is_empty() => {
+            out.push('\n');
+            pad(out, indent);
+            node(out, value, indent)
+        }
+        value => {
+            out.push(' ');
+            node(out, value, indent)
+        }
+    }
+}
+
+fn value(out: &mut String, value: &Scalar, indent: usize) -> Result<(), String> {
+    match finish(value)? {
+        Resolved::Text => text(out, &value.value, Place::Value(indent)),
+        Resolved::Null => out.push_str("null"),
+        Resolved::Bool(value) => out.push_str(if value { "true" } else { "false" }),
+        Resolved::Int(value) => out.push_str(&value.to_string()),
+        Resolved::Uint(value) => out.push_str(&value.to_string()),
+        Resolved::Time(moment) => text(out, &moment, Place::Value(indent)),
+        Resolved::Float(value) => {
+            if !value.is_finite() {
+                return Err(format!("json: unsupported value: {}", gofmt::float_g(value)));
+            }
+            let json = gofmt::float_json(value);
+            // A whole number is a whole number again after the pass through JSON.
+            if json.parse::<i64>().is_ok() || json.parse::<u64>().is_ok() {
+                out.push_str(&json);
+            } else {
+                out.push_str(&gofmt::float_g(value));
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Writes text as go-yaml v2's encoder does.
+pub(crate) fn text(out: &mut String, text: &str, place: Place) {
+    let wish = if text.contains('\n') {
+        Wish::Literal
+    } else if reads_as_text(text) {
+        Wish::Plain
+    } else {
+        Wish::Double
+    };
+    if wish == Wish::Plain && is_plain_word(text) {
+        return out.push_str(text);
+    }
+    scalar(out, text, wish, place, NARROW);
+}
+
+/// Returns whether go-yaml v2 would read a plain scalar back as this text.
+fn reads_as_text(text: &str) -> bool {
+    let Some(first) = text.as_bytes().first() else { return false };
+    match first {
+        b'0'..=b'9' | b'+' | b'-' | b'.' => {
+            matches!(gotmpl::yaml::plain(text), Value::Str(_))
+                && !is_base_60(text)
+                && super::resolve::timestamp(text).is_none()
+        }
+        b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O' | b'~' => {
+            text.len() > 5 || matches!(gotmpl::yaml::plain(text), Value::Str(_))
+        }
+        // The merge key is quoted as the name of something else.
+        b'<' => text != "<<",
+        _ => true,
+    }
+}
+
+/// `^[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?$`.
+pub(crate) fn is_base_60(text: &str) -> bool {
+    if !text.contains(':') {
+        return false;
+    }
+    let body = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (body, fraction) = body.split_once('.').map_or((body, ""), |(body, fraction)| (body, fraction));
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b == b'_');
+    let mut parts = body.split(':');
+    let head = parts.next().unwrap_or_default();
+    let mut count = 0;
+    let tail = parts.all(|part| {
+        count += 1;
+        matches!(part.as_bytes(), [b] if b.is_ascii_digit())
+            || matches!(part.as_bytes(), [a, b] if (b'0'..=b'5').contains(a) && b.is_ascii_digit())
+    });
+    count > 0 && tail && digits(fraction) && digits(head) && head.starts_with(|c: char| c.is_ascii_digit())
+}
+
+fn pad(out: &mut String, indent: usize) {
+    out.extend(std::iter::repeat_n(' ', indent));
+}
+
+/// go-yaml's order of keys: letters after other signs, runs of digits by their number.
+pub(crate) fn natural(a: &str, b: &str) -> Ordering {
+    let (x, y) = (a.as_bytes(), b.as_bytes());
+    let common = x.iter().zip(y).take_while(|(a, b)| a == b).count();
+    match (x.get(common), y.get(common)) {
+        (Some(p), Some(q)) if p.is_ascii_alphabetic() && q.is_ascii_alphabetic() => p.cmp(q),
+        (None, _) | (_, None) => x.len().cmp(&y.len()),
+        _ => slow(a, b),
+    }
+}
+
+fn slow(a: &str, b: &str) -> Ordering {
+    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
+    for i in 0..a.len().min(b.len()) {
+        if a[i] == b[i] {
+            continue;
+        }
+        let (al, bl) = (a[i].is_alphabetic(), b[i].is_alphabetic());
+        if al && bl {
+            return a[i].cmp(&b[i]);
+        }
+        if al || bl {
+            return if bl { Ordering::Less } else { Ordering::Greater };
+        }
+        let (mut an, mut bn) = (0_i64, 0_i64);
+        if a[i] == '0' || b[i] == '0' {
+            for j in (0..i).rev() {
+                if !a[j].is_ascii_digit() {
+                    break;
+                }
+                if a[j] != '0' {
+                    (an, bn) = (1, 1);
+                    break;
+                }
+            }
+        }
+        let run = |chars: &[char], mut number: i64| {
+            let mut end = i;
+            while let Some(digit) = chars.get(end).and_then(|c| c.to_digit(10)) {
+                number = number.wrapping_mul(10).wrapping_add(i64::from(digit));
+                end += 1;
+            }
+            (number, end)
+        };
+        let ((an, ai), (bn, bi)) = (run(&a, an), run(&b, bn));
+        return an.cmp(&bn).then(ai.cmp(&bi)).then(a[i].cmp(&b[i]));
+    }
+    a.len().cmp(&b.len())
+}

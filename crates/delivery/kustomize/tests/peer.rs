@@ -1,0 +1,29 @@
+//! The corpus against the original itself, where it was built (`cargo xtask peers`).
+
+mod archive;
+
+use archive::{Outcome, cases, folder, original};
+
+#[test]
+fn the_corpus_says_what_the_original_says() {
+    let Some(program) = original() else { return };
+    let update = std::env::var_os("UPDATE").is_some();
+    for case in cases() {
+        let outcome = case.original(&program);
+        if update {
+            let path = folder().join(format!("{}.txt", case.name));
+            let text = std::fs::read_to_string(&path).unwrap();
+            let end = text
+                .find("\n-- expected --\n")
+                .or_else(|| text.find("\n-- error --\n"))
+                .map_or(text.len(), |at| at + 1);
+            let body = match outcome {
+                Outcome::Text(text) => format!("-- expected --\n{text}"),
+                Outcome::Error(text) => format!("-- error --\n{text}\n"),
+            };
+            std::fs::write(path, format!("{}{body}", &text[..end])).unwrap();
+        } else {
+            assert_eq!(Some(outcome), case.expected, "{}", case.name);
+        }
+    }
+}
