@@ -147,7 +147,11 @@ fn field(
     }
     let (make, tag) = match creation.make {
         Some(make) if spec.create && !is_seq => {
-            if rest.is_empty() { (Some(make), creation.tag) } else { (Some(Make::Map), Tag::Empty) }
+            if rest.is_empty() {
+                (Some(make), creation.tag)
+            } else {
+                (Some(Make::Map), Tag::Empty)
+            }
         }
         _ => (None, Tag::Empty),
     };

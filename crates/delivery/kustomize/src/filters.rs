@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, rc::Rc};
 use regex::Regex;
 
 use crate::{
-    config::{Image, Replica},
     fail::{Fail, Step},
     fieldspec::{Creation, FieldSpec, apply, set_entry, visit},
+    parts::{Image, Replica},
     path::{set_scalar, wrong_kind},
     resmap::ResMap,
     resource::Resource,
@@ -385,9 +385,8 @@ impl ImageName {
             ImageName::Pattern(pattern) => pattern.as_ref().is_some_and(|pattern| pattern.is_match(image)),
             ImageName::Words(name) => {
                 let mut rest = image.chars();
-                let starts = name.chars().all(|wanted| {
-                    rest.next().is_some_and(|c| c == wanted || (wanted == '.' && c != '\n'))
-                });
+                let starts =
+                    name.chars().all(|wanted| rest.next().is_some_and(|c| c == wanted || (wanted == '.' && c != '\n')));
                 starts && is_version(rest.as_str())
             }
         }
@@ -405,7 +404,8 @@ fn is_version(text: &str) -> bool {
     let digest_fits = digest.is_none_or(|digest| {
         digest.split_once(':').is_some_and(|(algorithm, hash)| {
             let parts = algorithm.split(['.', '+', '_', '-']);
-            word(hash) && parts.into_iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric()))
+            word(hash)
+                && parts.into_iter().all(|part| !part.is_empty() && part.bytes().all(|b| b.is_ascii_alphanumeric()))
         })
     });
     tag_fits && digest_fits
@@ -445,4 +445,3 @@ fn insert_part(path: &str, position: i64, part: &str) -> String {
     parts.insert(at, part);
     parts.join("/")
 }
-

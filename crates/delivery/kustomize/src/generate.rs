@@ -6,8 +6,8 @@ use base64::Engine as _;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    config::{Generator, GeneratorOptions},
     fail::{Cause, Context, Fail, Step},
+    parts::{Generator, GeneratorOptions},
     resmap::copy_metadata,
     resource::{Behavior, Resource},
     yaml::{Map, Node, Scalar, Style, Tag, json},
@@ -92,7 +92,8 @@ fn data(args: &Generator, read: &ReadFile<'_>) -> Step<BTreeMap<String, Vec<u8>>
     let mut pairs: Vec<(String, Vec<u8>)> = Vec::new();
     let list = |texts: &[String]| format!("[{}]", texts.join(" "));
     for path in &args.envs {
-        env_file(path, read, &mut pairs).under(|| format!("env source files: {}", list(&args.envs)))
+        env_file(path, read, &mut pairs)
+            .under(|| format!("env source files: {}", list(&args.envs)))
             .under(|| "loading KV pairs".to_owned())?;
     }
     for source in &args.literals {

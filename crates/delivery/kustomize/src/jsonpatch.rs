@@ -10,10 +10,8 @@ pub(crate) fn read(text: &str) -> Step<Vec<Value>> {
         return Err(Fail::said("empty json patch operations"));
     }
     let json: Value = if text.starts_with('[') {
-        serde_json::from_str(text).or_else(|error| {
-            // Flow lists of YAML start alike, but kustomize takes JSON alone.
-            Err(Fail::said(error.to_string()))
-        })?
+        // Flow lists of YAML start alike, but kustomize takes JSON alone.
+        serde_json::from_str(text).map_err(|error| Fail::said(error.to_string()))?
     } else {
         crate::decode::read(text)?.map_or(Value::Null, |node| crate::decode::json(&node))
     };
@@ -40,7 +38,9 @@ pub(crate) fn apply(document: &mut Value, operations: &[Value]) -> Step<()> {
         match text("op").unwrap_or("unknown") {
             "add" => add(document, &pointer(operation)?, operation.get("value").cloned().unwrap_or(Value::Null))?,
             "remove" => remove(document, &pointer(operation)?)?,
-            "replace" => replace(document, &pointer(operation)?, operation.get("value").cloned().unwrap_or(Value::Null))?,
+            "replace" => {
+                replace(document, &pointer(operation)?, operation.get("value").cloned().unwrap_or(Value::Null))?;
+            }
             "move" => {
                 let from = from(operation)?;
                 let value = get(document, &from).map_err(|fail| fail.under("error in move for path"))?.clone();
@@ -111,9 +111,11 @@ fn add(document: &mut Value, path: &str, value: Value) -> Step<()> {
         Value::Array(items) if key == "-" => items.push(value),
         Value::Array(items) => {
             let wrong = |text: String| Fail::build(format!("error in add for path: '{path}': {text}"));
-            let at: i64 = key
-                .parse()
-                .map_err(|_| wrong(format!("value was not a proper array index: '{key}': strconv.Atoi: parsing {key:?}: invalid syntax")))?;
+            let at: i64 = key.parse().map_err(|_| {
+                wrong(format!(
+                    "value was not a proper array index: '{key}': strconv.Atoi: parsing {key:?}: invalid syntax"
+                ))
+            })?;
             let len = items.len() as i64;
             if at > len || at < -len - 1 {
                 return Err(wrong(format!("Unable to access invalid index: {at}: invalid index referenced")));
@@ -130,11 +132,11 @@ fn remove(document: &mut Value, path: &str) -> Step<()> {
     let Some((place, key)) = parent(document, path) else { return Err(missing("remove", path)) };
     match place {
         Value::Object(map) => {
-            if map.remove(&key).is_none() {
-                return Err(Fail::build(format!(
+            map.remove(&key).ok_or_else(|| {
+                Fail::build(format!(
                     "error in remove for path: '{path}': Unable to remove nonexistent key: {key}: missing value"
-                )));
-            }
+                ))
+            })?;
         }
         Value::Array(items) => {
             let Some(at) = position(&key, items.len()).filter(|at| *at < items.len()) else {
@@ -156,7 +158,9 @@ fn replace(document: &mut Value, path: &str, value: Value) -> Step<()> {
     }
     let absent = || Fail::build(format!("replace operation does not apply: doc is missing key: {path}: missing value"));
     let Some((place, key)) = parent(document, path) else {
-        return Err(Fail::build(format!("replace operation does not apply: doc is missing path: {path}: missing value")));
+        return Err(Fail::build(format!(
+            "replace operation does not apply: doc is missing path: {path}: missing value"
+        )));
     };
     match place {
         // A field need not be there to be replaced.
@@ -202,13 +206,11 @@ fn test(document: &mut Value, path: &str, wanted: Option<&Value>) -> Step<()> {
         };
         match place {
             Value::Object(map) => map.get(&key).unwrap_or(&Value::Null),
-            Value::Array(items) => {
-                position(&key, items.len()).and_then(|at| items.get(at)).ok_or_else(|| {
-                    Fail::build(format!(
-                        "error in test for path: '{path}': Unable to access invalid index: {key}: invalid index referenced"
-                    ))
-                })?
-            }
+            Value::Array(items) => position(&key, items.len()).and_then(|at| items.get(at)).ok_or_else(|| {
+                Fail::build(format!(
+                    "error in test for path: '{path}': Unable to access invalid index: {key}: invalid index referenced"
+                ))
+            })?,
             _ => &Value::Null,
         }
     };

@@ -16,6 +16,7 @@ mod load;
 mod merge;
 mod nameref;
 mod origin;
+mod parts;
 mod patch;
 mod path;
 mod replace;
@@ -202,9 +203,8 @@ pub fn build(source: &dyn Source, path: &str, options: &Options<'_>) -> Result<B
     let mut resources = Vec::with_capacity(list.len());
     for resource in &list {
         let mut text = String::with_capacity(512);
-        yaml::write::document(&mut text, &resource.node).map_err(|text| Error::Build {
-            text: format!("{text}: {}", resource::id_text(&resource.node)),
-        })?;
+        yaml::write::document(&mut text, &resource.node)
+            .map_err(|text| Error::Build { text: format!("{text}: {}", resource::id_text(&resource.node)) })?;
         size += text.len() + 4;
         if size > options.limits.output {
             let text = format!("the output is larger than {} bytes", options.limits.output);

@@ -36,7 +36,8 @@ impl Source for Files {
             return Some(Entry::File(path.to_owned()));
         }
         let folder = format!("{key}/");
-        let inside = key.is_empty() || self.range(folder.clone()..).next().is_some_and(|(name, _)| name.starts_with(&folder));
+        let inside =
+            key.is_empty() || self.range(folder.clone()..).next().is_some_and(|(name, _)| name.starts_with(&folder));
         inside.then(|| Entry::Folder(path.to_owned()))
     }
 
@@ -106,7 +107,8 @@ impl<'a> Loader<'a> {
             return Self::clone_of(source, repository, None);
         }
         let path = join("/", path);
-        let root = folder(source, &path).map_err(|fail| fail.under("must build at directory: not a valid directory"))?;
+        let root =
+            folder(source, &path).map_err(|fail| fail.under("must build at directory: not a valid directory"))?;
         Ok(Rc::new(Self { root, source, restriction, referrer: None, repository: None, depth: 0 }))
     }
 
@@ -117,10 +119,7 @@ impl<'a> Loader<'a> {
             Some(Entry::Folder(root)) => root,
             Some(Entry::File(file)) => {
                 let name = file.rsplit('/').next().unwrap_or_default();
-                return Err(Fail::new(
-                    Cause::Load,
-                    format!("'{path}' refers to file '{name}'; expecting directory"),
-                ));
+                return Err(Fail::new(Cause::Load, format!("'{path}' refers to file '{name}'; expecting directory")));
             }
             None => return Err(absent(&path)),
         };
@@ -152,7 +151,11 @@ impl<'a> Loader<'a> {
             ));
         }
         let root = folder(self.source, &join(&self.root, path)).map_err(|fail| {
-            let not = if fail.malformed { "must build at directory" } else { "must build at directory: not a valid directory" };
+            let not = if fail.malformed {
+                "must build at directory"
+            } else {
+                "must build at directory: not a valid directory"
+            };
             Fail { malformed: false, ..fail }.under(not)
         })?;
         if let Some(clone) = self.clone_dir()
@@ -244,10 +247,7 @@ impl<'a> Loader<'a> {
 }
 
 fn absent(path: &str) -> Fail {
-    Fail::new(
-        Cause::Load,
-        format!("evalsymlink failure on '{path}' : lstat {path}: no such file or directory"),
-    )
+    Fail::new(Cause::Load, format!("evalsymlink failure on '{path}' : lstat {path}: no such file or directory"))
 }
 
 fn folder(source: &dyn Source, path: &str) -> Step<String> {

@@ -269,9 +269,7 @@ impl<'a> Referrer<'a> {
 
     fn named_alike(&self, list: &[Resource], at: usize, empty_fits: bool) -> bool {
         let (mine, other) = (list[self.at].memory(), list[at].memory());
-        let alike = |a: &[Rc<str>], b: &[Rc<str>]| {
-            (empty_fits && (a.is_empty() || b.is_empty())) || same_ending(a, b)
-        };
+        let alike = |a: &[Rc<str>], b: &[Rc<str>]| (empty_fits && (a.is_empty() || b.is_empty())) || same_ending(a, b);
         alike(&mine.prefixes, &other.prefixes) && alike(&mine.suffixes, &other.suffixes)
     }
 }
@@ -280,4 +278,3 @@ fn same_ending(a: &[Rc<str>], b: &[Rc<str>]) -> bool {
     let (short, long) = if a.len() > b.len() { (b, a) } else { (a, b) };
     if short.is_empty() { long.is_empty() } else { long.ends_with(short) }
 }
-

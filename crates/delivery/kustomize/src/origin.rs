@@ -82,7 +82,12 @@ impl Origin {
         ];
         if let Some([api, kind, name, namespace]) = &self.configured_by {
             lines.push((0, "configuredBy", ""));
-            lines.extend([(2, "apiVersion", api.as_str()), (2, "kind", kind), (2, "name", name), (2, "namespace", namespace)]);
+            lines.extend([
+                (2, "apiVersion", api.as_str()),
+                (2, "kind", kind),
+                (2, "name", name),
+                (2, "namespace", namespace),
+            ]);
         }
         let mut out = String::new();
         for (indent, field, value) in lines {

@@ -5,10 +5,10 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use crate::{
-    config::{Patch, Selector},
     fail::{Fail, Step},
     jsonpatch,
     merge::merge,
+    parts::{Patch, Selector},
     resmap::ResMap,
     resource::{Resource, read_all},
     schema::Kinds,
@@ -30,7 +30,7 @@ pub(crate) type ReadText<'a> = dyn Fn(&str) -> Step<String> + 'a;
 
 /// Reads an entry of `patches`.
 pub(crate) fn ready(patch: &Patch, read: &ReadText<'_>) -> Step<Ready> {
-    let trimmed = patch.patch.trim();
+    let trimmed = patch.text.trim();
     let (text, shown) = match (trimmed.is_empty(), patch.path.is_empty()) {
         (true, true) => return Err(Fail::said(format!("must specify one of patch and path in\n{}", written(patch)))),
         (false, false) => {
@@ -38,9 +38,8 @@ pub(crate) fn ready(patch: &Patch, read: &ReadText<'_>) -> Step<Ready> {
         }
         (false, true) => (trimmed.to_owned(), format!("[patch: {}]", gotmpl::gofmt::quote(trimmed))),
         (true, false) => {
-            let text = read(&patch.path).map_err(|fail| {
-                fail.under(format!("failed to get the patch file from path({})", patch.path))
-            })?;
+            let text = read(&patch.path)
+                .map_err(|fail| fail.under(format!("failed to get the patch file from path({})", patch.path)))?;
             (text, format!("[path: {}]", gotmpl::gofmt::quote(&patch.path)))
         }
     };
@@ -66,7 +65,7 @@ pub(crate) fn ready(patch: &Patch, read: &ReadText<'_>) -> Step<Ready> {
 /// A patch as it stands in a kustomization.
 fn written(patch: &Patch) -> String {
     let mut out = String::new();
-    for (field, text) in [("patch", &patch.patch), ("path", &patch.path)] {
+    for (field, text) in [("patch", &patch.text), ("path", &patch.path)] {
         if !text.is_empty() {
             out.push_str(field);
             out.push_str(": ");
@@ -98,9 +97,9 @@ pub(crate) fn apply(map: &mut ResMap, ready: &Ready) -> Step<()> {
             let kinds = map.kinds.clone();
             for patch in patches {
                 let id = patch.original_id(&kinds);
-                let at = map
-                    .by_id(&id)
-                    .map_err(|fail| fail.under(format!("no resource matches strategic merge patch {:?}", id.to_string())))?;
+                let at = map.by_id(&id).map_err(|fail| {
+                    fail.under(format!("no resource matches strategic merge patch {:?}", id.to_string()))
+                })?;
                 merge_one(&kinds, &mut map.list_mut()[at], patch)?;
             }
             Ok(())
@@ -188,7 +187,8 @@ fn restore(resource: &mut Resource, field: &str, text: &Rc<str>) {
 /// Returns whether a patch takes off all annotations, and with them what kustomize keeps in them.
 fn forgets(patch: &Node) -> bool {
     let Some(meta) = patch.get("metadata") else { return false };
-    let replaced = |node: &Node| node.get("$patch").is_some_and(|word| word.value() == "replace" || word.value() == "delete");
+    let replaced =
+        |node: &Node| node.get("$patch").is_some_and(|word| word.value() == "replace" || word.value() == "delete");
     meta.is_null()
         || replaced(meta)
         || replaced(patch)
@@ -201,7 +201,8 @@ pub(crate) fn apply_json(resource: &mut Resource, operations: &[Value]) -> Step<
     // kustomize keeps what it remembers in annotations, so that there are some.
     let lent = resource.memory().annotated && lend_annotations(&mut document);
     jsonpatch::apply(&mut document, operations)?;
-    if lent && let Some(meta) = document.get_mut("metadata").and_then(Value::as_object_mut)
+    if lent
+        && let Some(meta) = document.get_mut("metadata").and_then(Value::as_object_mut)
         && meta.get("annotations").and_then(Value::as_object).is_some_and(serde_json::Map::is_empty)
     {
         meta.remove("annotations");
@@ -211,7 +212,9 @@ pub(crate) fn apply_json(resource: &mut Resource, operations: &[Value]) -> Step<
     }
     resource.node = json::node(&document);
     // Annotations are text from here on.
-    if resource.memory().annotated && resource.node.get("metadata").is_some_and(|meta| meta.get("annotations").is_some()) {
+    if resource.memory().annotated
+        && resource.node.get("metadata").is_some_and(|meta| meta.get("annotations").is_some())
+    {
         let strings = resource.strings("annotations");
         resource.set_strings("annotations", strings);
     }

@@ -44,11 +44,7 @@ pub(crate) fn split_fields(path: &str) -> Vec<String> {
                     break;
                 }
             }
-            out.push(if joined.contains('=') {
-                joined
-            } else {
-                joined.trim_matches(['[', ']']).to_owned()
-            });
+            out.push(if joined.contains('=') { joined } else { joined.trim_matches(['[', ']']).to_owned() });
         } else {
             out.push(part.clone());
         }
@@ -389,11 +385,7 @@ fn search_items(
         return Ok(());
     }
     let value = Node::bare(pattern);
-    let made = if name.is_empty() {
-        value
-    } else {
-        Node::map(vec![(crate::yaml::Key::new(name), value)])
-    };
+    let made = if name.is_empty() { value } else { Node::map(vec![(crate::yaml::Key::new(name), value)]) };
     if node.is_null() {
         *node = Node::Seq(std::rc::Rc::new(Seq { items: vec![made], flow: false }));
     } else if let Some(items) = node.as_seq_mut() {

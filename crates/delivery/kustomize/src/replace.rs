@@ -1,9 +1,9 @@
 //! `replacements`: values copied from one resource's field to others'.
 
 use crate::{
-    config::{FieldOptions, Replacement, ReplacementSource, ReplacementTarget},
     fail::{Cause, Context, Fail, Step},
     id::{Gvk, Id, effective},
+    parts::{FieldOptions, Replacement, ReplacementSource, ReplacementTarget},
     path::{Make, at, lookup, matches, parse_inner, split_fields},
     resmap::ResMap,
     resource::Resource,
@@ -16,8 +16,7 @@ const NAME: &str = "metadata.name";
 /// Applies replacements one after the other.
 pub(crate) fn replace(map: &mut ResMap, replacements: &[Replacement]) -> Step<()> {
     for replacement in replacements {
-        let (true, Some(targets)) =
-            (replacement.source.is_some() || replacement.value.is_some(), &replacement.targets)
+        let (true, Some(targets)) = (replacement.source.is_some() || replacement.value.is_some(), &replacement.targets)
         else {
             return Err(Fail::said("replacements must specify a source and at least one target"));
         };
@@ -38,7 +37,8 @@ fn value_of(map: &ResMap, replacement: &Replacement) -> Step<Node> {
     };
     let resource = &map.list()[find(map, source)?];
     let field = if source.field.is_empty() { NAME } else { &source.field };
-    let found = lookup(&resource.node, &split_fields(field)).under(|| "error looking up replacement source".to_owned())?;
+    let found =
+        lookup(&resource.node, &split_fields(field)).under(|| "error looking up replacement source".to_owned())?;
     let Some(found) = found.filter(|found| !found.is_nil_or_empty()) else {
         return Err(Fail::build(format!(
             "fieldPath `{field}` is missing for replacement source {}",
@@ -97,7 +97,8 @@ fn selector(source: &ReplacementSource) -> String {
         text.push_str(field);
     }
     if let Some(options) = source.options.as_ref().filter(|options| !options.delimiter.is_empty() || options.create) {
-        text.push_str(&format!(":{}({}), create={}", options.delimiter, options.index, options.create));
+        let shown = format!(":{}({}), create={}", options.delimiter, options.index, options.create);
+        text.push_str(&shown);
     }
     text
 }
@@ -255,7 +256,11 @@ fn place_of<'a>(node: &'a mut Node, path: &[String]) -> Option<&'a mut Node> {
                 Err(_) => {
                     let (name, value) = part.strip_prefix('[')?.strip_suffix(']')?.split_once('=')?;
                     seq.items.iter().position(|item| {
-                        if name.is_empty() { item.value() == value } else { item.get(name).is_some_and(|f| f.value() == value) }
+                        if name.is_empty() {
+                            item.value() == value
+                        } else {
+                            item.get(name).is_some_and(|f| f.value() == value)
+                        }
                     })?
                 }
             },
@@ -270,4 +275,3 @@ fn place_of<'a>(node: &'a mut Node, path: &[String]) -> Option<&'a mut Node> {
     }
     at(node, &way)
 }
-

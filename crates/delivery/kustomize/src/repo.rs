@@ -113,10 +113,8 @@ fn without<'a>(text: &'a str, prefix: &str) -> Option<&'a str> {
 fn host(address: &str) -> Step<(String, String)> {
     let no = |text: &str| Err(Fail::new(Cause::Remote, text.to_owned()));
     let address = without(address, "git::").unwrap_or(address);
-    let (scheme, rest) = SCHEMES
-        .iter()
-        .find_map(|scheme| without(address, scheme).map(|rest| (*scheme, rest)))
-        .unwrap_or(("", address));
+    let (scheme, rest) =
+        SCHEMES.iter().find_map(|scheme| without(address, scheme).map(|rest| (*scheme, rest))).unwrap_or(("", address));
     let (user, rest) = match rest.find('@') {
         Some(at)
             if rest.as_bytes()[0].is_ascii_alphabetic()

@@ -149,7 +149,10 @@ impl ResMap {
             (several, _) => {
                 let names: Vec<String> =
                     several.iter().map(|at| crate::generate::shown_json(&self.list[*at])).collect();
-                Err(Fail::build(format!("found multiple objects [{}] that could accept merge of {id}", names.join(" "))))
+                Err(Fail::build(format!(
+                    "found multiple objects [{}] that could accept merge of {id}",
+                    names.join(" ")
+                )))
             }
         }
     }

@@ -81,6 +81,7 @@ pub(crate) struct Previous {
 
 /// What the build remembers of a resource.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Memory {
     pub(crate) previous: Vec<Previous>,
     pub(crate) prefixes: Vec<Rc<str>>,
@@ -314,9 +315,7 @@ impl Resource {
         }
         let Some(annotations) = self.node.get("metadata").and_then(|meta| meta.get("annotations")) else { return };
         let leaves = |key: &str| {
-            BUILD.contains(&key)
-                || (!keep_origin && key == ORIGIN)
-                || (!keep_transformations && key == TRANSFORMATIONS)
+            BUILD.contains(&key) || (!keep_origin && key == ORIGIN) || (!keep_transformations && key == TRANSFORMATIONS)
         };
         let untouched = annotations.as_map().is_some_and(|map| {
             !map.entries.is_empty()
@@ -355,7 +354,9 @@ fn collect_written(node: &Node, written: &mut Vec<(u16, Scalar)>) {
             // The order in which patches write.
             let mut order: Vec<usize> = (0..map.entries.len()).collect();
             order.sort_by(|a, b| map.entries[*a].0.text.cmp(&map.entries[*b].0.text));
-            order.into_iter().for_each(|at| collect_written(&map.entries[at].1, written));
+            for at in order {
+                collect_written(&map.entries[at].1, written);
+            }
         }
     }
 }
@@ -385,12 +386,10 @@ fn spread(node: &mut Node, written: &[(u16, Scalar)]) {
 
 /// Returns `Kind.version.group/name.namespace` of a tree.
 pub(crate) fn id_text(node: &Node) -> String {
-    let meta = |field: &str| node.get("metadata").and_then(|meta| meta.get(field)).map(Node::value).unwrap_or("");
+    let meta = |field: &str| node.get("metadata").and_then(|meta| meta.get(field)).map_or("", Node::value);
     let or = |text: &str, none: &str| if text.is_empty() { none.to_owned() } else { text.to_owned() };
-    let gvk = crate::id::Gvk::of(
-        node.get("apiVersion").map_or("", Node::value),
-        node.get("kind").map_or("", Node::value),
-    );
+    let gvk =
+        crate::id::Gvk::of(node.get("apiVersion").map_or("", Node::value), node.get("kind").map_or("", Node::value));
     format!("{gvk}/{}.{}", or(meta("name"), "[noName]"), or(meta("namespace"), "[noNs]"))
 }
 
@@ -407,7 +406,10 @@ pub(crate) fn read_all(text: &str) -> Step<Vec<Resource>> {
         })?;
         let Some(node) = node.filter(|node| !node.is_null()) else { continue };
         let kind = node.get("kind").map_or("", Node::value);
-        if single && matches!(kind, "List" | "ResourceList") && (node.get("items").is_some() || node.get("functionConfig").is_some()) {
+        if single
+            && matches!(kind, "List" | "ResourceList")
+            && (node.get("items").is_some() || node.get("functionConfig").is_some())
+        {
             nodes.extend(node.get("items").and_then(Node::as_seq).unwrap_or_default().iter().cloned());
             continue;
         }
@@ -437,7 +439,10 @@ fn validate(node: &Node) -> Step<()> {
     let part = |field: &str| meta.and_then(|meta| meta.get(field)).filter(|value| !value.is_nil_or_empty());
     let (api, kind) = (top("apiVersion").map_or("", Node::value), top("kind").map_or("", Node::value));
     let (name, namespace) = (part("name").map_or("", Node::value), part("namespace").map_or("", Node::value));
-    if api.is_empty() && kind.is_empty() && ["name", "namespace", "labels", "annotations"].iter().all(|f| part(f).is_none()) {
+    if api.is_empty()
+        && kind.is_empty()
+        && ["name", "namespace", "labels", "annotations"].iter().all(|f| part(f).is_none())
+    {
         return fail("missing Resource metadata".to_owned());
     }
     let shown = || {

@@ -3,11 +3,11 @@
 use std::{cmp::Ordering, rc::Rc};
 
 use crate::{
-    config::field_specs,
     decode::{Dec, Mode},
     fail::{Context, Fail, Step},
     fieldspec::{FieldSpec, merge_all, merge_one},
     id::Gvk,
+    parts::field_specs,
     yaml::Node,
 };
 
@@ -198,7 +198,10 @@ fn of_type(
         return Ok(());
     };
     if path.len() > 64 {
-        return Err(Fail::new(crate::fail::Cause::Limit, format!("types of crds refer to each other without end: {name}")));
+        return Err(Fail::new(
+            crate::fail::Cause::Limit,
+            format!("types of crds refer to each other without end: {name}"),
+        ));
     }
     for (field, property) in properties {
         let text = |key: &str| property.get(key).and_then(serde_json::Value::as_str);
@@ -290,10 +293,7 @@ fn make_built_in() -> Rules {
     }
 }
 
-fn selectors(
-    of: &dyn Fn(&str, &str, &str, bool) -> FieldSpec,
-    v1: &dyn Fn(&str, &str) -> FieldSpec,
-) -> Vec<FieldSpec> {
+fn selectors(of: &dyn Fn(&str, &str, &str, bool) -> FieldSpec, v1: &dyn Fn(&str, &str) -> FieldSpec) -> Vec<FieldSpec> {
     let mut list = vec![v1("Service", "spec/selector"), v1("ReplicationController", "spec/selector")];
     let spread = |list: &mut Vec<FieldSpec>, kind: &str| {
         for affinity in ["podAffinity", "podAntiAffinity"] {
@@ -343,4 +343,3 @@ fn built_in_names() -> Vec<References> {
     }
     names
 }
-

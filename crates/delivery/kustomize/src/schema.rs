@@ -83,7 +83,8 @@ impl Facts {
     fn place(text: &str) -> Place {
         if let Some(inner) = text.strip_prefix('[') {
             let (inner, keys) = inner.split_once(' ').map_or((inner, None), |(inner, keys)| (inner, Some(keys)));
-            let keys = keys.map(|keys| if keys == "=" { Vec::new() } else { keys.split(',').map(str::to_owned).collect() });
+            let keys =
+                keys.map(|keys| if keys == "=" { Vec::new() } else { keys.split(',').map(str::to_owned).collect() });
             return Place::List(Box::new(Self::place(inner)), keys);
         }
         if let Some(inner) = text.strip_prefix('{') {

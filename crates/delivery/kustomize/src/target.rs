@@ -44,7 +44,7 @@ pub(crate) struct Build<'a> {
 struct Gathered {
     map: ResMap,
     rules: Rc<Rules>,
-    vars: BTreeMap<String, crate::config::Var>,
+    vars: BTreeMap<String, crate::parts::Var>,
 }
 
 /// Builds what a path names; returns resources in order and what there is to say.
@@ -159,11 +159,7 @@ impl<'b, 'a> Target<'b, 'a> {
     }
 
     fn empty(&self) -> Gathered {
-        Gathered {
-            map: ResMap::new(self.build.kinds.clone()),
-            rules: Rc::new(Rules::default()),
-            vars: BTreeMap::new(),
-        }
+        Gathered { map: ResMap::new(self.build.kinds.clone()), rules: Rc::new(Rules::default()), vars: BTreeMap::new() }
     }
 
     /// Gathers everything and does what is done once, at the end.
@@ -185,17 +181,16 @@ impl<'b, 'a> Target<'b, 'a> {
 
     fn gather(&mut self, gathered: Gathered) -> Step<Gathered> {
         let resources = self.kustomization.resources.clone();
-        let mut gathered =
-            self.add_resources(gathered, &resources).under(|| "accumulating resources".to_owned())?;
+        let mut gathered = self.add_resources(gathered, &resources).under(|| "accumulating resources".to_owned())?;
         self.add_rules(&mut gathered)?;
         self.run_generators(&mut gathered)?;
         let components = self.kustomization.components.clone();
-        let mut gathered =
-            self.add_components(gathered, &components).under(|| "accumulating components".to_owned())?;
+        let mut gathered = self.add_components(gathered, &components).under(|| "accumulating components".to_owned())?;
         self.run_transformers(&mut gathered)?;
         self.run_validators(&mut gathered)?;
         let own = std::mem::take(&mut self.kustomization.vars);
-        vars::mark(&mut gathered.map, &own).and_then(|()| vars::add(&mut gathered.vars, own))
+        vars::mark(&mut gathered.map, &own)
+            .and_then(|()| vars::add(&mut gathered.vars, own))
             .under(|| "merging vars".to_owned())?;
         Ok(gathered)
     }
@@ -241,9 +236,9 @@ impl<'b, 'a> Target<'b, 'a> {
                 Err(fail) if file.malformed && fail.cause != Cause::Remote => return Err(file),
                 Err(fail) => return Err(fail.under(format!("accumulation err='{}'", file.text))),
             };
-            gathered = self
-                .add_folder(gathered, loader, path, Kind::Base)
-                .map_err(|fail| if fail.cause == Cause::Limit { fail } else { fail.under(format!("accumulation err='{}'", file.text)) })?;
+            gathered = self.add_folder(gathered, loader, path, Kind::Base).map_err(|fail| {
+                if fail.cause == Cause::Limit { fail } else { fail.under(format!("accumulation err='{}'", file.text)) }
+            })?;
         }
         Ok(gathered)
     }
@@ -287,10 +282,8 @@ impl<'b, 'a> Target<'b, 'a> {
 
     fn add_components(&mut self, mut gathered: Gathered, paths: &[String]) -> Step<Gathered> {
         for path in paths {
-            let loader = self
-                .loader
-                .enter(path)
-                .map_err(|fail| Fail { text: format!("loader.New {:?}", fail.text), ..fail })?;
+            let loader =
+                self.loader.enter(path).map_err(|fail| Fail { text: format!("loader.New {:?}", fail.text), ..fail })?;
             gathered = self
                 .add_folder(gathered, loader, path, Kind::Component)
                 .map_err(|fail| Fail { text: format!("accumulateDirectory: {:?}", fail.text), ..fail })?;
@@ -311,8 +304,7 @@ impl<'b, 'a> Target<'b, 'a> {
             self.count(known.map.list().len())?;
             return merge(gathered, known.clone()).under(|| format!("recursed merging from path '{root}'"));
         }
-        let mut inner = Target::load(self.build, loader)
-            .under(|| format!("couldn't make target for path '{root}'"))?;
+        let mut inner = Target::load(self.build, loader).under(|| format!("couldn't make target for path '{root}'"))?;
         inner.metadata.clone_from(&self.metadata);
         inner.origin = self.origin.as_ref().map(|origin| origin.append(path));
         inner.chart_namespace = namespace;
@@ -330,11 +322,8 @@ impl<'b, 'a> Target<'b, 'a> {
             }
             _ => {}
         }
-        let start = if kind == Kind::Component {
-            std::mem::replace(&mut gathered, self.empty())
-        } else {
-            inner.empty()
-        };
+        let start =
+            if kind == Kind::Component { std::mem::replace(&mut gathered, self.empty()) } else { inner.empty() };
         let found = inner.gather(start).under(|| format!("recursed accumulation of path '{root}'"))?;
         if cached {
             self.build.gathered.borrow_mut().insert(key, found.clone());
@@ -371,7 +360,9 @@ impl<'b, 'a> Target<'b, 'a> {
         let configs = self.plugin_configs(&self.kustomization.generators.clone(), "generator")?;
         for config in configs {
             let origin = Origin::of_plugin(&config);
-            let loaded = self.plugin(&config).under(|| "failed to load generator".to_owned())
+            let loaded = self
+                .plugin(&config)
+                .under(|| "failed to load generator".to_owned())
                 .under(|| "loading generator plugins".to_owned())?;
             let resources = match loaded {
                 Plugin::Generate(kind, args) => {
@@ -423,7 +414,9 @@ impl<'b, 'a> Target<'b, 'a> {
             let mut list = inline.into_list();
             if let Some(origin) = &self.origin {
                 let text = origin.append(self.file).text();
-                list.iter_mut().for_each(|resource| resource.set_annotation(ORIGIN, Some(&text)));
+                for resource in &mut list {
+                    resource.set_annotation(ORIGIN, Some(&text));
+                }
             }
             gathered.map.append_all(list).under(|| format!("configuring external {what}"))?;
         }
@@ -505,7 +498,8 @@ impl<'b, 'a> Target<'b, 'a> {
             works.push(("ImageTagTransformer", Work::Image { image: image.clone(), specs: rules.images.clone() }));
         }
         if !own.replacements.is_empty() {
-            let work = replacements(&own.replacements, &read).map_err(|fail| trouble(fail, "ReplacementTransformer"))?;
+            let work =
+                replacements(&own.replacements, &read).map_err(|fail| trouble(fail, "ReplacementTransformer"))?;
             works.push(("ReplacementTransformer", work));
         }
         let origin = |kind: &str| self.origin.as_ref().map(|origin| origin.builtin(self.file, kind));
@@ -605,8 +599,9 @@ fn trouble(fail: Fail, kind: &str) -> Fail {
 }
 
 fn text_of(bytes: &[u8], path: &str) -> Step<String> {
-    let text = std::str::from_utf8(bytes)
-        .map_err(|error| Fail { malformed: true, ..Fail::new(Cause::Yaml, format!("'{path}' is no UTF-8: {error}")) })?;
+    let text = std::str::from_utf8(bytes).map_err(|error| Fail {
+        malformed: true,
+        ..Fail::new(Cause::Yaml, format!("'{path}' is no UTF-8: {error}"))
+    })?;
     Ok(text.strip_prefix('\u{feff}').unwrap_or(text).to_owned())
 }
-

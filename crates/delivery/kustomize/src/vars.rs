@@ -8,10 +8,10 @@ use std::{
 use gotmpl::gofmt;
 
 use crate::{
-    config::Var,
     fail::{Fail, Step},
     fieldspec::{Creation, FieldSpec, apply, visit},
     id::effective,
+    parts::Var,
     path::{lookup, split_fields},
     resmap::ResMap,
     yaml::{Node, Scalar, Style, Tag},
@@ -22,9 +22,7 @@ pub(crate) fn mark(map: &mut ResMap, vars: &[Var]) -> Step<()> {
     for var in vars {
         let namespace = effective(&var.namespace.as_str().into(), false);
         let found = map.matching_any(|id| {
-            *id.name == *var.object
-                && id.gvk() == var.gvk
-                && (var.namespace.is_empty() || id.namespace == namespace)
+            *id.name == *var.object && id.gvk() == var.gvk && (var.namespace.is_empty() || id.namespace == namespace)
         });
         match found.as_slice() {
             [] => {}

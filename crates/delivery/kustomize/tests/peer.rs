@@ -13,7 +13,10 @@ fn the_corpus_says_what_the_original_says() {
         if update {
             let path = folder().join(format!("{}.txt", case.name));
             let text = std::fs::read_to_string(&path).unwrap();
-            let end = text.find("\n-- expected --\n").or_else(|| text.find("\n-- error --\n")).map_or(text.len(), |at| at + 1);
+            let end = text
+                .find("\n-- expected --\n")
+                .or_else(|| text.find("\n-- error --\n"))
+                .map_or(text.len(), |at| at + 1);
             let body = match outcome {
                 Outcome::Text(text) => format!("-- expected --\n{text}"),
                 Outcome::Error(text) => format!("-- error --\n{text}\n"),

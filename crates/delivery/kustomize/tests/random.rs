@@ -50,7 +50,8 @@ const VALUES: &[&str] = &[
     "a-long-value",
     "\"some words that are many and long enough so that a line of eighty columns does not hold all of them\"",
 ];
-const TYPED: &[&str] = &["1", "true", "null", "~", "1.5", "yes", "0x1F", "2001-01-01", "1e3", "off", "12:30", ".5", "-0"];
+const TYPED: &[&str] =
+    &["1", "true", "null", "~", "1.5", "yes", "0x1F", "2001-01-01", "1e3", "off", "12:30", ".5", "-0"];
 
 struct World {
     random: Random,
@@ -72,8 +73,7 @@ impl World {
         let mut keys: Vec<&str> = (0..=self.random.below(most)).map(|_| self.random.pick(KEYS)).collect();
         keys.sort_unstable();
         keys.dedup();
-        let pairs: Vec<String> =
-            keys.into_iter().map(|key| format!("{key}: {}", self.random.pick(VALUES))).collect();
+        let pairs: Vec<String> = keys.into_iter().map(|key| format!("{key}: {}", self.random.pick(VALUES))).collect();
         format!("{{{}}}", pairs.join(", "))
     }
 
@@ -97,7 +97,13 @@ impl World {
         let mut names = vec!["main", "side", "log"];
         for _ in 0..=self.random.below(2) {
             let name = names.remove(self.random.below(names.len()));
-            let image = self.random.pick(&["nginx", "nginx:1.0", "reg.io/team/app:2", "reg.io:5000/app@sha256:abc", "busybox:1"]);
+            let image = self.random.pick(&[
+                "nginx",
+                "nginx:1.0",
+                "reg.io/team/app:2",
+                "reg.io:5000/app@sha256:abc",
+                "busybox:1",
+            ]);
             let _ = writeln!(text, "{pad}- name: {name}");
             if full || self.random.chance(50) {
                 let _ = writeln!(text, "{pad}  image: {image}");
@@ -111,7 +117,8 @@ impl World {
                     }
                 }
                 let from = self.random.pick(NAMES);
-                let _ = writeln!(text, "{pad}  - {{name: F, valueFrom: {{configMapKeyRef: {{name: {from}, key: k}}}}}}");
+                let _ =
+                    writeln!(text, "{pad}  - {{name: F, valueFrom: {{configMapKeyRef: {{name: {from}, key: k}}}}}}");
             }
             if self.random.chance(40) {
                 let _ = writeln!(text, "{pad}  ports:");
@@ -159,7 +166,10 @@ impl World {
         }
         if self.random.chance(40) {
             let (a, b) = (self.random.pick(NAMES), self.random.pick(NAMES));
-            let _ = writeln!(text, "      volumes: [{{name: a, configMap: {{name: {a}}}}}, {{name: b, secret: {{secretName: {b}}}}}]");
+            let _ = writeln!(
+                text,
+                "      volumes: [{{name: a, configMap: {{name: {a}}}}}, {{name: b, secret: {{secretName: {b}}}}}]"
+            );
         }
         text
     }
@@ -189,7 +199,9 @@ impl World {
             9 => format!("apiVersion: rbac.authorization.k8s.io/v1\nkind: Role\n{}rules: []\n", self.meta(name)),
             10 => {
                 let (meta, typed) = (self.meta(name), self.value());
-                format!("apiVersion: example.com/v1\nkind: Thing\n{meta}spec:\n  value: {typed}\n  list: [1, {{a: b}}]\n  empty:\n")
+                format!(
+                    "apiVersion: example.com/v1\nkind: Thing\n{meta}spec:\n  value: {typed}\n  list: [1, {{a: b}}]\n  empty:\n"
+                )
             }
             _ => {
                 let meta = self.meta(name);
@@ -204,7 +216,8 @@ impl World {
     fn fresh(&mut self) -> String {
         for _ in 0..20 {
             let text = self.resource();
-            let head: Vec<&str> = text.lines().filter(|line| line.starts_with("kind:") || line.starts_with("  name:")).collect();
+            let head: Vec<&str> =
+                text.lines().filter(|line| line.starts_with("kind:") || line.starts_with("  name:")).collect();
             let head = head.join(" ");
             if !self.taken.contains(&head) {
                 self.taken.push(head);
@@ -216,7 +229,11 @@ impl World {
 
     fn patch(&mut self) -> String {
         let kind = self.random.pick(&["Deployment", "StatefulSet", "Service", "ConfigMap", "Thing", ".*"]);
-        let name = if self.random.chance(50) { format!(", name: \"{}\"", self.random.pick(&["web", "w.*", "a.*|db", "nope"])) } else { String::new() };
+        let name = if self.random.chance(50) {
+            format!(", name: \"{}\"", self.random.pick(&["web", "w.*", "a.*|db", "nope"]))
+        } else {
+            String::new()
+        };
         let labels = if self.random.chance(15) { ", labelSelector: \"app=web\"" } else { "" };
         let mut text = format!("- target: {{kind: \"{kind}\"{name}{labels}}}\n");
         if self.random.chance(15) {
@@ -282,7 +299,13 @@ impl World {
 
     fn replacement(&mut self) -> String {
         let kind = self.random.pick(&["Service", "ConfigMap", "Deployment"]);
-        let field = self.random.pick(&["metadata.name", "metadata.namespace", "data.k", "metadata.labels.app", "spec.ports.0.port"]);
+        let field = self.random.pick(&[
+            "metadata.name",
+            "metadata.namespace",
+            "data.k",
+            "metadata.labels.app",
+            "spec.ports.0.port",
+        ]);
         let to = self.random.pick(&["Deployment", "Thing", "Service", "ConfigMap"]);
         let place = self.random.pick(&[
             "metadata.annotations.copied",
@@ -292,7 +315,8 @@ impl World {
             "spec.template.spec.containers.[name=main].image",
             "spec.template.spec.containers.*.env.[name=A].value",
         ]);
-        let options = self.random.pick(&["", "    options: {create: true}\n", "    options: {delimiter: \"-\", index: 1}\n"]);
+        let options =
+            self.random.pick(&["", "    options: {create: true}\n", "    options: {delimiter: \"-\", index: 1}\n"]);
         let name = self.random.pick(NAMES);
         format!(
             "- source: {{kind: {kind}, name: {name}, fieldPath: {field}}}\n  targets:\n  - select: {{kind: {to}}}\n    fieldPaths: [\"{place}\"]\n{options}"
@@ -326,7 +350,13 @@ impl World {
         if self.random.chance(percent) {
             let (name, how) = (
                 self.random.pick(&["nginx", "reg.io/team/app", "reg.io:5000/app", "busybox"]),
-                self.random.pick(&["newTag: \"3\"", "newName: other/x", "digest: sha256:dd", "tagSuffix: -z", "newName: yy, newTag: v"]),
+                self.random.pick(&[
+                    "newTag: \"3\"",
+                    "newName: other/x",
+                    "digest: sha256:dd",
+                    "tagSuffix: -z",
+                    "newName: yy, newTag: v",
+                ]),
             );
             let _ = writeln!(text, "images: [{{name: \"{name}\", {how}}}]");
         }

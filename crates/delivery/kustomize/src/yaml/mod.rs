@@ -8,5 +8,5 @@ pub(crate) mod read;
 pub(crate) mod resolve;
 pub(crate) mod write;
 
-pub(crate) use node::{Key, Map, Node, Scalar, Seq, Style, Tag};
 pub(crate) use emit::{emit, marshalled};
+pub(crate) use node::{Key, Map, Node, Scalar, Seq, Style, Tag};

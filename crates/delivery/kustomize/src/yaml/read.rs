@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, collections::HashSet, rc::Rc};
 
-use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StructureStyle, StrInput};
+use granit_parser::{Event, Options, Parser, ScalarStyle, Span, StrInput, StructureStyle};
 
 use super::node::{Key, Map, Node, Scalar, Seq, Style, Tag};
 use super::resolve::resolve;
@@ -60,7 +60,7 @@ pub(crate) fn split(text: &str) -> Result<Vec<(usize, String)>, String> {
     if !text.is_empty() {
         pieces.push((start, text[start..].to_owned()));
     }
-    let lines = |at: usize| text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count();
+    let lines = |at: usize| text[..at].matches('\n').count();
     Ok(pieces.into_iter().map(|(at, piece)| (lines(at), piece)).collect())
 }
 
