@@ -1,4 +1,10 @@
 //! What the caller gives: files, charts, bounds.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test stops where its world cannot be made"
+)]
 
 use std::cell::RefCell;
 
@@ -86,10 +92,11 @@ fn more_resources_and_bytes_than_the_bounds_are_refused() {
 
 #[test]
 fn aliases_that_grow_without_bound_are_refused() {
+    use std::fmt::Write as _;
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..9 {
         let item = format!("*a{}", level - 1);
-        text.push_str(&format!("a{level}: &a{level} [{}]\n", vec![item; 10].join(", ")));
+        writeln!(text, "a{level}: \&a{level} [{}]", vec![item; 10].join(", ")).unwrap();
     }
     let given = files(&[("kustomization.yaml", "resources: [a.yaml]\n"), ("a.yaml", &format!("{}{text}", map("m")))]);
     let error = build(&given, "/", &Options::default()).unwrap_err();

@@ -1,6 +1,12 @@
 //! Random kustomizations against the original, where it was built.
 //!
 //! `RANDOM_SECONDS` says for how long, `RANDOM_SEED` starts where another run stopped.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test stops where its world cannot be made"
+)]
 
 mod archive;
 
@@ -424,7 +430,7 @@ fn world(seed: u64) -> Case {
         head: String::new(),
         build: build.to_owned(),
         flags: Vec::new(),
-        files: world.files.into_iter().map(|(name, bytes)| (name, bytes)).collect(),
+        files: world.files,
         expected: None,
     }
 }
