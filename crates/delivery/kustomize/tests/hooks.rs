@@ -96,7 +96,7 @@ fn aliases_that_grow_without_bound_are_refused() {
     let mut text = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for level in 1..9 {
         let item = format!("*a{}", level - 1);
-        writeln!(text, "a{level}: \&a{level} [{}]", vec![item; 10].join(", ")).unwrap();
+        writeln!(text, "a{level}: &a{level} [{}]", vec![item; 10].join(", ")).unwrap();
     }
     let given = files(&[("kustomization.yaml", "resources: [a.yaml]\n"), ("a.yaml", &format!("{}{text}", map("m")))]);
     let error = build(&given, "/", &Options::default()).unwrap_err();
