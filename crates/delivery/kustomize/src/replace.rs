@@ -128,8 +128,8 @@ fn apply(map: &mut ResMap, value: &Node, target: &ReplacementTarget) -> Step<()>
         let resource = &mut map.list_mut()[at];
         for field in &fields {
             copy(&mut resource.node, value, field, target.options.as_ref())?;
+            resource.settle();
         }
-        resource.settle();
     }
     Ok(())
 }
