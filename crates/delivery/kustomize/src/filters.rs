@@ -5,9 +5,9 @@ use std::{collections::BTreeMap, rc::Rc};
 use regex::Regex;
 
 use crate::{
-    config::{Image, Replica},
     fail::{Fail, Step},
     fieldspec::{Creation, FieldSpec, apply, set_entry, visit},
+    parts::{Image, Replica},
     path::{set_scalar, wrong_kind},
     resmap::ResMap,
     resource::Resource,

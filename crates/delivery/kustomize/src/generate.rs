@@ -6,8 +6,8 @@ use base64::Engine as _;
 use sha2::{Digest, Sha256};
 
 use crate::{
-    config::{Generator, GeneratorOptions},
     fail::{Cause, Context, Fail, Step},
+    parts::{Generator, GeneratorOptions},
     resmap::copy_metadata,
     resource::{Behavior, Resource},
     yaml::{Map, Node, Scalar, Style, Tag, json},

@@ -20,6 +20,7 @@ pub struct HelmGlobals {
 
 /// An entry of `helmCharts`.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub struct HelmChart {
     /// The chart's name.
     pub name: String,
@@ -226,7 +227,7 @@ pub(crate) fn inflate(
         *file = (reads.real)(file)?;
     }
     match chart.values_merge.as_str() {
-        "" => chart.values_merge = "override".to_owned(),
+        "" => "override".clone_into(&mut chart.values_merge),
         "merge" | "override" | "replace" => {}
         _ => return Err(Fail::said("valuesMerge must be one of [merge override replace]")),
     }

@@ -10,10 +10,8 @@ pub(crate) fn read(text: &str) -> Step<Vec<Value>> {
         return Err(Fail::said("empty json patch operations"));
     }
     let json: Value = if text.starts_with('[') {
-        serde_json::from_str(text).or_else(|error| {
-            // Flow lists of YAML start alike, but kustomize takes JSON alone.
-            Err(Fail::said(error.to_string()))
-        })?
+        // Flow lists of YAML start alike, but kustomize takes JSON alone.
+        serde_json::from_str(text).map_err(|error| Fail::said(error.to_string()))?
     } else {
         crate::decode::read(text)?.map_or(Value::Null, |node| crate::decode::json(&node))
     };
@@ -41,7 +39,7 @@ pub(crate) fn apply(document: &mut Value, operations: &[Value]) -> Step<()> {
             "add" => add(document, &pointer(operation)?, operation.get("value").cloned().unwrap_or(Value::Null))?,
             "remove" => remove(document, &pointer(operation)?)?,
             "replace" => {
-                replace(document, &pointer(operation)?, operation.get("value").cloned().unwrap_or(Value::Null))?
+                replace(document, &pointer(operation)?, operation.get("value").cloned().unwrap_or(Value::Null))?;
             }
             "move" => {
                 let from = from(operation)?;
@@ -134,11 +132,11 @@ fn remove(document: &mut Value, path: &str) -> Step<()> {
     let Some((place, key)) = parent(document, path) else { return Err(missing("remove", path)) };
     match place {
         Value::Object(map) => {
-            if map.remove(&key).is_none() {
-                return Err(Fail::build(format!(
+            map.remove(&key).ok_or_else(|| {
+                Fail::build(format!(
                     "error in remove for path: '{path}': Unable to remove nonexistent key: {key}: missing value"
-                )));
-            }
+                ))
+            })?;
         }
         Value::Array(items) => {
             let Some(at) = position(&key, items.len()).filter(|at| *at < items.len()) else {

@@ -16,6 +16,7 @@ mod load;
 mod merge;
 mod nameref;
 mod origin;
+mod parts;
 mod patch;
 mod path;
 mod replace;

@@ -106,12 +106,12 @@ impl Walker<'_> {
             }
         }
         match expected {
-            "SequenceNode" => self.list(target, source, schema),
+            "SequenceNode" => self.list(target, source, schema.as_ref()),
             "ScalarNode" => Ok(match source {
                 Source::Patch(node) => Merged { node: Some(node), in_place: false },
                 _ => Merged { node: target, in_place: true },
             }),
-            _ => self.map(target, source, schema),
+            _ => self.map(target, source, schema.as_ref()),
         }
     }
 
@@ -132,7 +132,7 @@ impl Walker<'_> {
         })
     }
 
-    fn map(&self, target: Option<Node>, source: Source, schema: Option<Schema>) -> Step<Merged> {
+    fn map(&self, target: Option<Node>, source: Source, schema: Option<&Schema>) -> Step<Merged> {
         let gone = Merged { node: None, in_place: false };
         let missing = target.as_ref().is_none_or(Node::is_null);
         if missing {
@@ -144,7 +144,7 @@ impl Walker<'_> {
                     if map_directive(&mut patch)? == Directive::Delete {
                         return Ok(gone);
                     }
-                    let merged = self.fields(patch, Source::Itself, schema.as_ref())?;
+                    let merged = self.fields(patch, Source::Itself, schema)?;
                     Ok(Merged { node: Some(merged), in_place: false })
                 }
                 // A null that was written out is kept; a field without a value is not.
@@ -158,25 +158,25 @@ impl Walker<'_> {
         let Some(mut target) = target else { return Ok(gone) };
         match source {
             Source::Nothing => {
-                let merged = self.fields(target, Source::Nothing, schema.as_ref())?;
+                let merged = self.fields(target, Source::Nothing, schema)?;
                 Ok(Merged { node: Some(merged), in_place: true })
             }
             Source::Itself => {
                 if map_directive(&mut target)? == Directive::Delete {
                     return Ok(gone);
                 }
-                let merged = self.fields(target, Source::Itself, schema.as_ref())?;
+                let merged = self.fields(target, Source::Itself, schema)?;
                 Ok(Merged { node: Some(merged), in_place: true })
             }
             Source::Patch(patch) if patch.is_null() => Ok(gone),
             Source::Patch(mut patch) => match map_directive(&mut patch)? {
                 Directive::Delete => Ok(gone),
                 Directive::Replace => {
-                    let merged = self.fields(patch, Source::Itself, schema.as_ref())?;
+                    let merged = self.fields(patch, Source::Itself, schema)?;
                     Ok(Merged { node: Some(merged), in_place: false })
                 }
                 Directive::Merge => {
-                    let merged = self.fields(target, Source::Patch(patch), schema.as_ref())?;
+                    let merged = self.fields(target, Source::Patch(patch), schema)?;
                     Ok(Merged { node: Some(merged), in_place: true })
                 }
             },
@@ -244,14 +244,14 @@ impl Walker<'_> {
         Ok(target)
     }
 
-    fn list(&self, target: Option<Node>, source: Source, schema: Option<Schema>) -> Step<Merged> {
-        let Some(keys) = schema.as_ref().and_then(Schema::keys).map(<[String]>::to_vec) else {
+    fn list(&self, target: Option<Node>, source: Source, schema: Option<&Schema>) -> Step<Merged> {
+        let Some(keys) = schema.and_then(Schema::keys).map(<[String]>::to_vec) else {
             return Ok(match source {
                 Source::Patch(node) => Merged { node: Some(node), in_place: false },
                 _ => Merged { node: target, in_place: true },
             });
         };
-        let items = schema.as_ref().and_then(Schema::items);
+        let items = schema.and_then(Schema::items);
         let gone = Merged { node: None, in_place: false };
         let missing = target.as_ref().is_none_or(Node::is_null);
         let (target, source) = match source {

@@ -65,6 +65,8 @@ fn fields_of(id: &Id, references: &[References]) -> Rc<[Reference]> {
 struct Index {
     ids: Vec<Id>,
     by_name: HashMap<Rc<str>, Vec<usize>>,
+    /// Resources by the namespace they were in first.
+    by_first: HashMap<Rc<str>, Vec<usize>>,
 }
 
 impl Index {
@@ -78,7 +80,12 @@ impl Index {
                 }
             }
         }
-        Self { ids, by_name }
+        let mut by_first: HashMap<Rc<str>, Vec<usize>> = HashMap::new();
+        for (at, resource) in map.list().iter().enumerate() {
+            let first = resource.previous_ids().next().map_or_else(|| ids[at].namespace.clone(), |id| id.namespace);
+            by_first.entry(first).or_default().push(at);
+        }
+        Self { ids, by_name, by_first }
     }
 }
 
@@ -251,7 +258,8 @@ impl<'a> Referrer<'a> {
             list[at].previous_ids().next().map_or_else(|| self.index.ids[at].namespace.clone(), |id| id.namespace)
         };
         // Whether any candidate was there first decides, not only one of this name.
-        let anybody = list.iter().enumerate().any(|(at, _)| *first(at) == *namespace && self.reaches(list, at));
+        let there = self.index.by_first.get(namespace);
+        let anybody = there.is_some_and(|there| there.iter().any(|at| self.reaches(list, *at)));
         found
             .into_iter()
             .filter(|at| if anybody { *first(*at) == *namespace } else { *self.index.ids[*at].namespace == *namespace })

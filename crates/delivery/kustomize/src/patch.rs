@@ -5,10 +5,10 @@ use std::rc::Rc;
 use serde_json::Value;
 
 use crate::{
-    config::{Patch, Selector},
     fail::{Fail, Step},
     jsonpatch,
     merge::merge,
+    parts::{Patch, Selector},
     resmap::ResMap,
     resource::{Resource, read_all},
     schema::Kinds,
@@ -30,7 +30,7 @@ pub(crate) type ReadText<'a> = dyn Fn(&str) -> Step<String> + 'a;
 
 /// Reads an entry of `patches`.
 pub(crate) fn ready(patch: &Patch, read: &ReadText<'_>) -> Step<Ready> {
-    let trimmed = patch.patch.trim();
+    let trimmed = patch.text.trim();
     let (text, shown) = match (trimmed.is_empty(), patch.path.is_empty()) {
         (true, true) => return Err(Fail::said(format!("must specify one of patch and path in\n{}", written(patch)))),
         (false, false) => {
@@ -65,7 +65,7 @@ pub(crate) fn ready(patch: &Patch, read: &ReadText<'_>) -> Step<Ready> {
 /// A patch as it stands in a kustomization.
 fn written(patch: &Patch) -> String {
     let mut out = String::new();
-    for (field, text) in [("patch", &patch.patch), ("path", &patch.path)] {
+    for (field, text) in [("patch", &patch.text), ("path", &patch.path)] {
         if !text.is_empty() {
             out.push_str(field);
             out.push_str(": ");

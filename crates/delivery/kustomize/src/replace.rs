@@ -1,9 +1,9 @@
 //! `replacements`: values copied from one resource's field to others'.
 
 use crate::{
-    config::{FieldOptions, Replacement, ReplacementSource, ReplacementTarget},
     fail::{Cause, Context, Fail, Step},
     id::{Gvk, Id, effective},
+    parts::{FieldOptions, Replacement, ReplacementSource, ReplacementTarget},
     path::{Make, at, lookup, matches, parse_inner, split_fields},
     resmap::ResMap,
     resource::Resource,
@@ -97,7 +97,8 @@ fn selector(source: &ReplacementSource) -> String {
         text.push_str(field);
     }
     if let Some(options) = source.options.as_ref().filter(|options| !options.delimiter.is_empty() || options.create) {
-        text.push_str(&format!(":{}({}), create={}", options.delimiter, options.index, options.create));
+        let shown = format!(":{}({}), create={}", options.delimiter, options.index, options.create);
+        text.push_str(&shown);
     }
     text
 }
@@ -127,8 +128,8 @@ fn apply(map: &mut ResMap, value: &Node, target: &ReplacementTarget) -> Step<()>
         let resource = &mut map.list_mut()[at];
         for field in &fields {
             copy(&mut resource.node, value, field, target.options.as_ref())?;
+            resource.settle();
         }
-        resource.settle();
     }
     Ok(())
 }

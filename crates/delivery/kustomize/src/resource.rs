@@ -81,6 +81,7 @@ pub(crate) struct Previous {
 
 /// What the build remembers of a resource.
 #[derive(Clone, Debug, Default)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 pub(crate) struct Memory {
     pub(crate) previous: Vec<Previous>,
     pub(crate) prefixes: Vec<Rc<str>>,
@@ -353,7 +354,9 @@ fn collect_written(node: &Node, written: &mut Vec<(u16, Scalar)>) {
             // The order in which patches write.
             let mut order: Vec<usize> = (0..map.entries.len()).collect();
             order.sort_by(|a, b| map.entries[*a].0.text.cmp(&map.entries[*b].0.text));
-            order.into_iter().for_each(|at| collect_written(&map.entries[at].1, written));
+            for at in order {
+                collect_written(&map.entries[at].1, written);
+            }
         }
     }
 }
@@ -383,7 +386,7 @@ fn spread(node: &mut Node, written: &[(u16, Scalar)]) {
 
 /// Returns `Kind.version.group/name.namespace` of a tree.
 pub(crate) fn id_text(node: &Node) -> String {
-    let meta = |field: &str| node.get("metadata").and_then(|meta| meta.get(field)).map(Node::value).unwrap_or("");
+    let meta = |field: &str| node.get("metadata").and_then(|meta| meta.get(field)).map_or("", Node::value);
     let or = |text: &str, none: &str| if text.is_empty() { none.to_owned() } else { text.to_owned() };
     let gvk =
         crate::id::Gvk::of(node.get("apiVersion").map_or("", Node::value), node.get("kind").map_or("", Node::value));

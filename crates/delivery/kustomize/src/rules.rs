@@ -3,11 +3,11 @@
 use std::{cmp::Ordering, rc::Rc};
 
 use crate::{
-    config::field_specs,
     decode::{Dec, Mode},
     fail::{Context, Fail, Step},
     fieldspec::{FieldSpec, merge_all, merge_one},
     id::Gvk,
+    parts::field_specs,
     yaml::Node,
 };
 

@@ -7,9 +7,9 @@ use schema::selector::Labels;
 use serde_json::{Map, Value};
 
 use crate::{
-    config::Selector,
     fail::{Fail, Step},
     id::{Id, split_api},
+    parts::Selector,
     path::regex,
     resmap::ResMap,
     resource::Resource,

@@ -3,9 +3,9 @@
 use std::{cmp::Ordering, collections::HashMap};
 
 use crate::{
-    config::SortOptions,
     fail::{Fail, Step},
     id::{FIRST, Gvk, Id, LAST, stable},
+    parts::SortOptions,
     resmap::ResMap,
 };
 
@@ -52,7 +52,7 @@ pub(crate) fn sort(map: &mut ResMap, options: Option<&SortOptions>, reorder: Reo
     let kinds = map.kinds.clone();
     let list = std::mem::take(map.list_mut());
     let mut keyed: Vec<(Key, crate::resource::Resource)> =
-        list.into_iter().map(|resource| (Key::new(resource.id(&kinds), &ranks), resource)).collect();
+        list.into_iter().map(|resource| (Key::new(&resource.id(&kinds), &ranks), resource)).collect();
     keyed.sort_by(|(a, _), (b, _)| a.order(b));
     *map.list_mut() = keyed.into_iter().map(|(_, resource)| resource).collect();
     map.check_ids()
@@ -66,7 +66,7 @@ struct Key {
 }
 
 impl Key {
-    fn new(id: Id, ranks: &HashMap<&str, i64>) -> Self {
+    fn new(id: &Id, ranks: &HashMap<&str, i64>) -> Self {
         let gvk = id.gvk();
         let or = |text: &str, none: &str| if text.is_empty() { none.to_owned() } else { text.to_owned() };
         Self {

@@ -44,7 +44,7 @@ pub(crate) struct Build<'a> {
 struct Gathered {
     map: ResMap,
     rules: Rc<Rules>,
-    vars: BTreeMap<String, crate::config::Var>,
+    vars: BTreeMap<String, crate::parts::Var>,
 }
 
 /// Builds what a path names; returns resources in order and what there is to say.
@@ -414,7 +414,9 @@ impl<'b, 'a> Target<'b, 'a> {
             let mut list = inline.into_list();
             if let Some(origin) = &self.origin {
                 let text = origin.append(self.file).text();
-                list.iter_mut().for_each(|resource| resource.set_annotation(ORIGIN, Some(&text)));
+                for resource in &mut list {
+                    resource.set_annotation(ORIGIN, Some(&text));
+                }
             }
             gathered.map.append_all(list).under(|| format!("configuring external {what}"))?;
         }

@@ -8,10 +8,10 @@ use std::{
 use gotmpl::gofmt;
 
 use crate::{
-    config::Var,
     fail::{Fail, Step},
     fieldspec::{Creation, FieldSpec, apply, visit},
     id::effective,
+    parts::Var,
     path::{lookup, split_fields},
     resmap::ResMap,
     yaml::{Node, Scalar, Style, Tag},
@@ -78,9 +78,10 @@ pub(crate) fn resolve(map: &mut ResMap, vars: &BTreeMap<String, Var>, specs: &[F
             visit(spec, &resource.node, &mut |_| found = true);
             if found {
                 apply(spec, &mut resource.node, Creation::NONE, &mut |place| set(place, &values, &mut used))?;
+                // The next field may be written together with this one.
+                resource.settle();
             }
         }
-        resource.settle();
     }
     Ok(values.keys().filter(|name| !used.contains(**name)).map(|name| (*name).to_owned()).collect())
 }

@@ -5,7 +5,6 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use crate::{
-    config::{Generator, Image, Patch, Replacement, Replica, Selector},
     decode::{Dec, Mode},
     fail::{Cause, Context, Fail, Step},
     fieldspec::FieldSpec,
@@ -13,7 +12,9 @@ use crate::{
     generate::Made,
     helm::{HelmChart, HelmGlobals},
     id::Gvk,
-    jsonpatch, patch, replace,
+    jsonpatch,
+    parts::{Generator, Image, Patch, Replacement, Replica, Selector},
+    patch, replace,
     resmap::ResMap,
     resource::Resource,
     select::select,
@@ -109,10 +110,10 @@ pub(crate) fn json_patch(entry: &Patch, read: &patch::ReadText<'_>) -> Step<Work
     if target.name.is_empty() {
         return Err(Fail::said("must specify the target name"));
     }
-    let text = match (entry.path.is_empty(), entry.patch.is_empty()) {
+    let text = match (entry.path.is_empty(), entry.text.is_empty()) {
         (true, true) => return Err(Fail::said("empty file path and empty jsonOp")),
         (false, false) => return Err(Fail::said("must specify a file path or jsonOp, not both")),
-        (true, false) => entry.patch.clone(),
+        (true, false) => entry.text.clone(),
         (false, true) => {
             let text = read(&entry.path)?;
             if text.is_empty() {
@@ -143,10 +144,10 @@ pub(crate) fn replacements(list: &[Replacement], read: &patch::ReadText<'_>) -> 
         let node = crate::decode::read(&text)?;
         match &node {
             Some(node @ Node::Seq(_)) => {
-                all.extend(crate::config::replacements(&Dec::root(node, "", Mode::Lenient))?);
+                all.extend(crate::parts::replacements(&Dec::root(node, "", Mode::Lenient))?);
             }
             Some(node @ Node::Map(_)) => {
-                all.push(crate::config::replacement(&Dec::root(node, "", Mode::Lenient))?);
+                all.push(crate::parts::replacement(&Dec::root(node, "", Mode::Lenient))?);
             }
             _ => return Err(Fail::said("unsupported replacement type encountered within replacement path: invalid")),
         }
@@ -192,7 +193,7 @@ struct Config<'a> {
 
 impl Config<'_> {
     fn generator(&self, made: Made) -> Step<Plugin> {
-        Ok(Plugin::Generate(made, crate::config::generator(&self.dec, "GeneratorPlugin")?))
+        Ok(Plugin::Generate(made, crate::parts::generator(&self.dec, "GeneratorPlugin")?))
     }
 
     fn transformer(&self, kind: &str) -> Step<Work> {
@@ -204,8 +205,8 @@ impl Config<'_> {
                 let (mut image, mut specs) = (Image::default(), Vec::new());
                 self.fields(&["imageTag", "fieldSpecs"], &mut |field, dec| {
                     match field {
-                        "imageTag" => image = crate::config::image(&dec)?,
-                        _ => specs = crate::config::field_specs(&dec)?,
+                        "imageTag" => image = crate::parts::image(&dec)?,
+                        _ => specs = crate::parts::field_specs(&dec)?,
                     }
                     Ok(())
                 })?;
@@ -214,14 +215,14 @@ impl Config<'_> {
             "NamespaceTransformer" => self.namespace(),
             "PatchJson6902Transformer" => self.json_patch(),
             "PatchStrategicMergeTransformer" => self.merges(),
-            "PatchTransformer" => Ok(Work::Patch(patch::ready(&crate::config::patch(&self.dec)?, self.read)?)),
+            "PatchTransformer" => Ok(Work::Patch(patch::ready(&crate::parts::patch(&self.dec)?, self.read)?)),
             "PrefixSuffixTransformer" => self.prefix_suffix(),
             "PrefixTransformer" => self.rename(End::Prefix, "prefix"),
             "SuffixTransformer" => self.rename(End::Suffix, "suffix"),
             "ReplacementTransformer" => {
                 let mut list = Vec::new();
                 self.fields(&["replacements"], &mut |_, dec| {
-                    list = crate::config::replacements(&dec)?;
+                    list = crate::parts::replacements(&dec)?;
                     Ok(())
                 })?;
                 replacements(&list, self.read)
@@ -230,8 +231,8 @@ impl Config<'_> {
                 let (mut replica, mut specs) = (Replica::default(), Vec::new());
                 self.fields(&["replica", "fieldSpecs"], &mut |field, dec| {
                     match field {
-                        "replica" => replica = crate::config::replica(&dec)?,
-                        _ => specs = crate::config::field_specs(&dec)?,
+                        "replica" => replica = crate::parts::replica(&dec)?,
+                        _ => specs = crate::parts::field_specs(&dec)?,
                     }
                     Ok(())
                 })?;
@@ -253,7 +254,7 @@ impl Config<'_> {
         let (mut pairs, mut specs) = (BTreeMap::new(), Vec::new());
         self.fields(&[name, "fieldSpecs"], &mut |field, dec| {
             match field {
-                "fieldSpecs" => specs = crate::config::field_specs(&dec)?,
+                "fieldSpecs" => specs = crate::parts::field_specs(&dec)?,
                 _ => pairs = dec.map()?,
             }
             Ok(())
@@ -266,8 +267,8 @@ impl Config<'_> {
         let known = ["metadata", "fieldSpecs", "unsetOnly", "setRoleBindingSubjects"];
         self.fields(&known, &mut |field, dec| {
             match field {
-                "metadata" => name = crate::config::object_name(&dec)?.1,
-                "fieldSpecs" => specs = crate::config::field_specs(&dec)?,
+                "metadata" => name = crate::parts::object_name(&dec)?.1,
+                "fieldSpecs" => specs = crate::parts::field_specs(&dec)?,
                 "unsetOnly" => unset_only = dec.flag()?,
                 _ => subjects = dec.text()?,
             }
@@ -290,9 +291,9 @@ impl Config<'_> {
         let mut entry = Patch::default();
         self.fields(&["target", "path", "jsonOp"], &mut |field, dec| {
             match field {
-                "target" => entry.target = Some(crate::config::selector(&dec)?),
+                "target" => entry.target = Some(crate::parts::selector(&dec)?),
                 "path" => entry.path = dec.text()?,
-                _ => entry.patch = dec.text()?,
+                _ => entry.text = dec.text()?,
             }
             Ok(())
         })?;
@@ -326,7 +327,7 @@ impl Config<'_> {
         self.fields(&[name, "fieldSpecs"], &mut |field, dec| {
             match field {
                 "fieldSpecs" if dec.is_null() => {}
-                "fieldSpecs" => specs = Some(crate::config::field_specs(&dec)?),
+                "fieldSpecs" => specs = Some(crate::parts::field_specs(&dec)?),
                 _ => text = dec.text()?,
             }
             Ok(())
@@ -349,14 +350,14 @@ impl Config<'_> {
         let (mut value, mut targets, mut file) = (String::new(), Vec::new(), String::new());
         self.fields(&["value", "targets", "targetFilePath"], &mut |field, dec| {
             match field {
-                "value" => value = dec.text()?.trim().to_owned(),
+                "value" => dec.text()?.trim().clone_into(&mut value),
                 "targets" => targets = value_targets(&dec)?,
                 _ => file = dec.text()?,
             }
             Ok(())
         })?;
         if value.is_empty() {
-            value = self.root.rsplit('/').next().unwrap_or_default().to_owned();
+            self.root.rsplit('/').next().unwrap_or_default().clone_into(&mut value);
         }
         if !file.is_empty() {
             let text = (self.read)(&file)?;
@@ -388,7 +389,7 @@ impl Config<'_> {
         self.fields(&["cloud", "kubernetesService", "serviceAccount"], &mut |field, dec| {
             match field {
                 "cloud" => cloud = dec.text()?,
-                "kubernetesService" => object = crate::config::object_name(&dec)?,
+                "kubernetesService" => object = crate::parts::object_name(&dec)?,
                 _ => {
                     dec.object("ServiceAccount", "types.ServiceAccount", &["name", "projectId"], &mut |field, dec| {
                         match field {
@@ -396,7 +397,7 @@ impl Config<'_> {
                             _ => project = dec.text()?,
                         }
                         Ok(())
-                    })?
+                    })?;
                 }
             }
             Ok(())
@@ -409,7 +410,9 @@ impl Config<'_> {
             "apiVersion: v1\nkind: ServiceAccount\nmetadata:\n  annotations:\n    iam.gke.io/gcp-service-account: {account}@{project}.iam.gserviceaccount.com\n  name: {name}\n"
         );
         if !namespace.is_empty() {
-            text.push_str(&format!("  namespace: {namespace}\n"));
+            text.push_str("  namespace: ");
+            text.push_str(&namespace);
+            text.push('\n');
         }
         Ok(Plugin::Ready(crate::resource::read_all(&text)?))
     }
@@ -424,7 +427,7 @@ fn value_targets(dec: &Dec<'_>) -> Step<Vec<ValueTarget>> {
             dec.object("Target", "builtins.Target", &known, &mut |field, dec| {
                 match field {
                     "selector" if dec.is_null() => {}
-                    "selector" => target.selector = Some(crate::config::selector(&dec)?),
+                    "selector" => target.selector = Some(crate::parts::selector(&dec)?),
                     "fieldPath" => target.path = dec.text()?,
                     _ => target.position = dec.int("int")?,
                 }

@@ -1,4 +1,10 @@
 //! The corpus against what the original made of it.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test stops where its world cannot be made"
+)]
 
 mod archive;
 

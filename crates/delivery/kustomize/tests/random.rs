@@ -1,6 +1,12 @@
 //! Random kustomizations against the original, where it was built.
 //!
 //! `RANDOM_SECONDS` says for how long, `RANDOM_SEED` starts where another run stopped.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test stops where its world cannot be made"
+)]
 
 mod archive;
 
@@ -42,6 +48,8 @@ const VALUES: &[&str] = &[
     "\"1\"",
     "\"true\"",
     "'a: b'",
+    "$(V0)",
+    "\"x-$(V1)-$$(V2)\"",
     "v1.2",
     "\"\"",
     "\"multi\\nline\\n\"",
@@ -244,7 +252,14 @@ impl World {
         if self.random.chance(40) {
             let (key, value) = (self.random.pick(KEYS).replace('/', "~1"), self.random.pick(VALUES));
             let op = self.random.pick(&["add", "replace"]);
-            let place = self.random.pick(&["annotations", "annotations", "labels"]);
+            let place = self.random.pick(&[
+                "annotations",
+                "annotations",
+                "annotations",
+                "annotations",
+                "annotations",
+                "labels",
+            ]);
             let _ = writeln!(body, "- {{op: {op}, path: /metadata/{place}/{key}, value: {value}}}");
             if self.random.chance(30) {
                 let value = self.value();
@@ -323,6 +338,30 @@ impl World {
         )
     }
 
+    /// Writes a component and returns its folder.
+    fn component(&mut self) -> String {
+        let name = format!("component{}", self.files.len());
+        let mut text = "apiVersion: kustomize.config.k8s.io/v1alpha1\nkind: Component\n".to_owned();
+        if self.random.chance(50) {
+            let pairs = self.pairs(2);
+            let _ = writeln!(text, "labels: [{{pairs: {pairs}}}]");
+        }
+        if self.random.chance(40) {
+            text.push_str("nameSuffix: -c\n");
+        }
+        if self.random.chance(50) {
+            let patch = self.patch();
+            let _ = write!(text, "patches:\n{patch}");
+        }
+        if self.random.chance(30) {
+            let generator = self.generator("");
+            let _ = write!(text, "configMapGenerator:\n{generator}");
+        }
+        text.push_str("commonAnnotations: {component: in}\n");
+        self.put(&format!("{name}/kustomization.yaml"), text);
+        name
+    }
+
     fn kustomization(&mut self, resources: &[String], over: bool) -> String {
         let mut text = format!("resources: [{}]\n", resources.join(", "));
         let percent = if over { 35 } else { 20 };
@@ -374,17 +413,40 @@ impl World {
                 let _ = write!(text, "{field}:\n{generator}");
             }
         }
-        if self.random.chance(10) {
+        if self.random.chance(5) {
             let replacement = self.replacement();
             let _ = write!(text, "replacements:\n{replacement}");
         }
         if self.random.chance(8) {
             text.push_str("buildMetadata: [originAnnotations, transformerAnnotations]\n");
         }
+        if self.random.chance(4) {
+            let (kind, name) = (self.random.pick(&["Deployment", "StatefulSet"]), self.random.pick(NAMES));
+            let (meta, containers) = (self.meta(name), self.containers("      ", false));
+            text.push_str("patchesStrategicMerge:\n- |\n");
+            for line in
+                format!("apiVersion: apps/v1\nkind: {kind}\n{meta}spec:\n  template:\n    spec:\n{containers}").lines()
+            {
+                let _ = writeln!(text, "  {line}");
+            }
+        }
+        if self.random.chance(6) {
+            let name = self.random.pick(NAMES);
+            let field = self.random.pick(&["metadata.name", "metadata.namespace", "data.k", "metadata.labels.app"]);
+            let _ = writeln!(
+                text,
+                "vars: [{{name: V{}, objref: {{apiVersion: v1, kind: ConfigMap, name: {name}}}, fieldref: {{fieldPath: {field}}}}}]",
+                self.random.below(3)
+            );
+        }
+        if self.random.chance(15) {
+            let component = self.component();
+            let _ = writeln!(text, "components: [../{component}]");
+        }
         if self.random.chance(10) {
             text.push_str("sortOptions: {order: fifo}\n");
         }
-        if self.random.chance(4) {
+        if self.random.chance(2) {
             let name = self.random.pick(NAMES);
             let _ = writeln!(text, "replicas: [{{name: {name}, count: 7}}]");
         }
@@ -414,7 +476,18 @@ fn world(seed: u64) -> Case {
     let text = world.kustomization(&bases, true);
     world.put("over/kustomization.yaml", text);
     let mut build = "over";
-    if world.random.chance(30) {
+    if world.random.chance(25) {
+        // Two overlays of the same bases.
+        let text = world.kustomization(&bases, true);
+        let (prefix, space) = (world.random.chance(60), world.random.pick(&["blue", "red", "green"]));
+        let text = text.replace("namePrefix:", "# namePrefix:").replace("namespace:", "# namespace:");
+        let more = if prefix { "namePrefix: two-\n".to_owned() } else { format!("namespace: {space}\n") };
+        world.put("two/kustomization.yaml", format!("{text}{more}"));
+        let both = ["../over".to_owned(), "../two".to_owned()];
+        let text = world.kustomization(&both, true);
+        world.put("top/kustomization.yaml", text);
+        build = "top";
+    } else if world.random.chance(30) {
         let text = world.kustomization(&["../over".to_owned()], true);
         world.put("top/kustomization.yaml", text);
         build = "top";
@@ -424,7 +497,7 @@ fn world(seed: u64) -> Case {
         head: String::new(),
         build: build.to_owned(),
         flags: Vec::new(),
-        files: world.files.into_iter().map(|(name, bytes)| (name, bytes)).collect(),
+        files: world.files,
         expected: None,
     }
 }

@@ -1,4 +1,10 @@
 //! Kustomizations on a real disk.
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::print_stdout,
+    reason = "a test stops where its world cannot be made"
+)]
 
 use std::{fs, path::Path, process::Command};
 

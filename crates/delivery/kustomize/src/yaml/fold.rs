@@ -292,6 +292,7 @@ fn is_printable(c: char) -> bool {
 }
 
 /// `yaml_emitter_analyze_scalar`.
+#[expect(clippy::struct_excessive_bools, reason = "each is a fact of its own")]
 struct Shape {
     breaks: bool,
     block_plain: bool,

@@ -60,8 +60,14 @@ pub(crate) fn split(text: &str) -> Result<Vec<(usize, String)>, String> {
     if !text.is_empty() {
         pieces.push((start, text[start..].to_owned()));
     }
-    let lines = |at: usize| text.as_bytes()[..at].iter().filter(|b| **b == b'\n').count();
-    Ok(pieces.into_iter().map(|(at, piece)| (lines(at), piece)).collect())
+    let (mut line, mut counted) = (0, 0);
+    let mut out = Vec::with_capacity(pieces.len());
+    for (at, piece) in pieces {
+        line += text[counted..at].matches('\n').count();
+        counted = at;
+        out.push((line, piece));
+    }
+    Ok(out)
 }
 
 /// Reads the first document of a text; nothing but blanks and comments is `None`.

@@ -32,8 +32,21 @@ impl Resolved {
 pub(crate) fn resolve(text: &str) -> Resolved {
     let Some(&first) = text.as_bytes().first() else { return Resolved::Null };
     match first {
-        b'0'..=b'9' | b'+' | b'-' | b'.' => {}
-        b'y' | b'Y' | b'n' | b'N' | b't' | b'T' | b'f' | b'F' | b'o' | b'O' | b'~' => {}
+        b'0'..=b'9'
+        | b'+'
+        | b'-'
+        | b'.'
+        | b'y'
+        | b'Y'
+        | b'n'
+        | b'N'
+        | b't'
+        | b'T'
+        | b'f'
+        | b'F'
+        | b'o'
+        | b'O'
+        | b'~' => {}
         _ => return Resolved::Text,
     }
     match text {
@@ -175,7 +188,7 @@ pub(crate) fn timestamp(text: &str) -> Option<String> {
     let year: u32 = text[..4].parse().ok()?;
     let (month, day) = date.split_once('-')?;
     let (month, day) = (short(month, 12)?, short(day, 31)?);
-    let leap = year % 4 == 0 && (year % 100 != 0 || year % 400 == 0);
+    let leap = year.is_multiple_of(4) && (!year.is_multiple_of(100) || year.is_multiple_of(400));
     let days = match month {
         2 if leap => 29,
         2 => 28,

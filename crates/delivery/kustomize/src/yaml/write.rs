@@ -191,35 +191,35 @@ fn pad(out: &mut String, indent: usize) {
 
 /// go-yaml's order of keys: letters after other signs, runs of digits by their number.
 pub(crate) fn natural(a: &str, b: &str) -> Ordering {
-    let (x, y) = (a.as_bytes(), b.as_bytes());
-    let common = x.iter().zip(y).take_while(|(a, b)| a == b).count();
-    match (x.get(common), y.get(common)) {
-        (Some(p), Some(q)) if p.is_ascii_alphabetic() && q.is_ascii_alphabetic() => p.cmp(q),
-        (None, _) | (_, None) => x.len().cmp(&y.len()),
+    let (left, right) = (a.as_bytes(), b.as_bytes());
+    let common = left.iter().zip(right).take_while(|(a, b)| a == b).count();
+    match (left.get(common), right.get(common)) {
+        (Some(a), Some(b)) if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() => a.cmp(b),
+        (None, _) | (_, None) => left.len().cmp(&right.len()),
         _ => slow(a, b),
     }
 }
 
-fn slow(a: &str, b: &str) -> Ordering {
-    let (a, b): (Vec<char>, Vec<char>) = (a.chars().collect(), b.chars().collect());
-    for i in 0..a.len().min(b.len()) {
-        if a[i] == b[i] {
+fn slow(left: &str, right: &str) -> Ordering {
+    let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
+    for i in 0..left.len().min(right.len()) {
+        if left[i] == right[i] {
             continue;
         }
-        let (al, bl) = (a[i].is_alphabetic(), b[i].is_alphabetic());
+        let (al, bl) = (left[i].is_alphabetic(), right[i].is_alphabetic());
         if al && bl {
-            return a[i].cmp(&b[i]);
+            return left[i].cmp(&right[i]);
         }
         if al || bl {
             return if bl { Ordering::Less } else { Ordering::Greater };
         }
         let (mut an, mut bn) = (0_i64, 0_i64);
-        if a[i] == '0' || b[i] == '0' {
+        if left[i] == '0' || right[i] == '0' {
             for j in (0..i).rev() {
-                if !a[j].is_ascii_digit() {
+                if !left[j].is_ascii_digit() {
                     break;
                 }
-                if a[j] != '0' {
+                if left[j] != '0' {
                     (an, bn) = (1, 1);
                     break;
                 }
@@ -233,8 +233,8 @@ fn slow(a: &str, b: &str) -> Ordering {
             }
             (number, end)
         };
-        let ((an, ai), (bn, bi)) = (run(&a, an), run(&b, bn));
-        return an.cmp(&bn).then(ai.cmp(&bi)).then(a[i].cmp(&b[i]));
+        let ((an, ai), (bn, bi)) = (run(&left, an), run(&right, bn));
+        return an.cmp(&bn).then(ai.cmp(&bi)).then(left[i].cmp(&right[i]));
     }
-    a.len().cmp(&b.len())
+    left.len().cmp(&right.len())
 }

@@ -21,29 +21,29 @@ use kustomize::{Files, Options, Reorder, Restriction};
 
 /// What a build comes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Outcome {
+pub(crate) enum Outcome {
     Text(String),
     Error(String),
 }
 
 /// A case.
 #[derive(Clone, Debug)]
-pub struct Case {
-    pub name: String,
-    pub head: String,
-    pub build: String,
-    pub flags: Vec<String>,
-    pub files: Files,
-    pub expected: Option<Outcome>,
+pub(crate) struct Case {
+    pub(crate) name: String,
+    pub(crate) head: String,
+    pub(crate) build: String,
+    pub(crate) flags: Vec<String>,
+    pub(crate) files: Files,
+    pub(crate) expected: Option<Outcome>,
 }
 
 /// The folder of the corpus.
-pub fn folder() -> PathBuf {
+pub(crate) fn folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../tests/corpus/kustomize")
 }
 
 /// Reads all cases, in the order of their names.
-pub fn cases() -> Vec<Case> {
+pub(crate) fn cases() -> Vec<Case> {
     let mut paths: Vec<PathBuf> = std::fs::read_dir(folder()).unwrap().map(|entry| entry.unwrap().path()).collect();
     paths.sort();
     paths.iter().map(|path| read(path)).collect()
@@ -56,7 +56,7 @@ fn read(path: &Path) -> Case {
 }
 
 /// Reads a case.
-pub fn parse(name: &str, text: &str) -> Case {
+pub(crate) fn parse(name: &str, text: &str) -> Case {
     let mut parts: Vec<(String, String)> = vec![(String::new(), String::new())];
     for line in text.split_inclusive('\n') {
         match line.trim_end().strip_prefix("-- ").and_then(|line| line.strip_suffix(" --")) {
@@ -92,7 +92,7 @@ pub fn parse(name: &str, text: &str) -> Case {
 
 impl Case {
     /// Builds the case with this engine.
-    pub fn outcome(&self) -> Outcome {
+    pub(crate) fn outcome(&self) -> Outcome {
         let mut options = Options::default();
         let mut flags = self.flags.iter().map(String::as_str);
         while let Some(flag) = flags.next() {
@@ -114,7 +114,7 @@ impl Case {
     }
 
     /// Builds the case with the original, in a folder of its own.
-    pub fn original(&self, program: &Path) -> Outcome {
+    pub(crate) fn original(&self, program: &Path) -> Outcome {
         let folder = tempfile::tempdir().unwrap();
         for (name, bytes) in &self.files {
             let path = folder.path().join(name);
@@ -139,7 +139,7 @@ impl Case {
 }
 
 /// The original, if it was built.
-pub fn original() -> Option<PathBuf> {
+pub(crate) fn original() -> Option<PathBuf> {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../target/peers/kustomize");
     path.exists().then(|| path.canonicalize().unwrap())
 }
