@@ -5,7 +5,7 @@ use std::{cell::RefCell, fmt, rc::Rc};
 use jiff::{Zoned, tz::TimeZone};
 use rand_chacha::{
     ChaCha20Rng,
-    rand_core::{RngCore as _, SeedableRng as _},
+    rand_core::{RngCore, SeedableRng as _},
 };
 
 use crate::{Limits, Value};
@@ -73,7 +73,7 @@ impl World {
         // The part of the range that would favour small numbers is drawn again.
         let zone = u64::MAX - u64::MAX % bound;
         loop {
-            let drawn = self.with_random(|random| random.next_u64());
+            let drawn = self.with_random(RngCore::next_u64);
             if drawn < zone {
                 return drawn % bound;
             }
