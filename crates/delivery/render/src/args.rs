@@ -58,6 +58,7 @@ pub struct ChartSource {
 
 /// What `roadstead render helm` takes.
 #[derive(Clone, Debug, Default, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct HelmArgs {
     /// [NAME] CHART: a folder, a packed chart, an oci:// reference, a URL, or a name with --repo.
     #[arg(required = true, num_args = 1..=2, value_name = "[NAME] CHART")]

@@ -16,7 +16,7 @@ pub(crate) fn all(out: &mut dyn Write, bytes: &[u8]) -> Result<(), Error> {
 fn hooks<'r>(rendered: &'r Rendered, args: &HelmArgs) -> impl Iterator<Item = &'r Hook> {
     let (none, no_tests) = (args.no_hooks, args.skip_tests);
     let tests = |hook: &Hook| hook.events.iter().any(|event| event == "test");
-    rendered.hooks.iter().filter(move |hook| !none && !(no_tests && tests(hook)))
+    rendered.hooks.iter().filter(move |hook| !(none || no_tests && tests(hook)))
 }
 
 /// Returns all of it as `helm template` prints it.

@@ -59,7 +59,7 @@ fn read(name: &str, source: &ChartSource) -> Result<String, Error> {
     String::from_utf8(bytes).map_err(|error| {
         let at = error.utf8_error().valid_up_to();
         let before = &error.as_bytes()[..at];
-        let line = before.iter().filter(|byte| **byte == b'\n').count() + 1;
+        let line = before.split(|byte| *byte == b'\n').count();
         let column = at - before.iter().rposition(|byte| *byte == b'\n').map_or(0, |end| end + 1) + 1;
         Error::Values { file: name.to_owned(), reason: format!("line {line}, column {column}: no UTF-8 text") }
     })

@@ -32,9 +32,10 @@ impl Charts for LocalCharts {
             repo: (!chart.repo.starts_with("oci://")).then(|| chart.repo.clone()),
             ..ChartSource::default()
         };
-        let reference = match chart.repo.starts_with("oci://") {
-            true => format!("{}/{}", chart.repo.trim_end_matches('/'), chart.name),
-            false => chart.name.clone(),
+        let reference = if chart.repo.starts_with("oci://") {
+            format!("{}/{}", chart.repo.trim_end_matches('/'), chart.name)
+        } else {
+            chart.name.clone()
         };
         let files = charts::load(&reference, &source).map_err(|error| error.to_string())?;
         let folder = if chart.version.is_empty() { plain } else { versioned(&chart.version) };
