@@ -4,6 +4,7 @@
 
 use std::{
     collections::BTreeMap,
+    fmt::Write as _,
     fs,
     io::{Read as _, Write as _},
     net::{SocketAddr, TcpListener},
@@ -110,7 +111,7 @@ fn a_repository_gives_the_newest_version_that_fits_and_its_digest_is_kept() {
     let mut index = format!("apiVersion: v1\nentries:\n  {name}:\n");
     for version in versions {
         let digest = hex::encode(Sha256::digest(pack(version)));
-        index += &format!("  - version: {version}\n    digest: {digest}\n    urls: [files/{version}.tgz]\n");
+        let _ = write!(index, "  - version: {version}\n    digest: {digest}\n    urls: [files/{version}.tgz]\n");
     }
     index += "  - version: 0.1.0\n    digest: abcd\n    urls: [files/1.0.0.tgz]\n";
     let address = serve(|address| {
