@@ -202,10 +202,8 @@ pub(crate) fn natural(a: &str, b: &str) -> Ordering {
 
 fn slow(left: &str, right: &str) -> Ordering {
     let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
-    let mut digits = false;
     for i in 0..left.len().min(right.len()) {
         if left[i] == right[i] {
-            digits = left[i].is_ascii_digit();
             continue;
         }
         let (al, bl) = (left[i].is_alphabetic(), right[i].is_alphabetic());
@@ -213,9 +211,7 @@ fn slow(left: &str, right: &str) -> Ordering {
             return left[i].cmp(&right[i]);
         }
         if al || bl {
-            // Behind a digit letters come first, elsewhere last.
-            let first = if digits { al } else { bl };
-            return if first { Ordering::Less } else { Ordering::Greater };
+            return if bl { Ordering::Less } else { Ordering::Greater };
         }
         let (mut an, mut bn) = (0_i64, 0_i64);
         if left[i] == '0' || right[i] == '0' {
