@@ -1,8 +1,9 @@
 //! Takes the facts of Kubernetes' built-in types (fields, types, list and patch
 //! strategies; not the prose) from the published OpenAPI of the pinned module and
 //! writes them as one compact table; [`wire`] makes the one of their binary form,
-//! [`roles`] the one of the default roles.
+//! [`roles`] the one of the default roles, [`merges`] the one that kustomize merges by.
 
+mod merges;
 mod presence;
 mod roles;
 mod wire;
@@ -16,6 +17,7 @@ use serde_json::Value;
 const MODULE: &str = "k8s.io/kubernetes@v1.36.3";
 const OUTPUT: &str = "crates/kube/schema/src/kubernetes.types";
 const ROLES_OUTPUT: &str = "crates/cluster/apiserver/src/bootstrap/kubernetes.roles";
+const MERGES_OUTPUT: &str = "crates/delivery/kustomize/src/kubernetes.merge";
 const WIRE_OUTPUT: &str = "crates/kube/schema/src/kubernetes.wire";
 
 /// Packages whose types are kept.
@@ -64,6 +66,7 @@ pub(crate) fn run(mode: Mode) -> anyhow::Result<()> {
         (OUTPUT, table(&openapi()?, &packages)?),
         (WIRE_OUTPUT, wire::table(&packages)?),
         (ROLES_OUTPUT, roles::table()?),
+        (MERGES_OUTPUT, merges::table()?),
     ];
     for (output, text) in tables {
         if mode == Mode::Write {

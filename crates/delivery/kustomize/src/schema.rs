@@ -63,7 +63,7 @@ impl Facts {
 
     fn read(text: &str) -> Facts {
         let mut facts = Facts::default();
-        for line in text.lines() {
+        for line in text.lines().filter(|line| !line.starts_with('#')) {
             if let Some(kinds) = line.strip_prefix('=') {
                 for kind in kinds.split_whitespace() {
                     if let Some((api, kind)) = kind.rsplit_once('/') {

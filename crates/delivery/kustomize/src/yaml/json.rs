@@ -111,7 +111,7 @@ pub(crate) fn node(value: &Value) -> Node {
         Value::Object(map) => {
             let mut entries: Vec<(Key, Node)> =
                 map.iter().map(|(key, item)| (Key::text(key.as_str()), node(item))).collect();
-            entries.sort_by(|(a, _), (b, _)| super::write::natural(&a.text, &b.text));
+            entries.sort_by(|(a, _), (b, _)| a.text.cmp(&b.text));
             Node::map(entries)
         }
         Value::Array(items) => Node::seq(items.iter().map(node).collect()),

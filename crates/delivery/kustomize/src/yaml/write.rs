@@ -6,7 +6,7 @@ use gotmpl::{Value, gofmt};
 
 use super::{
     fold::{NARROW, Place, Wish, is_plain_word, scalar},
-    node::{Node, Scalar},
+    node::{Map, Node, Scalar},
     resolve::{Resolved, finish},
 };
 
@@ -30,9 +30,7 @@ fn node(out: &mut String, node: &Node, indent: usize) -> Result<(), String> {
                 out.push_str("{}\n");
                 return Ok(());
             }
-            let mut order: Vec<usize> = (0..map.entries.len()).collect();
-            order.sort_by(|a, b| natural(&map.entries[*a].0.text, &map.entries[*b].0.text));
-            for (index, at) in order.into_iter().enumerate() {
+            for (index, at) in order(map).into_iter().enumerate() {
                 let (key, value) = &map.entries[at];
                 if key.odd && indent > 0 {
                     return Err("json: unsupported type: map[interface {}]interface {}".to_owned());
@@ -187,6 +185,38 @@ pub(crate) fn is_base_60(text: &str) -> bool {
 
 fn pad(out: &mut String, indent: usize) {
     out.extend(std::iter::repeat_n(' ', indent));
+}
+
+/// Returns the positions of a mapping's fields in go-yaml's order.
+///
+/// That order is none at times (`x10` stands before `x1y`, which stands before `x2a`, which stands before `x10`),
+/// and what the original prints then is chance. The standard library may panic on such; this does not.
+fn order(map: &Map) -> Vec<usize> {
+    let name = |at: usize| &*map.entries[at].0.text;
+    let mut order: Vec<usize> = (0..map.entries.len()).collect();
+    if order.windows(2).all(|pair| natural(name(pair[0]), name(pair[1])) == Ordering::Less) {
+        return order;
+    }
+    order.sort_by(|a, b| name(*a).cmp(name(*b)));
+    let mut merged = order.clone();
+    let mut width = 1;
+    while width < order.len() {
+        for start in (0..order.len()).step_by(2 * width) {
+            let middle = (start + width).min(order.len());
+            let end = (start + 2 * width).min(order.len());
+            let (mut left, mut right) = (start, middle);
+            for place in &mut merged[start..end] {
+                let take_left = right == end
+                    || (left < middle && natural(name(order[left]), name(order[right])) != Ordering::Greater);
+                let from = if take_left { &mut left } else { &mut right };
+                *place = order[*from];
+                *from += 1;
+            }
+        }
+        std::mem::swap(&mut order, &mut merged);
+        width *= 2;
+    }
+    order
 }
 
 /// go-yaml's order of keys: letters after other signs, runs of digits by their number.

@@ -10,6 +10,7 @@
 //! …
 //! ```
 //!
+//! `words: own` stands in the head where the engine words an error in its own way.
 //! `-- error --` stands in the place of `-- expected --` where the build has to fail; a file's name may be
 //! followed by `base64`.
 #![allow(dead_code, reason = "each suite uses a part")]
