@@ -8,6 +8,7 @@ mod decode;
 mod fail;
 mod fieldspec;
 mod filters;
+mod gathered;
 mod generate;
 mod helm;
 mod id;

@@ -8,6 +8,7 @@ use crate::{
     fail::{Cause, Context, Fail, Step},
     fieldspec::{FieldSpec, merge_all, merge_one},
     filters::{End, Namespace, Subjects},
+    gathered::{Gathered, joined, merge},
     generate::{Made, generate, with_options},
     helm::{HelmChart, HelmGlobals, Reads, inflate},
     load::{Loader, Source},
@@ -37,14 +38,6 @@ pub(crate) struct Build<'a> {
     gathered: RefCell<HashMap<(String, String, u8), Gathered>>,
     warnings: RefCell<Vec<String>>,
     resources: RefCell<usize>,
-}
-
-/// Resources and the rules for them, so far.
-#[derive(Clone)]
-struct Gathered {
-    map: ResMap,
-    rules: Rc<Rules>,
-    vars: BTreeMap<String, crate::parts::Var>,
 }
 
 /// Builds what a path names; returns resources in order and what there is to say.
@@ -228,7 +221,10 @@ impl<'b, 'a> Target<'b, 'a> {
     fn add_resources(&mut self, mut gathered: Gathered, paths: &[String]) -> Step<Gathered> {
         for path in paths {
             let Err(file) = self.add_file(&mut gathered, path) else { continue };
-            if file.cause == Cause::Limit {
+            // What is named as a file of the web is no repository.
+            let address = path.split('?').next().unwrap_or(path);
+            let named = [".yaml", ".yml", ".json"].iter().any(|end| address.ends_with(end));
+            if file.cause == Cause::Limit || (file.cause == Cause::Unsupported && named) {
                 return Err(file);
             }
             let loader = match self.loader.enter(path) {
@@ -573,25 +569,6 @@ fn untouched(before: &Resource, after: &Resource) -> bool {
 enum Kind {
     Base,
     Component,
-}
-
-fn joined(known: &Rc<Rules>, more: &Rc<Rules>) -> Step<Rc<Rules>> {
-    let nothing = known.names.is_empty() && known.name_prefix.is_empty() && known.common_labels.is_empty();
-    if nothing && Rc::ptr_eq(more, &Rules::built_in()) {
-        return Ok(more.clone());
-    }
-    known.merged(more)
-}
-
-fn merge(mut gathered: Gathered, more: Gathered) -> Step<Gathered> {
-    if gathered.map.list().is_empty() && gathered.vars.is_empty() {
-        gathered.map = more.map;
-    } else {
-        gathered.map.append_all(more.map.into_list())?;
-    }
-    gathered.rules = joined(&gathered.rules, &more.rules)?;
-    vars::add(&mut gathered.vars, more.vars.into_values())?;
-    Ok(gathered)
 }
 
 fn trouble(fail: Fail, kind: &str) -> Fail {

@@ -57,9 +57,12 @@ fn charts_are_rendered_by_the_caller() {
 
 #[test]
 fn files_from_the_web_are_refused() {
-    let given = files(&[("kustomization.yaml", "resources: [\"https://example.com/a.yaml\"]\n")]);
-    let error = build(&given, "/", &Options::default()).unwrap_err();
-    assert!(error.to_string().contains("files are not read from the web: https://example.com/a.yaml"), "{error}");
+    for address in ["https://example.com/a.yaml", "https://example.com/team/repo/main/a.yml?token=x"] {
+        let given = files(&[("kustomization.yaml", &format!("resources: [\"{address}\"]\n"))]);
+        let error = build(&given, "/", &Options::default()).unwrap_err();
+        assert!(matches!(error, Error::Unsupported { .. }), "{error:?}");
+        assert!(error.to_string().contains(&format!("files are not read from the web: {address}")), "{error}");
+    }
 }
 
 #[test]
