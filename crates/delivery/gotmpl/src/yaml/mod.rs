@@ -113,6 +113,13 @@ mod tests {
     }
 
     #[test]
+    fn keys_whose_order_goes_in_circles_are_written_all_the_same() {
+        let keys: Vec<String> = (0..40).flat_map(|n| [format!("x{n}"), format!("x{n}y"), format!("x{n}a1")]).collect();
+        let text = super::write(&crate::Value::pairs(keys.iter().map(|key| (key, crate::Value::Int(1)))));
+        assert_eq!(text.lines().count(), keys.len());
+    }
+
+    #[test]
     fn documents_are_split() {
         let all = super::read_all("# first\n---\na: 1 # one\n---\n# nothing\n---\nb: 2\n# last\n").unwrap();
         assert_eq!(all.len(), 3);

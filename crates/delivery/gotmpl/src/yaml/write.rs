@@ -1,6 +1,6 @@
 //! Values to text as `go-yaml` v2 writes it after a pass through JSON.
 
-use std::cmp::Ordering;
+use std::{cmp::Ordering, rc::Rc};
 
 use super::resolve;
 use crate::{Value, gofmt};
@@ -42,8 +42,7 @@ fn node(out: &mut String, value: &Value, indent: usize, in_sequence: bool, form:
             if entries.is_empty() {
                 return out.push_str("{}\n");
             }
-            let mut keys: Vec<_> = entries.iter().collect();
-            keys.sort_by(|(a, _), (b, _)| natural(a, b));
+            let keys = in_order(entries.iter().collect());
             for (index, (key, value)) in keys.into_iter().enumerate() {
                 if index > 0 {
                     pad(out, indent);
@@ -352,6 +351,28 @@ fn is_base_60(text: &str) -> bool {
             || matches!(part.as_bytes(), [a, b] if (b'0'..=b'5').contains(a) && b.is_ascii_digit())
     });
     count > 0 && tail && digits(fraction) && digits(head) && head.starts_with(|c: char| c.is_ascii_digit())
+}
+
+/// Puts entries in go-yaml's order.
+///
+/// That order goes in circles at times (`x10` before `x1y` before `x2a` before `x10`), and the standard library may
+/// panic on such a one; this merges, and ends with some order.
+fn in_order<'v>(entries: Vec<(&'v Rc<str>, &'v Value)>) -> Vec<(&'v Rc<str>, &'v Value)> {
+    if entries.len() < 2 || entries.windows(2).all(|pair| natural(pair[0].0, pair[1].0) == Ordering::Less) {
+        return entries;
+    }
+    let mut left = entries;
+    let right = left.split_off(left.len() / 2);
+    let (left, right) = (in_order(left), in_order(right));
+    let mut merged = Vec::with_capacity(left.len() + right.len());
+    let (mut left, mut right) = (left.into_iter().peekable(), right.into_iter().peekable());
+    while let (Some(a), Some(b)) = (left.peek(), right.peek()) {
+        let next = if natural(a.0, b.0) == Ordering::Greater { &mut right } else { &mut left };
+        merged.extend(next.next());
+    }
+    merged.extend(left);
+    merged.extend(right);
+    merged
 }
 
 /// go-yaml's order of keys: letters after other signs, runs of digits by their number.
