@@ -244,6 +244,10 @@ impl Report {
                         let message = format!("{key:?} stands already on line {first}");
                         ("yaml-duplicate-key", *at, message, "keep one of the two")
                     }
+                    Mistake::Truth(at, key) => {
+                        let message = format!("the key {key} is read as a truth: true or false");
+                        ("yaml-truth-key", *at, message, "quote it, or call it otherwise")
+                    }
                     Mistake::Bounds(at, message) => {
                         ("input-too-large", *at, message.clone(), "split it; the rest was not looked at")
                     }

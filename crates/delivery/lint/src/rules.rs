@@ -23,6 +23,12 @@ const fn rule(id: &'static str, severity: Severity, what: &'static str, help: &'
 pub const RULES: &[Rule] = &[
     rule("yaml-syntax", Error, "The text is no YAML.", "Correct the text at this place."),
     rule("yaml-duplicate-key", Error, "A key stands twice in one map.", "Keep one of the two."),
+    rule(
+        "yaml-truth-key",
+        Warning,
+        "A key such as on, y or no is read as true or false.",
+        "Quote it, or call it otherwise.",
+    ),
     rule("input-too-large", Error, "The input is larger than is looked at.", "Split it into smaller files."),
     rule("not-an-object", Error, "A document is no Kubernetes object.", "Give it apiVersion and kind."),
     rule("unknown-field", Error, "The kind has no such field.", "Correct the name or remove the field."),

@@ -147,6 +147,8 @@ pub(crate) enum Mistake {
     Syntax(Place, String),
     /// A key stands twice: where again, which, and the line it stood on first.
     Twice(Place, String, usize),
+    /// A key is read as a truth: where, and as it is written.
+    Truth(Place, String),
     /// It is larger than is looked at.
     Bounds(Place, String),
 }
@@ -170,7 +172,7 @@ pub(crate) fn read(text: &str) -> Read {
         nodes = reader.nodes;
         let (at, again) = match &stop {
             Mistake::Syntax(at, _) => (*at, true),
-            Mistake::Twice(at, ..) | Mistake::Bounds(at, _) => (*at, false),
+            Mistake::Twice(at, ..) | Mistake::Truth(at, _) | Mistake::Bounds(at, _) => (*at, false),
         };
         read.mistakes.push(stop);
         // The next document begins after the place where this one broke.
@@ -325,8 +327,15 @@ impl<'a, 'r> Reader<'a, 'r> {
                 event => event,
             };
             let merge = matches!(&event, Event::Scalar(text, ScalarStyle::Plain, _, _) if text == "<<");
+            let written = match &event {
+                Event::Scalar(text, ..) => text.to_string(),
+                _ => String::new(),
+            };
             let at = self.at;
             let key = self.node(event, depth + 1)?;
+            if matches!(key.data, Data::Bool(_)) && written != "true" && written != "false" {
+                self.read.mistakes.push(Mistake::Truth(at, written));
+            }
             let value = self.next()?;
             let value = self.node(value, depth + 1)?;
             if merge {
