@@ -127,7 +127,7 @@ fn render(files: &Files, options: &Options, report: &mut Report) -> Vec<Input> {
     options.include_crds = true;
     for _ in 0..MOST_FAILURES {
         let error = match helm::render(&files, &options) {
-            Ok(rendered) => return rendered_inputs(rendered),
+            Ok(rendered) => return rendered_inputs(&rendered),
             Err(error) => error,
         };
         let failed = report_error(&error, report);
@@ -141,7 +141,7 @@ fn render(files: &Files, options: &Options, report: &mut Report) -> Vec<Input> {
     Vec::new()
 }
 
-fn rendered_inputs(rendered: helm::Rendered) -> Vec<Input> {
+fn rendered_inputs(rendered: &helm::Rendered) -> Vec<Input> {
     let read = |manifest: &helm::Manifest, lines| Input::read(within(&manifest.source), &manifest.text, lines);
     let crds = rendered.crds.iter().map(|manifest| read(manifest, Lines::Source));
     let manifests = rendered.manifests.iter().map(|manifest| read(manifest, Lines::Rendered));

@@ -42,6 +42,12 @@ pub const RULES: &[Rule] = &[
         "Move to the version that replaces it.",
     ),
     rule("deprecated-api", Warning, "This API version is deprecated.", "Move to the version that replaces it."),
+    rule(
+        "preview-api",
+        Warning,
+        "An alpha or beta version, of which no types are known here.",
+        "Move to v1 where there is one.",
+    ),
     rule("duplicate-object", Error, "An object stands twice in one input.", "Rename or remove one of them."),
     rule("no-memory-request", Warning, "A container requests no memory.", "Set resources.requests.memory."),
     rule("no-memory-limit", Warning, "A container has no limit of memory.", "Set resources.limits.memory."),

@@ -132,7 +132,6 @@ impl Walk<'_, '_> {
 fn misfit(node: &Node, place: &Type) -> Option<(String, String)> {
     let quantity = place.format.as_deref() == Some("quantity");
     let (want, fix) = match (&node.data, &place.kind) {
-        (_, Kind::Any) => return None,
         (Data::Text(text), Kind::String) if quantity => {
             if Quantity::parse(text).is_some() {
                 return None;
@@ -140,7 +139,8 @@ fn misfit(node: &Node, place: &Type) -> Option<(String, String)> {
             ("a quantity", "write a number with a unit as in 500m, 2 or 128Mi".to_owned())
         }
         (Data::Int(_) | Data::Float(_), Kind::String) if quantity => return None,
-        (Data::Text(_), Kind::String | Kind::IntOrString)
+        (_, Kind::Any)
+        | (Data::Text(_), Kind::String | Kind::IntOrString)
         | (Data::Bool(_), Kind::Boolean)
         | (Data::Int(_) | Data::Float(_), Kind::Number)
         | (Data::List(_), Kind::Array(_))

@@ -21,7 +21,9 @@ const GONE: &[Row] = &[
     ("extensions/v1beta1", "Ingress", "1.22", "networking.k8s.io/v1"),
     ("extensions/v1beta1", "NetworkPolicy", "1.16", "networking.k8s.io/v1"),
     ("extensions/v1beta1", "PodSecurityPolicy", "1.16", ""),
-    ("extensions/v1beta1", "*", "1.16", "apps/v1"),
+    ("extensions/v1beta1", "Deployment", "1.16", "apps/v1"),
+    ("extensions/v1beta1", "DaemonSet", "1.16", "apps/v1"),
+    ("extensions/v1beta1", "ReplicaSet", "1.16", "apps/v1"),
     ("apps/v1beta1", "*", "1.16", "apps/v1"),
     ("apps/v1beta2", "*", "1.16", "apps/v1"),
     ("policy/v1beta1", "PodSecurityPolicy", "1.25", ""),
@@ -122,7 +124,16 @@ pub(crate) fn check(object: &Object<'_>, report: &mut Report) -> Served {
     if type_of(version, kind).is_some() {
         return Served::Yes;
     }
-    if row.is_none() {
+    let after = version.rsplit('/').next().unwrap_or_default();
+    if row.is_none() && !object.group().is_empty() && (after.contains("alpha") || after.contains("beta")) {
+        let settled = format!("{}/v1", object.group());
+        let fix = match type_of(&settled, kind) {
+            Some(_) => format!("write apiVersion: {settled}"),
+            None => "make sure that the cluster serves it".to_owned(),
+        };
+        let message = format!("{version} {kind} is a preview, which a cluster serves only if it is told to");
+        report.add("preview-api", object, at, "apiVersion".to_owned(), message, fix);
+    } else if row.is_none() {
         let fix = elsewhere(kind).unwrap_or_else(|| "correct apiVersion or kind".to_owned());
         let at = object.node.key_at("kind");
         report.add("unknown-kind", object, at, "kind".to_owned(), format!("{version} has no kind {kind}"), fix);

@@ -204,6 +204,13 @@ fn versions_that_are_gone_name_what_replaces_them() {
         ),
         ("flowcontrol.apiserver.k8s.io/v1beta2", "FlowSchema", "removed-api", "flowcontrol.apiserver.k8s.io/v1"),
         ("flowcontrol.apiserver.k8s.io/v1beta3", "FlowSchema", "removed-api", "flowcontrol.apiserver.k8s.io/v1"),
+        (
+            "admissionregistration.k8s.io/v1beta1",
+            "ValidatingAdmissionPolicy",
+            "preview-api",
+            "admissionregistration.k8s.io/v1",
+        ),
+        ("storage.k8s.io/v1alpha1", &*name, "preview-api", "the cluster serves it"),
         ("gateway.networking.k8s.io/v1beta1", "HTTPRoute", "deprecated-api", "gateway.networking.k8s.io/v1"),
     ] {
         let text = format!("apiVersion: {version}\nkind: {kind}\nmetadata:\n  name: {name}\n");
@@ -273,7 +280,8 @@ fn broken_text_is_a_finding_and_what_follows_is_looked_at() {
     let mut laughs = "a0: &a0 [x, x, x, x, x, x, x, x, x, x]\n".to_owned();
     for index in 1..9 {
         let below = format!("*a{}", index - 1);
-        laughs.push_str(&format!("a{index}: &a{index} [{}]\n", vec![below; 10].join(", ")));
+        let items = vec![below; 10].join(", ");
+        laughs.extend([format!("a{index}: &a{index} [{items}]\n")]);
     }
     assert_eq!(of(&manifests("a.yaml", &laughs), "input-too-large").len(), 1);
 }
