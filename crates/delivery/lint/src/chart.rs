@@ -83,9 +83,12 @@ fn check_metadata(index: usize, node: &Node, report: &mut Report) {
     let fits = |c: char| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '-' || c == '.';
     if name.is_empty() {
         add("chart-metadata", "name", "name is missing".into(), "add the chart's name as text");
-    } else if !name.chars().all(fits) || name.starts_with('.') {
+    } else if name.contains('/') || name == "." || name == ".." {
         let message = format!("{name:?} is no name of a chart");
         add("chart-metadata", "name", message, "use lower-case letters, digits and hyphens");
+    } else if !name.chars().all(fits) {
+        let message = format!("{name:?} is no name by Helm's convention, and objects cannot be called so");
+        add("chart-name", "name", message, "use lower-case letters, digits and hyphens");
     }
     match node.get("version").map(|value| &value.data) {
         None => add("chart-metadata", "version", "version is missing".into(), "add a version as in 1.0.0"),

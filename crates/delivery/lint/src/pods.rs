@@ -60,6 +60,9 @@ const ABOUT: &[&str] = &[
     "_KEY_ID",
 ];
 
+/// Values that are no secret.
+const PLAIN: &[&str] = &["", "0", "1", "true", "false", "yes", "no"];
+
 /// Checks the pods that an object makes.
 pub(crate) fn check(object: &Object<'_>, all: &[Object<'_>], report: &mut Report) {
     let Some(template) = template(object) else { return };
@@ -242,7 +245,9 @@ impl Pod<'_, '_> {
             let upper = name.to_uppercase();
             let Some(value) = variable.get("value") else { continue };
             let literal = match &value.data {
-                Data::Text(text) => !text.is_empty() && !text.starts_with("$(") && text != "true" && text != "false",
+                Data::Text(text) => {
+                    !text.starts_with("$(") && !text.starts_with('/') && !PLAIN.contains(&text.as_str())
+                }
                 Data::Int(_) | Data::Float(_) => true,
                 _ => false,
             };

@@ -106,6 +106,12 @@ pub const RULES: &[Rule] = &[
     rule("unnamed-port", Error, "A Service of several ports leaves one without a name.", "Name every port."),
     rule("secret-not-base64", Error, "Data of a Secret is not base64.", "Encode it, or put it under stringData."),
     rule("chart-metadata", Error, "Chart.yaml lacks a field or has a wrong one.", "Correct the field."),
+    rule(
+        "chart-name",
+        Warning,
+        "A chart's name is against Helm's convention.",
+        "Use lower-case letters, digits and hyphens.",
+    ),
     rule("chart-icon", Info, "A chart has no icon.", "Add icon with the address of an image."),
     rule("chart-app-version", Warning, "appVersion is a number.", "Quote it, so that it stays as it is written."),
     rule("values-schema", Error, "values.schema.json is no JSON Schema.", "Correct the file."),

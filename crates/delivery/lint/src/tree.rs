@@ -342,8 +342,9 @@ impl<'a, 'r> Reader<'a, 'r> {
                 merged.push(value);
                 continue;
             }
-            let key = key_text(&key)
-                .ok_or_else(|| Mistake::Syntax(at, format!("{} is no key: keys are text", key.kind())))?;
+            let key = key_text(&key).ok_or_else(|| {
+                Mistake::Syntax(at, format!("{} is no key; text that begins with {{{{ needs quotes", key.kind()))
+            })?;
             if let Some(first) = lines.get(&key) {
                 self.read.mistakes.push(Mistake::Twice(at, key, *first));
                 continue;

@@ -100,6 +100,9 @@ const GROUPS: &[&str] = &[
     "storagemigration.k8s.io",
 ];
 
+/// Kinds of `v1` that are files and no objects of a cluster. A Template's objects are whole only once it is processed.
+const FILES: &[&str] = &["Template", "Config"];
+
 /// Checks the version and kind of an object.
 pub(crate) fn check(object: &Object<'_>, report: &mut Report) -> Served {
     let (version, kind) = (object.api_version, object.kind);
@@ -117,8 +120,7 @@ pub(crate) fn check(object: &Object<'_>, report: &mut Report) -> Served {
             instead => format!("write apiVersion: {instead}"),
         };
         report.add(rule, object, at, "apiVersion".to_owned(), message, fix);
-    } else if !GROUPS.contains(&object.group()) || (version == "v1" && kind == "Template") {
-        // A Template's objects are whole only once it is processed.
+    } else if !GROUPS.contains(&object.group()) || (version == "v1" && FILES.contains(&kind)) {
         return Served::No;
     }
     if type_of(version, kind).is_some() {

@@ -38,7 +38,8 @@ fn fields_of_a_chart_are_looked_at() {
     assert!(all(&chart).is_empty(), "{:#?}", all(&chart));
     for (rule, from, to, line, column) in [
         ("chart-metadata", "apiVersion: v2", "apiVersion: v3", 1, 13),
-        ("chart-metadata", &*format!("name: {name}"), "name: A_b", 2, 7),
+        ("chart-metadata", &*format!("name: {name}"), "name: a/b", 2, 7),
+        ("chart-name", &*format!("name: {name}"), "name: A_b", 2, 7),
         ("chart-metadata", "version: 1.0.0", "version: 1.0", 3, 10),
         ("chart-metadata", "version: 1.0.0", "description: a", 1, 1),
         ("chart-app-version", "\"1.10\"", "1.10", 4, 13),

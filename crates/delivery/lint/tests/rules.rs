@@ -112,6 +112,11 @@ fn every_rule_of_a_pod_is_told_at_its_field() {
         assert_eq!(found.path, format!("spec.template.spec.containers[0].{path}"), "{rule}");
         assert_eq!(found.object, format!("Deployment/{name}"));
     }
+    for plain in ["name: DB_PASSWORD_FILE", "name: ALLOW_EMPTY_PASSWORD\n          value: 'yes' #"] {
+        let text = good.replace("name: MODE\n          value: plain", &format!("{plain}\n          value: plain"));
+        let text = text.replace("'yes' #\n          value: plain", "'yes'");
+        assert!(manifests("a.yaml", &text).is_empty(), "{text}");
+    }
     let no_request = good.replace("limits: {memory: 128Mi}", "limits: {cpu: 1}");
     broken("no-memory-request", &no_request, "memory: 64Mi, ", "");
     let found = broken("host-namespace", &good, "automount", "hostNetwork: true\n      automount");
