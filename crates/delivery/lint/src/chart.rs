@@ -13,7 +13,7 @@ use crate::{
 };
 
 /// Most templates that may fail before the chart is no longer rendered without them.
-const MOST_FAILURES: usize = 20;
+const MOST_FAILURES: usize = 10;
 
 /// Looks at a chart: its own files, and what they render to with some options.
 ///

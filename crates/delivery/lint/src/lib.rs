@@ -138,8 +138,9 @@ fn look(inputs: Vec<Input>) -> Vec<Finding> {
         }
     }
     links::check(&objects, &mut report);
+    let accounts = pods::accounts(&objects);
     for object in &objects {
-        pods::check(object, &objects, &mut report);
+        pods::check(object, &accounts, &mut report);
     }
     report.finish()
 }

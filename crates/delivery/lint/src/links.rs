@@ -11,6 +11,9 @@ use crate::{
     tree::{Data, Node},
 };
 
+/// Most pairs of objects that are held against each other.
+const MOST_PAIRS: usize = 4_000_000;
+
 /// A workload of the input with the labels of its pods.
 struct Workload<'o, 'a> {
     object: &'o Object<'a>,
@@ -28,6 +31,17 @@ pub(crate) fn check(objects: &[Object<'_>], report: &mut Report) {
             Some(Workload { object, labels })
         })
         .collect();
+    let many =
+        |object: &&Object<'_>| matches!(object.kind, "Service" | "HorizontalPodAutoscaler" | "PodDisruptionBudget");
+    let askers = objects.iter().filter(many).count();
+    if askers.saturating_mul(objects.len()) > MOST_PAIRS
+        && let Some(last) = objects.last()
+    {
+        let message = "selectors and targets of so many objects are not followed".to_owned();
+        let fix = "split the input into smaller ones".to_owned();
+        report.add("input-too-large", last, last.node.at, String::new(), message, fix);
+        return;
+    }
     for object in objects {
         match (object.group(), object.kind) {
             ("", "Service") => service(object, &workloads, report),

@@ -1,5 +1,7 @@
 //! Pod specs of every workload kind: resources, images, rights, probes, secrets.
 
+use std::collections::HashMap;
+
 use crate::{
     report::{Object, Report},
     shape::join,
@@ -63,13 +65,28 @@ const ABOUT: &[&str] = &[
 /// Values that are no secret.
 const PLAIN: &[&str] = &["", "0", "1", "true", "false", "yes", "no"];
 
+/// ServiceAccounts of the input by name.
+pub(crate) type Accounts<'o, 'a> = HashMap<&'o str, Vec<&'o Object<'a>>>;
+
+/// Most ServiceAccounts of one name, each in another namespace, that a pod's own is looked for among.
+const MOST_ACCOUNTS: usize = 1_000;
+
+/// Returns the ServiceAccounts of the input.
+pub(crate) fn accounts<'o, 'a>(objects: &'o [Object<'a>]) -> Accounts<'o, 'a> {
+    let mut accounts = Accounts::new();
+    for object in objects.iter().filter(|object| object.kind == "ServiceAccount" && object.group().is_empty()) {
+        accounts.entry(object.name).or_default().push(object);
+    }
+    accounts
+}
+
 /// Checks the pods that an object makes.
-pub(crate) fn check(object: &Object<'_>, all: &[Object<'_>], report: &mut Report) {
+pub(crate) fn check(object: &Object<'_>, accounts: &Accounts<'_, '_>, report: &mut Report) {
     let Some(template) = template(object) else { return };
     let Some(spec) = template.node.get("spec") else { return };
     let mut pod = Pod { object, spec, path: template.path, report };
     pod.host();
-    pod.token(all);
+    pod.token(accounts);
     for (list, is_init) in [("containers", Role::Main), ("initContainers", Role::Init)] {
         for (index, container) in spec.get(list).map(Node::items).unwrap_or_default().iter().enumerate() {
             if matches!(container.data, Data::Map(_)) {
@@ -122,16 +139,16 @@ impl Pod<'_, '_> {
         }
     }
 
-    fn token(&mut self, all: &[Object<'_>]) {
+    fn token(&mut self, accounts: &Accounts<'_, '_>) {
         let spec = self.spec;
         let given = spec.get("automountServiceAccountToken").and_then(Node::bool);
         let account = match spec.str("serviceAccountName") {
             "" => "default",
             name => name,
         };
-        let of_account = all
-            .iter()
-            .find(|other| other.kind == "ServiceAccount" && other.name == account && other.beside(self.object))
+        let of_account = accounts
+            .get(account)
+            .and_then(|named| named.iter().take(MOST_ACCOUNTS).find(|other| other.beside(self.object)))
             .and_then(|other| other.node.get("automountServiceAccountToken")?.bool());
         if given.or(of_account) != Some(false) {
             let path = join(self.path, "automountServiceAccountToken");

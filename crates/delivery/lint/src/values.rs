@@ -76,7 +76,7 @@ fn plant(paths: &mut BTreeMap<String, Tree>, path: &[String]) {
 
 fn scan(text: &str, input: usize, used: &mut Vec<Used>) {
     let (Some(uses), Some(comment)) = (USE.as_ref(), COMMENT.as_ref()) else { return };
-    let (mut from, mut line, mut line_start, mut counted) = (0, 1, 0, 0);
+    let (mut from, mut at, mut counted) = (0, Place { line: 1, column: 1 }, 0);
     while let Some(start) = text[from..].find("{{").map(|at| from + at) {
         let end = text[start..].find("}}").map_or(text.len(), |at| start + at);
         let action = &text[start..end];
@@ -88,11 +88,13 @@ fn scan(text: &str, input: usize, used: &mut Vec<Used>) {
         for found in uses.captures_iter(action) {
             let (Some(whole), Some(path)) = (found.get(0), found.get(1)) else { continue };
             let byte = start + whole.start();
-            for (offset, _) in text[counted..byte].match_indices('\n') {
-                (line, line_start) = (line + 1, counted + offset + 1);
+            for c in text[counted..byte].chars() {
+                at = match c {
+                    '\n' => Place { line: at.line + 1, column: 1 },
+                    _ => Place { column: at.column + 1, ..at },
+                };
             }
             counted = byte;
-            let at = Place { line, column: text[line_start..byte].chars().count() + 1 };
             let path = path.as_str().split('.').skip(1).map(str::to_owned).collect();
             used.push(Used { input, at, path, guarded });
         }

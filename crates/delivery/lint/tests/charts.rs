@@ -78,6 +78,11 @@ fn what_does_not_render_is_told_with_its_place() {
     let found = of(&findings, "yaml-syntax");
     assert_eq!((found.len(), &*found[0].file), (1, "templates/b.yaml"), "{findings:#?}");
 
+    let list = [("Chart.yaml", &*chart), ("values.yaml", "a: 1\nb: [\n"), ("templates/a.yaml", MAP)];
+    let findings = look(&list);
+    let told: Vec<_> = findings.iter().map(|found| (found.rule, &*found.file)).collect();
+    assert_eq!(told, [("yaml-syntax", "values.yaml")], "{findings:#?}");
+
     let findings = with(&[("values.schema.json", "{\n  \"type\": }")]);
     assert_eq!(of(&findings, "values-schema")[0].line, 2, "{findings:#?}");
     let findings = with(&[("values.schema.json", "{\"required\": [\"absent\"]}")]);

@@ -124,6 +124,10 @@ fn every_rule_of_a_pod_is_told_at_its_field() {
     let volume = "volumes:\n      - name: v\n        hostPath: {path: /etc}\n      automount";
     assert_eq!(broken("host-path", &good, "automount", volume).path, "spec.template.spec.volumes[0].hostPath");
     broken("automounted-token", &good, "automountServiceAccountToken: false", "hostname: a");
+    let account =
+        format!("apiVersion: v1\nkind: ServiceAccount\nmetadata: {{name: {name}}}\nautomountServiceAccountToken: ");
+    let with = good.replace("automountServiceAccountToken: false", &format!("serviceAccountName: {name}"));
+    broken("automounted-token", &format!("{account}false\n---\n{with}"), "Token: false", "Token: true");
 }
 
 #[test]
