@@ -66,14 +66,16 @@ fn ignored(text: &str, comments: &[(usize, String)]) -> HashMap<usize, Vec<Strin
     if asked.is_empty() {
         return ignored;
     }
-    let lines: Vec<&str> = text.lines().collect();
-    let is_comment = |line: usize| lines.get(line - 1).is_some_and(|text| text.trim_start().starts_with('#'));
+    // A comment that has its line to itself is for the next line that is none.
+    let mut targets: Vec<usize> = Vec::new();
+    let comment: Vec<bool> = text.lines().map(|line| line.trim_start().starts_with('#')).collect();
+    for (index, is_comment) in comment.iter().enumerate().rev() {
+        let below = targets.last().copied().unwrap_or(index + 2);
+        targets.push(if *is_comment { below } else { index + 1 });
+    }
+    targets.reverse();
     for (line, rules) in asked.into_iter().filter(|(line, _)| *line > 0) {
-        // A comment that has its line to itself is for the next line that is none.
-        let mut of = line;
-        while is_comment(of) {
-            of += 1;
-        }
+        let of = targets.get(line - 1).copied().unwrap_or(line);
         let rules = rules.split([' ', '\t', ',']).filter(|rule| !rule.is_empty()).map(str::to_owned);
         ignored.entry(of).or_default().extend(rules);
     }

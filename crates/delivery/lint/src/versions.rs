@@ -1,5 +1,7 @@
 //! API versions that are gone or on their way out, and kinds that a built-in group does not have.
 
+use std::sync::LazyLock;
+
 use schema::model::{self, of_kind};
 
 use crate::report::{Object, Report};
@@ -136,7 +138,8 @@ pub(crate) fn check(object: &Object<'_>, report: &mut Report) -> Served {
         let message = format!("{version} {kind} is a preview, which a cluster serves only if it is told to");
         report.add("preview-api", object, at, "apiVersion".to_owned(), message, fix);
     } else if row.is_none() {
-        let fix = elsewhere(kind).unwrap_or_else(|| "correct apiVersion or kind".to_owned());
+        let near = if report.is_full() { None } else { elsewhere(kind) };
+        let fix = near.unwrap_or_else(|| "correct apiVersion or kind".to_owned());
         let at = object.node.key_at("kind");
         report.add("unknown-kind", object, at, "kind".to_owned(), format!("{version} has no kind {kind}"), fix);
     }
@@ -149,9 +152,11 @@ pub(crate) fn type_of(version: &str, kind: &str) -> Option<&'static model::Node>
         .filter(|node| ["apiVersion", "kind", "metadata"].iter().all(|field| node.properties.contains_key(*field)))
 }
 
-/// Says where a kind of this name, or one that is nearly so called, is to be found.
-fn elsewhere(kind: &str) -> Option<String> {
-    let kinds: Vec<(&str, &str, &str)> = model::builtins()
+/// Names of the built-in kinds; and each with its version and the first word of its group.
+type Kinds = (Vec<&'static str>, Vec<(&'static str, &'static str, &'static str)>);
+
+static KINDS: LazyLock<Kinds> = LazyLock::new(|| {
+    let kinds: Vec<_> = model::builtins()
         .iter()
         .filter(|(_, node)| node.properties.contains_key("metadata") && node.properties.contains_key("kind"))
         .filter_map(|(name, _)| {
@@ -160,8 +165,13 @@ fn elsewhere(kind: &str) -> Option<String> {
         })
         .filter(|(name, ..)| !name.ends_with("List"))
         .collect();
-    let names: Vec<&str> = kinds.iter().map(|(name, ..)| *name).collect();
-    let near = crate::shape::nearest(kind, &names)?;
+    (kinds.iter().map(|(name, ..)| *name).collect(), kinds)
+});
+
+/// Says where a kind of this name, or one that is nearly so called, is to be found.
+fn elsewhere(kind: &str) -> Option<String> {
+    let (names, kinds) = &*KINDS;
+    let near = crate::shape::nearest(kind, names)?;
     let mut versions: Vec<String> = kinds
         .iter()
         .filter(|(name, ..)| *name == near)
