@@ -74,6 +74,13 @@ fn what_does_not_render_is_told_with_its_place() {
     ]);
     assert_eq!(of(&findings, "template-error").len(), 1, "{findings:#?}");
 
+    let findings = with(&[
+        ("templates/_h.tpl", "{{ define \"h\" }}\n  {{ .Values.gone.deep }}{{ end }}"),
+        ("templates/b.yaml", "a: {{ include \"h\" . }}\n"),
+    ]);
+    let found = of(&findings, "template-error");
+    assert_eq!((&*found[0].file, found[0].line), ("templates/_h.tpl", 2), "{findings:#?}");
+
     let findings = with(&[("templates/b.yaml", "a: {{ \"[\" }}\n")]);
     let found = of(&findings, "yaml-syntax");
     assert_eq!((found.len(), &*found[0].file), (1, "templates/b.yaml"), "{findings:#?}");

@@ -293,6 +293,8 @@ fn broken_text_is_a_finding_and_what_follows_is_looked_at() {
         laughs.extend([format!("a{index}: &a{index} [{items}]\n")]);
     }
     assert_eq!(of(&manifests("a.yaml", &laughs), "input-too-large").len(), 1);
+    let many = format!("a: &a [{}]\nb: [{}]\n", vec!["x"; 600].join(", "), vec!["*a"; 600].join(", "));
+    assert_eq!(of(&manifests("a.yaml", &many), "input-too-large").len(), 1);
 }
 
 #[test]
