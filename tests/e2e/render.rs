@@ -43,6 +43,12 @@ fn charts_kustomizations_and_templates_are_rendered_without_a_platform() {
     let wanted = format!("apiVersion: apps/v1\nkind: Deployment\nmetadata:\n  name: {name}\nspec:\n  replicas: 2\n");
     assert_eq!(text, wanted);
 
+    let found = world.roadstead(&["lint", &at("base"), "-o", "json"]);
+    assert_eq!(found.code, 0, "{}", found.err);
+    write("bad/a.yaml", "apiVersion: v1\nkind: ConfigMap\nmetadata: {name: a}\ndta: {a: b}\n");
+    let found = world.roadstead(&["lint", &at("bad")]);
+    assert!(found.code == 1 && found.out.contains("a.yaml:4:1: error"), "{}{}", found.out, found.err);
+
     for (line, said) in [
         (vec!["render", "helm", "/nowhere"], "no such folder or file"),
         (vec!["render", "helm", "Bad_Name", &chart], "invalid release name"),

@@ -141,6 +141,11 @@ pub(crate) enum Verb {
     /// Render charts, kustomizations and templates as helm, kustomize and oc do.
     #[command(subcommand)]
     Render(Render),
+    /// Look for mistakes in charts, kustomizations and manifests.
+    #[command(
+        after_help = "Examples:\n  roadstead lint ./chart -f values.yaml\n  roadstead lint overlays/prod manifests/ --fail-on warning\n  roadstead lint ./chart -o sarif > lint.sarif\n\nA comment '# lint:ignore RULE' on a line, or on the one before, leaves a finding out."
+    )]
+    Lint(render::LintArgs),
     /// Work with images.
     #[command(subcommand)]
     Image(Image),

@@ -41,6 +41,7 @@ pub(crate) fn process(cli: &Cli) -> Option<ExitCode> {
             Some(sample(name.as_deref()))
         }
         Verb::Render(what) => Some(rendered(what)),
+        Verb::Lint(args) => Some(ended(render::lint_run(args, jiff::Zoned::now(), &mut std::io::stdout().lock()))),
         Verb::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "roadstead", &mut text);
@@ -61,6 +62,10 @@ fn rendered(what: &Render) -> ExitCode {
         Render::Template(args) => render::template_run(args, now, &mut out, &mut notes),
     };
     drop(notes);
+    ended(done)
+}
+
+fn ended(done: Result<(), render::Error>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {

@@ -55,7 +55,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         Verb::Untrust => trust::remove(),
         Verb::Image(Image::Pack { elf, tag }) => pack(&paths, &elf, tag).await,
         Verb::GitCredential { action } => repository::credential(&paths, &action),
-        Verb::Proxy(_) | Verb::Sample { .. } | Verb::Completions { .. } | Verb::Render(_) => Ok(()),
+        Verb::Proxy(_) | Verb::Sample { .. } | Verb::Completions { .. } | Verb::Render(_) | Verb::Lint(_) => Ok(()),
     }
 }
 

@@ -67,6 +67,13 @@ pub enum Error {
         #[from]
         source: kustomize::Error,
     },
+    /// Something was found.
+    #[error(transparent)]
+    Lint {
+        /// How much.
+        #[from]
+        source: lint::Error,
+    },
     /// The template itself.
     #[error(transparent)]
     Template {
@@ -105,6 +112,7 @@ impl Fault for Error {
             Error::Chart { source } => source.class(),
             Error::Kustomization { source } => source.class(),
             Error::Template { source } => source.class(),
+            Error::Lint { source } => source.class(),
             _ => Class::Stalled,
         }
     }
@@ -120,6 +128,7 @@ impl Fault for Error {
             Error::Chart { source } => source.code(),
             Error::Kustomization { source } => source.code(),
             Error::Template { source } => source.code(),
+            Error::Lint { source } => source.code(),
             Error::ShowOnly { .. } => "RDR0007",
             Error::Write { .. } => "RDR0008",
             Error::PostRender { .. } => "RDR0009",
