@@ -140,12 +140,12 @@ pub(crate) enum Verb {
     Untrust,
     /// Render charts, kustomizations and templates as helm, kustomize and oc do.
     #[command(subcommand)]
-    Render(Render),
+    Render(Box<Render>),
     /// Look for mistakes in charts, kustomizations and manifests.
     #[command(
         after_help = "Examples:\n  roadstead lint ./chart -f values.yaml\n  roadstead lint overlays/prod manifests/ --fail-on warning\n  roadstead lint ./chart -o sarif > lint.sarif\n\nA comment '# lint:ignore RULE' on a line, or on the one before, leaves a finding out."
     )]
-    Lint(render::LintArgs),
+    Lint(Box<render::LintArgs>),
     /// Work with images.
     #[command(subcommand)]
     Image(Image),
@@ -180,7 +180,7 @@ pub(crate) enum Render {
     #[command(
         after_help = "Examples:\n  roadstead render helm ./chart\n  roadstead render helm orders ./chart -f values.yaml --set image.tag=1.2\n  roadstead render helm orders oci://registry.example/charts/orders --version ^1.2\n  roadstead render helm orders ./chart --show-only 'templates/dep*.yaml'"
     )]
-    Helm(render::HelmArgs),
+    Helm(Box<render::HelmArgs>),
     /// Build a kustomization: prints what `kustomize build` prints.
     #[command(
         after_help = "Examples:\n  roadstead render kustomize overlays/prod\n  roadstead render kustomize overlays/prod -o out/\n  roadstead render kustomize 'https://example.com/team/app//overlays/prod?ref=v1.2'"

@@ -41,7 +41,7 @@ pub(crate) fn process(cli: &Cli) -> Option<ExitCode> {
             Some(sample(name.as_deref()))
         }
         Verb::Render(what) => Some(rendered(what)),
-        Verb::Lint(args) => Some(ended(render::lint_run(args, jiff::Zoned::now(), &mut std::io::stdout().lock()))),
+        Verb::Lint(args) => Some(ended(render::lint_run(args, &jiff::Zoned::now(), &mut std::io::stdout().lock()))),
         Verb::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "roadstead", &mut text);

@@ -60,10 +60,10 @@ pub struct LintArgs {
 const MOST: usize = 20_000;
 
 /// Looks, prints what was found, and fails if something is severe enough.
-pub fn run(args: &LintArgs, now: jiff::Zoned, out: &mut dyn Write) -> Result<(), Error> {
+pub fn run(args: &LintArgs, now: &jiff::Zoned, out: &mut dyn Write) -> Result<(), Error> {
     let mut findings = Vec::new();
     for path in &args.paths {
-        findings.extend(look(args, path, &now)?);
+        findings.extend(look(args, path, now)?);
     }
     let text = match args.output {
         LintForm::Text => lint::text(&findings),
