@@ -41,7 +41,7 @@ pub(crate) fn process(cli: &Cli) -> Option<ExitCode> {
             Some(sample(name.as_deref()))
         }
         Verb::Render(what) => Some(rendered(what)),
-        Verb::Lint(args) => Some(ended(render::lint_run(args, &jiff::Zoned::now(), &mut std::io::stdout().lock()))),
+        Verb::Lint(args) => Some(ended(render::lint_run(args, &base::clock::zoned(), &mut std::io::stdout().lock()))),
         Verb::Completions { shell } => {
             let mut text = Vec::new();
             clap_complete::generate(*shell, &mut Cli::command(), "roadstead", &mut text);
@@ -54,7 +54,7 @@ pub(crate) fn process(cli: &Cli) -> Option<ExitCode> {
 
 /// Renders, and says what went wrong with its code.
 fn rendered(what: &Render) -> ExitCode {
-    let now = jiff::Zoned::now();
+    let now = base::clock::zoned();
     let (mut out, mut notes) = (std::io::stdout().lock(), std::io::stderr().lock());
     let done = match what {
         Render::Helm(args) => render::helm_run(args, now, &mut out, &mut notes),

@@ -2,6 +2,21 @@
 //!
 //! [`instant`] follows tokio's clock, so a test with paused time controls it.
 
+/// Returns the present time in this machine's zone: what `TZ` or `/etc/localtime` says, UTC where neither does.
+///
+/// Reads one file; the whole database of zones, which takes longer than a small render, is left alone unless `TZ` asks
+/// for it.
+pub fn zoned() -> jiff::Zoned {
+    use jiff::tz::TimeZone;
+    let zone = if crate::settings::env("TZ").is_some() {
+        TimeZone::system()
+    } else {
+        let local = std::fs::read("/etc/localtime").ok();
+        local.and_then(|bytes| TimeZone::tzif("Local", &bytes).ok()).unwrap_or(TimeZone::UTC)
+    };
+    now().to_zoned(zone)
+}
+
 /// Returns the present moment in UTC.
 pub fn now() -> jiff::Timestamp {
     jiff::Timestamp::now()
