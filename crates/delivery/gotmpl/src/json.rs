@@ -98,7 +98,8 @@ fn write(out: &mut String, value: &Value, escape: Escape, indent: Option<usize>,
     }
 }
 
-fn string(out: &mut String, text: &str, escape: Escape) {
+/// Appends text between quotes.
+pub fn string(out: &mut String, text: &str, escape: Escape) {
     out.push('"');
     for c in text.chars() {
         match c {

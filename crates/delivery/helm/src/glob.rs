@@ -68,7 +68,8 @@ fn class(inside: &str, not: bool) -> Option<String> {
     Some(out)
 }
 
-fn literal(out: &mut String, c: char) {
+/// Appends a character that stands for itself.
+pub(super) fn literal(out: &mut String, c: char) {
     if c.is_ascii_punctuation() {
         out.push('\\');
     }

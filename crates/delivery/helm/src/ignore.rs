@@ -2,7 +2,7 @@
 
 use regex::Regex;
 
-use super::Error;
+use super::{Error, glob::literal};
 
 struct Rule {
     negated: bool,
@@ -106,13 +106,6 @@ pub fn file_pattern(pattern: &str) -> Option<Regex> {
     }
     out.push('$');
     Regex::new(&out).ok()
-}
-
-fn literal(out: &mut String, c: char) {
-    if c.is_ascii_punctuation() {
-        out.push('\\');
-    }
-    out.push(c);
 }
 
 #[cfg(test)]

@@ -2,6 +2,8 @@
 
 use std::{collections::BTreeMap, rc::Rc};
 
+use gotmpl::sprig::clean;
+
 use crate::{
     fail::{Cause, Fail, Step},
     repo::Repository,
@@ -58,28 +60,6 @@ pub enum Restriction {
     RootOnly,
     /// Any file (`LoadRestrictionsNone`).
     None,
-}
-
-/// Returns a path without `.`, `..` and repeated slashes.
-pub(crate) fn clean(path: &str) -> String {
-    let absolute = path.starts_with('/');
-    let mut parts: Vec<&str> = Vec::new();
-    for part in path.split('/') {
-        match part {
-            "" | "." => {}
-            ".." if parts.last().is_some_and(|last| *last != "..") => {
-                parts.pop();
-            }
-            ".." if absolute => {}
-            part => parts.push(part),
-        }
-    }
-    let joined = parts.join("/");
-    match (absolute, joined.is_empty()) {
-        (true, _) => format!("/{joined}"),
-        (false, true) => ".".to_owned(),
-        (false, false) => joined,
-    }
 }
 
 pub(crate) fn join(root: &str, path: &str) -> String {

@@ -1,11 +1,14 @@
 //! `buildMetadata`: where resources came from and what changed them.
 
+use gotmpl::{
+    sprig::clean,
+    yaml::scalar::{Place, WIDE, scalar},
+};
+
 use crate::{
-    load::clean,
     repo::Repository,
     resmap::ResMap,
     resource::{ORIGIN, Resource, TRANSFORMATIONS},
-    yaml::fold::{Place, WIDE, scalar},
     yaml::marshalled,
 };
 

@@ -69,7 +69,7 @@ fn written(patch: &Patch) -> String {
         if !text.is_empty() {
             out.push_str(field);
             out.push_str(": ");
-            crate::yaml::write::text(&mut out, text, crate::yaml::fold::Place::Value(2));
+            crate::yaml::write::text(&mut out, text, gotmpl::yaml::scalar::Place::Value(2));
             out.push('\n');
         }
     }

@@ -48,7 +48,7 @@ impl Repository {
             return no("failed to parse repo path segment".to_owned());
         }
         let folder = folder.trim_start_matches('/').to_owned();
-        if crate::load::clean(&folder).split('/').next() == Some("..") {
+        if gotmpl::sprig::clean(&folder).split('/').next() == Some("..") {
             return no(format!("url path exits repo: {rest}"));
         }
         read.url = format!("{host}{repository}");

@@ -14,7 +14,7 @@ use crate::Error;
 const DEEPEST: usize = 50;
 
 /// Reads a chart's folder without what its `.helmignore` names. Links are followed as Helm follows them.
-pub fn read(folder: &Path, bounds: Bounds) -> Result<Files, Error> {
+pub(crate) fn read(folder: &Path, bounds: Bounds) -> Result<Files, Error> {
     let rules = folder.join(".helmignore");
     let rules = if rules.is_file() { text(&rules)? } else { String::new() };
     let mut reader = Reader { ignore: Ignore::parse(&rules)?, bounds, total: 0, files: Files::new() };

@@ -10,7 +10,7 @@ use crate::{Error, HelmArgs, charts, output, seed, values};
 
 /// Renders a chart and writes what `helm template` would write.
 pub fn run(args: &HelmArgs, now: Zoned, out: &mut dyn Write, notes: &mut dyn Write) -> Result<(), Error> {
-    let (rendered, name) = render(args, now)?;
+    let (rendered, name) = render(args, now, Vec::new())?;
     if args.notes
         && let Some(text) = &rendered.notes
     {
@@ -35,16 +35,12 @@ pub fn run(args: &HelmArgs, now: Zoned, out: &mut dyn Write, notes: &mut dyn Wri
 
 /// Renders a chart with values that are texts already; gives what `helm template` prints.
 pub(crate) fn text(args: &HelmArgs, now: Zoned, values: Vec<String>) -> Result<String, Error> {
-    let (rendered, _) = render_with(args, now, values)?;
+    let (rendered, _) = render(args, now, values)?;
     Ok(output::text(&rendered, args))
 }
 
-/// Renders a chart; returns what came of it and the release's name.
-pub fn render(args: &HelmArgs, now: Zoned) -> Result<(Rendered, String), Error> {
-    render_with(args, now, Vec::new())
-}
-
-fn render_with(args: &HelmArgs, now: Zoned, texts: Vec<String>) -> Result<(Rendered, String), Error> {
+/// Renders a chart, with more values than the flags name; returns what came of it and the release's name.
+fn render(args: &HelmArgs, now: Zoned, more: Vec<String>) -> Result<(Rendered, String), Error> {
     let (name, chart) = match args.name_and_chart.as_slice() {
         [chart] => (None, chart),
         [name, chart, ..] => (Some(name.as_str()), chart),
@@ -55,7 +51,7 @@ fn render_with(args: &HelmArgs, now: Zoned, texts: Vec<String>) -> Result<(Rende
     let files = charts::load(chart, &args.source)?;
     let given = values::given(&args.values, &args.source)?;
     let mut options = Options::new(name.clone(), args.namespace.clone());
-    options.values = given.files.into_iter().chain(texts).collect();
+    options.values = given.files.into_iter().chain(more).collect();
     options.set = given.set;
     options.kube_version.clone_from(&args.kube_version);
     options.api_versions.clone_from(&args.api_versions);

@@ -75,7 +75,7 @@ pub fn run(args: &KustomizeArgs, now: Zoned, out: &mut dyn Write, notes: &mut dy
 }
 
 /// Builds a kustomization.
-pub fn build(args: &KustomizeArgs, now: Zoned) -> Result<Built, Error> {
+fn build(args: &KustomizeArgs, now: Zoned) -> Result<Built, Error> {
     let charts =
         LocalCharts { now, kube_version: args.helm_kube_version.clone(), api_versions: args.helm_api_versions.clone() };
     let options = Options {

@@ -4,7 +4,7 @@
 //! Never decides what a template means; never talks to a cluster.
 
 mod args;
-pub mod charts;
+mod charts;
 mod error;
 mod fetch;
 mod folder;
@@ -18,9 +18,7 @@ mod values;
 
 pub use args::{ChartSource, HelmArgs, ValuesArgs};
 pub use error::Error;
-pub use folder::read as read_folder;
-pub use helm::{render as helm_render, run as helm_run};
-pub use kustomize::{KustomizeArgs, LoadRestrictor, ReorderFlag, build as kustomize_build, run as kustomize_run};
+pub use helm::run as helm_run;
+pub use kustomize::{KustomizeArgs, LoadRestrictor, ReorderFlag, run as kustomize_run};
 pub use lint::{FailOn, LintArgs, LintForm, run as lint_run};
-pub use template::{Form, TemplateArgs, TemplateInput, process as template_process, run as template_run};
-pub use values::{Given, given};
+pub use template::{Form, TemplateArgs, TemplateInput, run as template_run};

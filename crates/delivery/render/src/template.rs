@@ -78,7 +78,7 @@ pub fn run(args: &TemplateArgs, now: Zoned, out: &mut dyn Write, notes: &mut dyn
 }
 
 /// Processes a template.
-pub fn process(input: &TemplateInput, now: Zoned) -> Result<Processed, Error> {
+fn process(input: &TemplateInput, now: Zoned) -> Result<Processed, Error> {
     let mut template = read(input)?;
     for pair in &input.labels {
         let (key, value) = split(pair)?;

@@ -307,7 +307,7 @@ impl Parser {
     }
 
     fn name(&mut self, at: usize, name: String) -> Result<Expr, Issue> {
-        if crate::schemas::RESERVED.contains(&name.as_str()) {
+        if crate::schemas::is_reserved(&name) {
             return Err(Issue::new(at, format!("reserved identifier: {name}")));
         }
         let open = self.at();

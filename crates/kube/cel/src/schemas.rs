@@ -12,7 +12,7 @@ use crate::{
 };
 
 /// Words that name nothing: the literals, the operator `in`, and those that the language keeps for itself.
-pub(crate) const RESERVED: [&str; 21] = [
+const RESERVED: [&str; 21] = [
     "true",
     "false",
     "null",
@@ -36,12 +36,17 @@ pub(crate) const RESERVED: [&str; 21] = [
     "while",
 ];
 
+/// Returns whether a word names nothing in an expression.
+pub fn is_reserved(word: &str) -> bool {
+    RESERVED.contains(&word)
+}
+
 /// Returns the field that expressions call by this name: the reverse of [`escape`].
 pub(crate) fn unescape(name: &str) -> String {
     const MARKS: [(&str, &str); 4] =
         [("__dot__", "."), ("__dash__", "-"), ("__slash__", "/"), ("__underscores__", "__")];
     if let Some(word) = name.strip_prefix("__").and_then(|rest| rest.strip_suffix("__"))
-        && RESERVED.contains(&word)
+        && is_reserved(word)
     {
         return word.to_owned();
     }
@@ -60,7 +65,7 @@ pub(crate) fn unescape(name: &str) -> String {
 
 /// Returns the name that expressions call a field by, if they can.
 pub fn escape(name: &str) -> Option<String> {
-    if RESERVED.contains(&name) {
+    if is_reserved(name) {
         return Some(format!("__{name}__"));
     }
     if name.bytes().next().is_none_or(|byte| byte.is_ascii_digit()) {

@@ -37,7 +37,7 @@ mod urls;
 use crate::{Value, gofmt::verb_v, template::Funcs, value::Elem};
 
 pub use semvers::{Constraint, Version};
-pub use strings::base;
+pub use strings::{base, clean};
 
 /// Adds all functions.
 pub fn add(funcs: &mut Funcs) {

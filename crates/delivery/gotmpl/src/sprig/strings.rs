@@ -278,8 +278,8 @@ fn wrap(text: &str, width: i64, newline: &str, break_long: bool) -> String {
     out
 }
 
-/// `path.Clean`.
-fn clean(path: &str) -> String {
+/// `path.Clean`: a path without `.`, `..` and repeated slashes.
+pub fn clean(path: &str) -> String {
     let rooted = path.starts_with('/');
     let mut parts: Vec<&str> = Vec::new();
     for part in path.split('/') {

@@ -3,12 +3,14 @@
 //!
 //! Never keeps comments or the order of keys.
 
+pub mod order;
 mod read;
 mod resolve;
+pub mod scalar;
 mod write;
 
 pub use read::{Error, read, read_all, read_lenient};
-pub use resolve::plain;
+pub use resolve::{is_float, plain};
 pub use write::{write, write_pretty};
 
 #[cfg(test)]

@@ -46,8 +46,9 @@ fn number(text: &str) -> Option<Value> {
     None
 }
 
+/// Returns whether a text has the form of a float, which an integer has too:
 /// `^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`.
-fn is_float(text: &str) -> bool {
+pub fn is_float(text: &str) -> bool {
     let text = text.strip_prefix(['+', '-']).unwrap_or(text);
     let (mantissa, exponent) = match text.split_once(['e', 'E']) {
         Some((mantissa, exponent)) => (mantissa, Some(exponent)),

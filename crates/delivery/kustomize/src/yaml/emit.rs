@@ -2,11 +2,11 @@
 //!
 //! Comments are not in the tree; callers refuse texts that have some.
 
+use gotmpl::yaml::scalar::{Place, WIDE, Wish, is_base_60, scalar};
+
 use super::{
-    fold::{Place, WIDE, Wish, scalar},
     node::{Key, Node, Scalar, Style, Tag},
     resolve::{resolve, tag_name},
-    write::is_base_60,
 };
 
 /// Returns a document.

@@ -1,14 +1,11 @@
 //! JSON as Go's `encoding/json` writes it, and the way there and back that JSON patches take.
 
-use std::fmt::Write as _;
-
-use gotmpl::gofmt;
+use gotmpl::{gofmt, json::Escape, yaml::scalar::is_base_60};
 use serde_json::Value;
 
 use super::{
     node::{Key, Node, Scalar, Style, Tag},
     resolve::{Resolved, finish, resolve},
-    write::is_base_60,
 };
 
 /// Appends a node as `json.Marshal` writes what it decodes to: sorted keys, `<`, `>` and `&` escaped.
@@ -54,24 +51,7 @@ pub(crate) fn write(out: &mut String, node: &Node) -> Result<(), String> {
 
 /// Appends text as `json.Marshal` quotes it.
 pub(crate) fn string(out: &mut String, text: &str) {
-    out.push('"');
-    for c in text.chars() {
-        match c {
-            '"' => out.push_str("\\\""),
-            '\\' => out.push_str("\\\\"),
-            '\n' => out.push_str("\\n"),
-            '\r' => out.push_str("\\r"),
-            '\t' => out.push_str("\\t"),
-            '\u{8}' => out.push_str("\\b"),
-            '\u{c}' => out.push_str("\\f"),
-            '<' | '>' | '&' | '\u{2028}' | '\u{2029}' | '\0'..'\u{20}' => {
-                let written = write!(out, "\\u{:04x}", c as u32);
-                debug_assert!(written.is_ok(), "writing to a String cannot fail");
-            }
-            c => out.push(c),
-        }
-    }
-    out.push('"');
+    gotmpl::json::string(out, text, Escape::Html);
 }
 
 /// Returns what a node decodes to.

@@ -1,7 +1,6 @@
 //! YAML as go-yaml v3 reads it (resources) and v2 writes it (what `kustomize build` prints).
 
 mod emit;
-pub(crate) mod fold;
 pub(crate) mod json;
 pub(crate) mod node;
 pub(crate) mod read;

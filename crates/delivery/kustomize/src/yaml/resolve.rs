@@ -1,5 +1,7 @@
 //! What a plain scalar is to go-yaml v3, which reads resources.
 
+use gotmpl::yaml::is_float;
+
 use super::node::{Scalar, Style, Tag};
 
 /// The value of a scalar in the end.
@@ -152,22 +154,6 @@ fn int_base_0(text: &str) -> Option<Resolved> {
         Err(_) if signed => None,
         Err(_) => Some(Resolved::Uint(value)),
     }
-}
-
-/// `^[-+]?(\.[0-9]+|[0-9]+(\.[0-9]*)?)([eE][-+]?[0-9]+)?$`.
-fn is_float(text: &str) -> bool {
-    let text = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let (mantissa, exponent) = match text.split_once(['e', 'E']) {
-        Some((mantissa, exponent)) => (mantissa, Some(exponent)),
-        None => (text, None),
-    };
-    let digits = |text: &str| !text.is_empty() && text.bytes().all(|b| b.is_ascii_digit());
-    let fits = match mantissa.split_once('.') {
-        Some(("", fraction)) => digits(fraction),
-        Some((whole, fraction)) => digits(whole) && (fraction.is_empty() || digits(fraction)),
-        None => digits(mantissa),
-    };
-    fits && exponent.is_none_or(|exponent| digits(exponent.strip_prefix(['+', '-']).unwrap_or(exponent)))
 }
 
 fn float(text: &str) -> Option<f64> {

@@ -2,10 +2,15 @@
 
 use std::cmp::Ordering;
 
-use gotmpl::{Value, gofmt};
+use gotmpl::{
+    Value, gofmt,
+    yaml::{
+        order::{in_order, natural},
+        scalar::{NARROW, Place, Wish, is_base_60, is_plain_word, scalar},
+    },
+};
 
 use super::{
-    fold::{NARROW, Place, Wish, is_plain_word, scalar},
     node::{Map, Node, Scalar},
     resolve::{Resolved, finish},
 };
@@ -164,107 +169,18 @@ fn reads_as_text(text: &str) -> bool {
     }
 }
 
-/// `^[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?$`.
-pub(crate) fn is_base_60(text: &str) -> bool {
-    if !text.contains(':') {
-        return false;
-    }
-    let body = text.strip_prefix(['+', '-']).unwrap_or(text);
-    let (body, fraction) = body.split_once('.').map_or((body, ""), |(body, fraction)| (body, fraction));
-    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b == b'_');
-    let mut parts = body.split(':');
-    let head = parts.next().unwrap_or_default();
-    let mut count = 0;
-    let tail = parts.all(|part| {
-        count += 1;
-        matches!(part.as_bytes(), [b] if b.is_ascii_digit())
-            || matches!(part.as_bytes(), [a, b] if (b'0'..=b'5').contains(a) && b.is_ascii_digit())
-    });
-    count > 0 && tail && digits(fraction) && digits(head) && head.starts_with(|c: char| c.is_ascii_digit())
-}
-
 fn pad(out: &mut String, indent: usize) {
     out.extend(std::iter::repeat_n(' ', indent));
 }
 
 /// Returns the positions of a mapping's fields in go-yaml's order.
-///
-/// That order is none at times (`x10` stands before `x1y`, which stands before `x2a`, which stands before `x10`),
-/// and what the original prints then is chance. The standard library may panic on such; this does not.
 fn order(map: &Map) -> Vec<usize> {
-    let name = |at: usize| &*map.entries[at].0.text;
+    let name = |at: &usize| &*map.entries[*at].0.text;
     let mut order: Vec<usize> = (0..map.entries.len()).collect();
-    if order.windows(2).all(|pair| natural(name(pair[0]), name(pair[1])) == Ordering::Less) {
+    // Where go-yaml's order decides nothing, that of the bytes does.
+    if order.is_sorted_by(|a, b| natural(name(a), name(b)) == Ordering::Less) {
         return order;
     }
-    order.sort_by(|a, b| name(*a).cmp(name(*b)));
-    let mut merged = order.clone();
-    let mut width = 1;
-    while width < order.len() {
-        for start in (0..order.len()).step_by(2 * width) {
-            let middle = (start + width).min(order.len());
-            let end = (start + 2 * width).min(order.len());
-            let (mut left, mut right) = (start, middle);
-            for place in &mut merged[start..end] {
-                let take_left = right == end
-                    || (left < middle && natural(name(order[left]), name(order[right])) != Ordering::Greater);
-                let from = if take_left { &mut left } else { &mut right };
-                *place = order[*from];
-                *from += 1;
-            }
-        }
-        std::mem::swap(&mut order, &mut merged);
-        width *= 2;
-    }
-    order
-}
-
-/// go-yaml's order of keys: letters after other signs, runs of digits by their number.
-pub(crate) fn natural(a: &str, b: &str) -> Ordering {
-    let (left, right) = (a.as_bytes(), b.as_bytes());
-    let common = left.iter().zip(right).take_while(|(a, b)| a == b).count();
-    match (left.get(common), right.get(common)) {
-        (Some(a), Some(b)) if a.is_ascii_alphabetic() && b.is_ascii_alphabetic() => a.cmp(b),
-        (None, _) | (_, None) => left.len().cmp(&right.len()),
-        _ => slow(a, b),
-    }
-}
-
-fn slow(left: &str, right: &str) -> Ordering {
-    let (left, right): (Vec<char>, Vec<char>) = (left.chars().collect(), right.chars().collect());
-    for i in 0..left.len().min(right.len()) {
-        if left[i] == right[i] {
-            continue;
-        }
-        let (al, bl) = (left[i].is_alphabetic(), right[i].is_alphabetic());
-        if al && bl {
-            return left[i].cmp(&right[i]);
-        }
-        if al || bl {
-            return if bl { Ordering::Less } else { Ordering::Greater };
-        }
-        let (mut an, mut bn) = (0_i64, 0_i64);
-        if left[i] == '0' || right[i] == '0' {
-            for j in (0..i).rev() {
-                if !left[j].is_ascii_digit() {
-                    break;
-                }
-                if left[j] != '0' {
-                    (an, bn) = (1, 1);
-                    break;
-                }
-            }
-        }
-        let run = |chars: &[char], mut number: i64| {
-            let mut end = i;
-            while let Some(digit) = chars.get(end).and_then(|c| c.to_digit(10)) {
-                number = number.wrapping_mul(10).wrapping_add(i64::from(digit));
-                end += 1;
-            }
-            (number, end)
-        };
-        let ((an, ai), (bn, bi)) = (run(&left, an), run(&right, bn));
-        return an.cmp(&bn).then(ai.cmp(&bi)).then(left[i].cmp(&right[i]));
-    }
-    left.len().cmp(&right.len())
+    order.sort_by(|a, b| name(a).cmp(name(b)));
+    in_order(order, name)
 }

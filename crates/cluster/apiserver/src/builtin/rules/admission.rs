@@ -267,32 +267,11 @@ pub(in crate::builtin) fn validating_policy(value: &Value, old: Option<&Value>, 
 }
 
 fn is_identifier(name: &str) -> bool {
-    const RESERVED: [&str; 22] = [
-        "true",
-        "false",
-        "null",
-        "in",
-        "as",
-        "break",
-        "const",
-        "continue",
-        "else",
-        "for",
-        "function",
-        "if",
-        "import",
-        "let",
-        "loop",
-        "package",
-        "namespace",
-        "return",
-        "var",
-        "void",
-        "while",
-        "__proto__",
-    ];
     let fits = |(index, c): (usize, char)| c == '_' || c.is_ascii_alphabetic() || index > 0 && c.is_ascii_digit();
-    !name.is_empty() && name.chars().enumerate().all(fits) && !RESERVED.contains(&name)
+    !name.is_empty()
+        && name.chars().enumerate().all(fits)
+        && name != "__proto__"
+        && !expressions::schemas::is_reserved(name)
 }
 
 /// A policy's annotations are keys behind its name, each once.

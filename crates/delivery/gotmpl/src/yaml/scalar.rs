@@ -3,13 +3,13 @@
 use std::fmt::Write as _;
 
 /// Columns after which go-yaml v2 folds a line at the next space.
-pub(crate) const NARROW: usize = 80;
-/// go-yaml v3 as kyaml uses it folds nothing.
-pub(crate) const WIDE: usize = usize::MAX - 1;
+pub const NARROW: usize = 80;
+/// The width of whoever folds nothing, as go-yaml v3 does where Helm and kyaml use it.
+pub const WIDE: usize = usize::MAX - 1;
 
 /// Where a scalar stands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Place {
+pub enum Place {
     /// A value in block style, with the indentation of lines that continue it.
     Value(usize),
     /// A value between brackets.
@@ -20,16 +20,21 @@ pub(crate) enum Place {
 
 /// How somebody wants it written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Wish {
+pub enum Wish {
+    /// Without quotes.
     Plain,
+    /// Between single quotes.
     Single,
+    /// Between double quotes.
     Double,
+    /// As a block that keeps its lines: `|`.
     Literal,
+    /// As a block whose lines are folded: `>`.
     Folded,
 }
 
 /// Writes a scalar as wished where that is possible; the line is not ended.
-pub(crate) fn scalar(out: &mut String, text: &str, wish: Wish, place: Place, width: usize) {
+pub fn scalar(out: &mut String, text: &str, wish: Wish, place: Place, width: usize) {
     let shape = Shape::of(text);
     let flow = matches!(place, Place::Flow(_));
     let key = place == Place::Key;
@@ -62,10 +67,30 @@ pub(crate) fn scalar(out: &mut String, text: &str, wish: Wish, place: Place, wid
 }
 
 /// Returns whether a text without spaces may be written as it is, told by its characters alone.
-pub(crate) fn is_plain_word(text: &str) -> bool {
+pub fn is_plain_word(text: &str) -> bool {
     let bytes = text.as_bytes();
     bytes.first().is_some_and(|b| b.is_ascii_alphabetic() || *b == b'/')
         && bytes.iter().all(|b| b.is_ascii_alphanumeric() || b"-_./".contains(b))
+}
+
+/// Returns whether a text is a number to the base of 60, which YAML 1.1 has and go-yaml quotes:
+/// `^[-+]?[0-9][0-9_]*(?::[0-5]?[0-9])+(?:\.[0-9_]*)?$`.
+pub fn is_base_60(text: &str) -> bool {
+    if !text.contains(':') {
+        return false;
+    }
+    let body = text.strip_prefix(['+', '-']).unwrap_or(text);
+    let (body, fraction) = body.split_once('.').map_or((body, ""), |(body, fraction)| (body, fraction));
+    let digits = |text: &str| text.bytes().all(|b| b.is_ascii_digit() || b == b'_');
+    let mut parts = body.split(':');
+    let head = parts.next().unwrap_or_default();
+    let mut count = 0;
+    let tail = parts.all(|part| {
+        count += 1;
+        matches!(part.as_bytes(), [b] if b.is_ascii_digit())
+            || matches!(part.as_bytes(), [a, b] if (b'0'..=b'5').contains(a) && b.is_ascii_digit())
+    });
+    count > 0 && tail && digits(fraction) && digits(head) && head.starts_with(|c: char| c.is_ascii_digit())
 }
 
 fn column(out: &str) -> usize {
