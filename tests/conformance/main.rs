@@ -22,6 +22,7 @@ mod flux;
 mod kinds;
 mod kubectl;
 mod mutating;
+mod releases;
 mod semantics;
 mod verbs;
 mod watches;

@@ -141,6 +141,12 @@ pub(crate) enum Verb {
     /// Render charts, kustomizations and templates as helm, kustomize and oc do.
     #[command(subcommand)]
     Render(Box<Render>),
+    /// Install, upgrade, roll back and show releases of charts, as helm does; both read the same records.
+    #[command(
+        subcommand,
+        after_help = "Examples:\n  roadstead helm install orders ./chart -f prod.yaml --atomic\n  roadstead helm diff orders ./chart -f prod.yaml\n  roadstead helm upgrade orders ./chart -f prod.yaml --wait\n  roadstead helm rollback orders"
+    )]
+    Helm(Box<installer::Verb>),
     /// Look for mistakes in charts, kustomizations and manifests.
     #[command(
         after_help = "Examples:\n  roadstead lint ./chart -f values.yaml\n  roadstead lint overlays/prod manifests/ --fail-on warning\n  roadstead lint ./chart -o sarif > lint.sarif\n\nA comment '# lint:ignore RULE' on a line, or on the one before, leaves a finding out."

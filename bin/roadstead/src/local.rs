@@ -6,7 +6,7 @@ use std::{
     time::Duration,
 };
 
-use base::settings;
+use base::{fault::Fault as _, settings};
 use clap::CommandFactory;
 use tokio_util::sync::CancellationToken;
 
@@ -69,9 +69,8 @@ fn ended(done: Result<(), render::Error>) -> ExitCode {
     match done {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            let code = base::fault::Fault::class(&error).exit_code();
-            output::note(&format!("error: {:#}", anyhow::Error::new(error)));
-            ExitCode::from(code)
+            output::note(&format!("error: {} ({})", base::fault::Chain(&error), error.code()));
+            ExitCode::from(error.class().exit_code())
         }
     }
 }

@@ -1,6 +1,7 @@
 //! The verbs beside `up` and `down`: each asks the REST API and prints.
 
 pub(crate) mod probe;
+mod releases;
 mod repository;
 mod services;
 mod store;
@@ -51,6 +52,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
             Ok(())
         }
         Verb::Store(verb) => store::run(&paths, verb).await,
+        Verb::Helm(verb) => releases::run(&paths, *verb).await,
         Verb::Trust => trust::install(&paths),
         Verb::Untrust => trust::remove(),
         Verb::Image(Image::Pack { elf, tag }) => pack(&paths, &elf, tag).await,

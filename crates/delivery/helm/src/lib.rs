@@ -10,6 +10,7 @@ pub mod ignore;
 mod manifests;
 mod metadata;
 mod objects;
+mod record;
 mod schema;
 mod set;
 mod values;
@@ -81,6 +82,42 @@ impl Set {
 /// Finds objects of a cluster for `lookup`: API version, kind, namespace, name (empty: a list).
 pub type Lookup = Arc<dyn Fn(&str, &str, &str, &str) -> Result<serde_json::Value, String> + Send + Sync>;
 
+/// What becomes of the values of an earlier release.
+#[derive(Clone, Debug, Default)]
+pub enum Previous {
+    /// Nothing: `--reset-values`.
+    #[default]
+    Forgotten,
+    /// They are taken where none are given.
+    Otherwise {
+        /// The values that it was given.
+        given: serde_json::Value,
+    },
+    /// New values are laid over them: `--reset-then-reuse-values`.
+    Under {
+        /// The values that it was given.
+        given: serde_json::Value,
+    },
+    /// New values are laid over them and over its chart's own: `--reuse-values`.
+    Instead {
+        /// The values that it was given.
+        given: serde_json::Value,
+        /// Those of its chart.
+        chart: serde_json::Value,
+    },
+}
+
+/// What a release's record needs beside what was rendered.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Recorded {
+    /// What was rendered.
+    pub rendered: Rendered,
+    /// The chart as records hold it: `metadata`, `lock`, `templates`, `values`, `schema`, `files`.
+    pub chart: serde_json::Value,
+    /// The values that were given, without the chart's own.
+    pub given: serde_json::Value,
+}
+
 /// What a chart is rendered with.
 #[derive(Clone)]
 pub struct Options {
@@ -96,8 +133,14 @@ pub struct Options {
     pub kube_version: String,
     /// Group versions (and `group/version/Kind`) beyond the ones every Kubernetes has.
     pub api_versions: Vec<String>,
+    /// Everything that the cluster has, as group versions and `group/version/Kind`, instead of what every Kubernetes has.
+    pub discovered: Option<Vec<String>>,
     /// Sets `.Release.IsUpgrade` rather than `.Release.IsInstall`.
     pub upgrade: bool,
+    /// `.Release.Revision`.
+    pub revision: u32,
+    /// What becomes of an earlier release's values.
+    pub previous: Previous,
     /// Gives the files of `crds/` too.
     pub include_crds: bool,
     /// Leaves values unchecked although the chart has a schema for them.
@@ -121,7 +164,10 @@ impl Options {
             set: Vec::new(),
             kube_version: "v1.36.0".to_owned(),
             api_versions: Vec::new(),
+            discovered: None,
             upgrade: false,
+            revision: 1,
+            previous: Previous::Forgotten,
             include_crds: false,
             skip_schema: false,
             limits: Limits::default(),
@@ -267,19 +313,51 @@ const STACK: usize = 256 << 20;
 /// Works on a thread of its own, because a deep chart needs a deep stack; the answer is the same for the same
 /// input.
 pub fn render(files: &Files, options: &Options) -> Result<Rendered, Error> {
+    on_thread(|| Ok(render_here(files, options)?.0))
+}
+
+/// Renders a chart as [`render`] does, and returns what a release's record holds of it.
+pub fn record(files: &Files, options: &Options) -> Result<Recorded, Error> {
+    on_thread(|| {
+        let (rendered, chart, given) = render_here(files, options)?;
+        Ok(Recorded { rendered, chart: record::of(&chart, files)?, given: record::numbers(&given) })
+    })
+}
+
+/// Returns the files of `crds/`, those of children that are switched on among them.
+pub fn definitions(files: &Files, options: &Options) -> Result<Vec<Manifest>, Error> {
+    on_thread(|| {
+        let mut chart = Chart::load(files)?;
+        let given = values::previous(&mut chart, values::given(options)?, &options.previous);
+        chart.check_installable()?;
+        chart.check_dependencies()?;
+        values::process_dependencies(&mut chart, &given)?;
+        Ok(chart.crds())
+    })
+}
+
+/// Returns `given` laid over a chart's own values, as templates see them.
+pub fn values_over(given: &serde_json::Value, own: &serde_json::Value) -> serde_json::Value {
+    let (given, own) = (Value::from_json(given).floats(), Value::from_json(own).floats());
+    record::numbers(&values::over(given, &own))
+}
+
+fn on_thread<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<T, Error> {
     std::thread::scope(|scope| {
         let worker = std::thread::Builder::new()
             .name("render".to_owned())
             .stack_size(STACK)
-            .spawn_scoped(scope, || render_here(files, options))
+            .spawn_scoped(scope, work)
             .map_err(|error| Error::Thread { reason: error.to_string() })?;
         worker.join().unwrap_or_else(|_| Err(Error::Thread { reason: "it panicked".to_owned() }))
     })
 }
 
-fn render_here(files: &Files, options: &Options) -> Result<Rendered, Error> {
+/// Returns what a chart renders to, the chart with the children that are switched on, and the values that were given.
+fn render_here(files: &Files, options: &Options) -> Result<(Rendered, Chart, Value), Error> {
     let mut chart = Chart::load(files)?;
     let given = values::given(options)?;
+    let given = values::previous(&mut chart, given, &options.previous);
     chart.check_installable()?;
     chart.check_dependencies()?;
     values::process_dependencies(&mut chart, &given)?;
@@ -313,7 +391,7 @@ fn render_here(files: &Files, options: &Options) -> Result<Rendered, Error> {
     outputs.retain(|name, _| !name.ends_with("NOTES.txt"));
     let (manifests, hooks) = manifests::sort(&outputs)?;
     let crds = if options.include_crds { chart.crds() } else { Vec::new() };
-    Ok(Rendered { crds, manifests, hooks, notes })
+    Ok((Rendered { crds, manifests, hooks, notes }, chart, given))
 }
 
 /// Helm's wording of a text that does not parse.

@@ -30,7 +30,7 @@ pub(super) fn renderables(chart: &Chart, values: &Value, options: &Options) -> V
         ("Namespace", Value::str(&options.namespace)),
         ("IsUpgrade", Value::Bool(options.upgrade)),
         ("IsInstall", Value::Bool(!options.upgrade)),
-        ("Revision", Value::Int(1)),
+        ("Revision", Value::Int(i64::from(options.revision))),
         ("Service", Value::str("Helm")),
     ]);
     let capabilities = capabilities(options);
@@ -302,7 +302,10 @@ fn capabilities(options: &Options) -> Value {
             ("GoVersion", Value::str("")),
         ],
     };
-    let versions = KNOWN.split_whitespace().map(str::to_owned).chain(options.api_versions.iter().cloned()).collect();
+    let versions = match &options.discovered {
+        Some(discovered) => discovered.clone(),
+        None => KNOWN.split_whitespace().map(str::to_owned).chain(options.api_versions.iter().cloned()).collect(),
+    };
     Value::Object(Rc::new(Fields {
         type_name: "*chartutil.Capabilities",
         text: None,

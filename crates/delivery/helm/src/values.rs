@@ -1,7 +1,7 @@
 //! How values come together: files, `--set`, chart defaults, subcharts, globals.
 
 use super::{
-    Error, Options,
+    Error, Options, Previous,
     chart::{Chart, Dependency},
 };
 use gotmpl::{
@@ -37,6 +37,37 @@ pub(super) fn given(options: &Options) -> Result<Value, Error> {
         }
     }
     Ok(base)
+}
+
+/// Lays what is given over an earlier release's values, as far as asked; may change the chart's own values.
+pub(super) fn previous(chart: &mut Chart, given: Value, previous: &Previous) -> Value {
+    let read = |json: &serde_json::Value| match json {
+        serde_json::Value::Object(_) => Value::from_json(json).floats(),
+        _ => Value::map(Entries::new()),
+    };
+    match previous {
+        Previous::Forgotten => given,
+        Previous::Otherwise { given: old } if given.truth() || !read(old).truth() => given,
+        Previous::Otherwise { given: old } => read(old),
+        Previous::Under { given: old } => {
+            coalesce_tables(&given, &read(old), Keep::Drop);
+            given
+        }
+        Previous::Instead { given: old, chart: defaults } => {
+            let old = read(old);
+            let own = old.deep_copy();
+            coalesce_tables(&own, &read(defaults), Keep::Drop);
+            chart.values = own;
+            coalesce_tables(&given, &old, Keep::Drop);
+            given
+        }
+    }
+}
+
+/// Lays values over others; `null` takes one away.
+pub(super) fn over(given: Value, own: &Value) -> Value {
+    coalesce_tables(&given, own, Keep::Drop);
+    given
 }
 
 fn merge_files(to: &Value, from: &Value) {

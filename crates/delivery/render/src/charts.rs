@@ -21,7 +21,7 @@ use crate::{ChartSource, Error, fetch::Fetcher, folder};
 ///
 /// A reference is a folder, a packed chart, an `oci://` reference, the URL of a packed chart, the name of a chart in
 /// the repository that `--repo` names, or `REPOSITORY/CHART` with a repository that Helm's own configuration knows.
-pub(crate) fn load(reference: &str, source: &ChartSource) -> Result<Files, Error> {
+pub fn load(reference: &str, source: &ChartSource) -> Result<Files, Error> {
     let mut files = fetch(reference, source)?;
     if source.dependency_update {
         let base = Path::new(reference);

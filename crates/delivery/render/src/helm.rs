@@ -47,7 +47,13 @@ fn render(args: &HelmArgs, now: Zoned, more: Vec<String>) -> Result<(Rendered, S
         [] => return Err(Error::Name { reason: "a chart has to be named".to_owned() }),
     };
     let seed = seed::of(args.seed.as_deref());
-    let name = release_name(args, name, chart, &now, seed)?;
+    let naming = Naming {
+        given: name.map(str::to_owned),
+        template: args.name_template.clone(),
+        generate: args.generate_name,
+        seed: args.seed.clone(),
+    };
+    let name = release_name(&naming, chart, &now)?;
     let files = charts::load(chart, &args.source)?;
     let given = values::given(&args.values, &args.source)?;
     let mut options = Options::new(name.clone(), args.namespace.clone());
@@ -62,28 +68,36 @@ fn render(args: &HelmArgs, now: Zoned, more: Vec<String>) -> Result<(Rendered, S
     Ok((helm::render(&files, &options)?, name))
 }
 
-fn release_name(
-    args: &HelmArgs,
-    given: Option<&str>,
-    chart: &str,
-    now: &Zoned,
-    seed: [u8; 32],
-) -> Result<String, Error> {
-    let name = match (given, &args.name_template, args.generate_name) {
+/// How a release gets its name.
+#[derive(Clone, Debug, Default)]
+pub struct Naming {
+    /// The name itself.
+    pub given: Option<String>,
+    /// `--name-template`.
+    pub template: Option<String>,
+    /// `--generate-name`.
+    pub generate: bool,
+    /// What chance in the template follows from.
+    pub seed: Option<String>,
+}
+
+/// Returns the name of a release; `release-name` if nothing names it.
+pub fn release_name(naming: &Naming, chart: &str, now: &Zoned) -> Result<String, Error> {
+    let name = match (&naming.given, &naming.template, naming.generate) {
         (Some(_), Some(_), _) => {
             return Err(Error::Name { reason: "cannot set --name-template and also specify a name".to_owned() });
         }
         (Some(_), None, true) => {
             return Err(Error::Name { reason: "cannot set --generate-name and also specify a name".to_owned() });
         }
-        (Some(name), None, false) => name.to_owned(),
+        (Some(name), None, false) => name.clone(),
         (None, Some(template), _) => {
             let mut funcs = Funcs::builtins();
             gotmpl::sprig::add(&mut funcs);
             let mut templates = Templates::new(funcs);
             let fail = |reason: String| Error::Name { reason };
             templates.parse("name-template", template).map_err(|error| fail(error.to_string()))?;
-            let world = World::new(now.clone(), seed).within(Limits::default());
+            let world = World::new(now.clone(), seed::of(naming.seed.as_deref())).within(Limits::default());
             templates.render("name-template", &Value::Nil, &world).map_err(|error| fail(error.to_string()))?
         }
         (None, None, true) => {
@@ -103,7 +117,7 @@ fn release_name(
 }
 
 /// Gives the manifests to a program and takes what it prints.
-fn post_render(program: &str, args: &[String], text: &str) -> Result<String, Error> {
+pub fn post_render(program: &str, args: &[String], text: &str) -> Result<String, Error> {
     use std::process::{Command, Stdio};
     let fail = |reason: String| Error::PostRender { program: program.to_owned(), reason };
     let mut child = Command::new(program)

@@ -2,6 +2,9 @@
 //! repositories and registries, values from files, and where the output goes.
 //!
 //! Never decides what a template means; never talks to a cluster.
+//!
+//! The parts that whoever installs a chart needs too are open: [`load_chart`], [`given_values`], [`release_name`],
+//! [`post_render`], [`seed`].
 
 mod args;
 mod charts;
@@ -18,7 +21,10 @@ mod values;
 
 pub use args::{ChartSource, HelmArgs, ValuesArgs};
 pub use error::Error;
-pub use helm::run as helm_run;
+pub use charts::load as load_chart;
+pub use helm::{Naming, post_render, release_name, run as helm_run};
+pub use seed::of as seed;
 pub use kustomize::{KustomizeArgs, LoadRestrictor, ReorderFlag, run as kustomize_run};
 pub use lint::{FailOn, LintArgs, LintForm, run as lint_run};
+pub use values::{Given, given as given_values};
 pub use template::{Form, TemplateArgs, TemplateInput, run as template_run};

@@ -3,7 +3,7 @@
 use sha2::{Digest as _, Sha256};
 
 /// Returns the seed that a text stands for, or one that nobody knows.
-pub(crate) fn of(text: Option<&str>) -> [u8; 32] {
+pub fn of(text: Option<&str>) -> [u8; 32] {
     match text {
         Some(text) => Sha256::digest(text.as_bytes()).into(),
         None => {

@@ -9,15 +9,15 @@ use crate::{ChartSource, Error, ValuesArgs, fetch};
 
 /// Values as an engine takes them.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Given {
+pub struct Given {
     /// The texts of the files, in order.
-    pub(crate) files: Vec<String>,
+    pub files: Vec<String>,
     /// What flags set.
-    pub(crate) set: Vec<Set>,
+    pub set: Vec<Set>,
 }
 
 /// Reads what the flags name. A file that is no map of values is refused with its name, line and column.
-pub(crate) fn given(args: &ValuesArgs, source: &ChartSource) -> Result<Given, Error> {
+pub fn given(args: &ValuesArgs, source: &ChartSource) -> Result<Given, Error> {
     let mut given = Given::default();
     for file in &args.values {
         let text = read(file, source)?;
