@@ -84,14 +84,14 @@ pub(crate) async fn get(cluster: &Cluster, args: &GetArgs) -> Result<String, Err
         Part::Values => values(&release, args),
         Part::Manifest => release.manifest.clone(),
         Part::Hooks => show::hooks(&release),
-        Part::Notes => format!("{}\n", release.info.notes.trim()),
+        Part::Notes => notes(&release),
         Part::Metadata => show::structured(&metadata(&release), structured_or_yaml(args.output)),
         Part::All => [
             show::structured(&metadata(&release), Output::Yaml),
             values(&release, args),
             show::hooks(&release),
             format!("MANIFEST:\n{}", release.manifest),
-            format!("NOTES:\n{}\n", release.info.notes.trim()),
+            notes(&release),
         ]
         .concat(),
     })
@@ -99,6 +99,10 @@ pub(crate) async fn get(cluster: &Cluster, args: &GetArgs) -> Result<String, Err
 
 fn structured_or_yaml(output: Output) -> Output {
     if output == Output::Table { Output::Yaml } else { output }
+}
+
+fn notes(release: &Release) -> String {
+    if release.info.notes.is_empty() { String::new() } else { format!("NOTES:\n{}\n", release.info.notes) }
 }
 
 fn values(release: &Release, args: &GetArgs) -> String {

@@ -79,7 +79,7 @@ fn whole(release: &Release) -> Value {
 pub(crate) fn structured(value: &Value, output: Output) -> String {
     match output {
         Output::Yaml => yaml::write(&Plain::from_json(value)),
-        _ => format!("{value:#}\n"),
+        _ => format!("{value}\n"),
     }
 }
 
