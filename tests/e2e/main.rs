@@ -16,6 +16,7 @@ mod faults;
 mod kills;
 mod kubectl;
 mod registry;
+mod releases;
 mod render;
 mod session;
 mod store;

@@ -59,7 +59,7 @@ impl Controller {
     async fn tell(&self, environment: &DynamicObject, condition: Condition) -> Result<(), Error> {
         let status =
             json!({"observedGeneration": environment.metadata.generation.unwrap_or(0), "conditions": [condition]});
-        let Some(patch) = objects::merge_patch(&environment.data["status"], &status) else { return Ok(()) };
+        let Some(patch) = release::merge::patch(&environment.data["status"], &status) else { return Ok(()) };
         let key = Key::of(environment);
         let api = objects::api(&self.client, &objects::environment(), "");
         match api.patch_status(&key.name, &objects::named(MANAGER), &Patch::Merge(&json!({ "status": patch }))).await {

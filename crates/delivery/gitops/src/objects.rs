@@ -13,7 +13,7 @@ use kube::{
     discovery::Scope,
 };
 use parking_lot::Mutex;
-use serde_json::{Map, Value, json};
+use serde_json::{Value, json};
 use tokio::time::Instant;
 
 use crate::work::Key;
@@ -183,31 +183,6 @@ pub(crate) async fn apply(api: &Api<DynamicObject>, manager: &str, object: &Valu
     })
 }
 
-/// Returns the merge patch that turns `old` into `new`, or `None` if they are equal.
-pub(crate) fn merge_patch(old: &Value, new: &Value) -> Option<Value> {
-    if old == new {
-        return None;
-    }
-    let (Value::Object(old), Value::Object(new)) = (old, new) else { return Some(new.clone()) };
-    let mut patch = Map::new();
-    for (key, value) in new {
-        match old.get(key) {
-            Some(before) => {
-                if let Some(inner) = merge_patch(before, value) {
-                    patch.insert(key.clone(), inner);
-                }
-            }
-            None => {
-                patch.insert(key.clone(), value.clone());
-            }
-        }
-    }
-    for key in old.keys().filter(|key| !new.contains_key(*key)) {
-        patch.insert(key.clone(), Value::Null);
-    }
-    Some(Value::Object(patch))
-}
-
 /// Takes a finalizer away unless the object changed since it was read.
 pub(crate) async fn drop_finalizer(
     api: &Api<DynamicObject>,
@@ -237,18 +212,5 @@ pub(crate) async fn add_finalizer(
     match api.patch(&key.name, &PatchParams::default(), &Patch::Merge(&patch)).await {
         Ok(_) => Ok(()),
         Err(source) => Err(Error::new("hold", "object", &key, source)),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_merge_patch_says_only_what_changed() {
-        let old = json!({"a": 1, "b": {"c": [1], "d": 2}, "e": 3});
-        let new = json!({"a": 1, "b": {"c": [1, 2], "d": 2}, "f": 4});
-        assert_eq!(merge_patch(&old, &new), Some(json!({"b": {"c": [1, 2]}, "e": null, "f": 4})));
-        assert_eq!(merge_patch(&old, &old), None);
     }
 }

@@ -483,7 +483,7 @@ impl Controller {
             return Ok(());
         }
         let new = serde_json::to_value(new).unwrap_or(Value::Null);
-        match objects::merge_patch(&application.data["status"], &new) {
+        match release::merge::patch(&application.data["status"], &new) {
             Some(patch) => self.patch(key, &json!({ "status": patch })).await,
             None => Ok(()),
         }

@@ -245,7 +245,7 @@ impl Controller {
             return Ok(());
         }
         let new = serde_json::to_value(&new).unwrap_or_default();
-        let Some(patch) = objects::merge_patch(&service.data["status"], &new) else { return Ok(()) };
+        let Some(patch) = release::merge::patch(&service.data["status"], &new) else { return Ok(()) };
         let api = objects::api(&self.client, &objects::microservice(), &key.namespace);
         match api.patch_status(&key.name, &objects::named(MANAGER), &Patch::Merge(&json!({ "status": patch }))).await {
             Ok(_) => Ok(()),
