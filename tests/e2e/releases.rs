@@ -31,16 +31,30 @@ fn a_chart_is_installed_upgraded_brought_back_and_shared_with_stock_helm() {
     );
 
     let shown = world.ok(&[
-        "helm", "install", &name, &chart, "-n", &space, "--create-namespace", "--set", &values, "--atomic", "--timeout", "60s",
+        "helm",
+        "install",
+        &name,
+        &chart,
+        "-n",
+        &space,
+        "--create-namespace",
+        "--set",
+        &values,
+        "--atomic",
+        "--timeout",
+        "60s",
     ]);
     assert!(shown.contains("STATUS: deployed"), "{shown}");
     assert_eq!(world.gateway(&host, "/health/ready").0, 200, "it is ready when the command returns");
 
-    let difference = world.ok(&["helm", "diff", &name, &chart, "-n", &space, "--set", &format!("{values},replicaCount=2")]);
+    let difference =
+        world.ok(&["helm", "diff", &name, &chart, "-n", &space, "--set", &format!("{values},replicaCount=2")]);
     assert!(difference.contains("-  replicas: 1\n+  replicas: 2\n"), "{difference}");
 
     // Stock Helm goes on with what ours began.
-    let helm = |arguments: &[&str]| world.program(which("helm").to_str().unwrap(), &[arguments, &["-n", &space]].concat(), &world.home);
+    let helm = |arguments: &[&str]| {
+        world.program(which("helm").to_str().unwrap(), &[arguments, &["-n", &space]].concat(), &world.home)
+    };
     assert!(helm(&["list"]).contains(&name));
     helm(&["upgrade", &name, &chart, "--reuse-values", "--set", "replicaCount=2", "--wait", "--timeout", "60s"]);
     let ready = || world.kubectl(&["get", "deploy", "-n", &space, "-o", "jsonpath={.items[0].status.readyReplicas}"]);
@@ -49,7 +63,18 @@ fn a_chart_is_installed_upgraded_brought_back_and_shared_with_stock_helm() {
     // An image that nobody has: what runs goes on, and the last good revision comes back.
     let wrong = format!("image.tag=gone-{}", random());
     let failed = world.roadstead(&[
-        "helm", "upgrade", &name, &chart, "-n", &space, "--reuse-values", "--set", &wrong, "--atomic", "--timeout", "6s",
+        "helm",
+        "upgrade",
+        &name,
+        &chart,
+        "-n",
+        &space,
+        "--reuse-values",
+        "--set",
+        &wrong,
+        "--atomic",
+        "--timeout",
+        "6s",
     ]);
     assert!(failed.code == 1 && failed.err.contains("revision 2 has been brought back"), "{}", failed.err);
     assert!(failed.err.contains("pods are ready") || failed.err.contains("new revision"), "{}", failed.err);
@@ -77,7 +102,16 @@ fn hooks_and_tests_run_as_pods() {
     world.ok(&["helm", "install", &name, &chart, "--timeout", "60s"]);
     let phase = world.kubectl(&["get", "pod", &format!("{name}-pre-install"), "-o", "jsonpath={.status.phase}"]);
     assert_eq!(phase, "Succeeded");
-    let refused = world.roadstead(&["helm", "install", &format!("{name}-b"), &chart, "--set", "argument=--nonsense", "--timeout", "60s"]);
+    let refused = world.roadstead(&[
+        "helm",
+        "install",
+        &format!("{name}-b"),
+        &chart,
+        "--set",
+        "argument=--nonsense",
+        "--timeout",
+        "60s",
+    ]);
     assert!(refused.code == 1 && refused.err.contains("ended with exit code 2 (HLM0008)"), "{}", refused.err);
 
     let tested = format!("{name}-t");

@@ -94,7 +94,10 @@ pub(crate) async fn get(
             ]
         })
         .collect();
-    output::data(&base::table::columns(&["NAME", "ENVIRONMENT", "HEALTH", "SYNC", "READY", "COMMIT", "IMAGE", "URL"], &rows));
+    output::data(&base::table::columns(
+        &["NAME", "ENVIRONMENT", "HEALTH", "SYNC", "READY", "COMMIT", "IMAGE", "URL"],
+        &rows,
+    ));
     for service in services.iter().filter(|service| !service.message.is_empty()) {
         output::note(&format!("{}: {}", service.name, service.message));
     }

@@ -13,7 +13,16 @@ use super::{
 
 /// Fields of `Chart.yaml` that are text, in a record.
 const TEXTS: [&str; 11] = [
-    "name", "home", "version", "description", "icon", "apiVersion", "condition", "tags", "appVersion", "kubeVersion",
+    "name",
+    "home",
+    "version",
+    "description",
+    "icon",
+    "apiVersion",
+    "condition",
+    "tags",
+    "appVersion",
+    "kubeVersion",
     "type",
 ];
 

@@ -40,7 +40,10 @@ pub enum Verb {
     #[command(after_help = "Example:\n  roadstead helm test orders --logs")]
     Test(TestArgs),
     /// List releases.
-    #[command(visible_alias = "ls", after_help = "Examples:\n  roadstead helm list -A\n  roadstead helm list --failed -o json")]
+    #[command(
+        visible_alias = "ls",
+        after_help = "Examples:\n  roadstead helm list -A\n  roadstead helm list --failed -o json"
+    )]
     List(ListArgs),
     /// Show a release's revisions.
     #[command(visible_alias = "hist", after_help = "Example:\n  roadstead helm history orders")]

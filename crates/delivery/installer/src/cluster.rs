@@ -239,7 +239,13 @@ impl Cluster {
     }
 
     /// Answers `lookup` of a template: an object, or all of a kind if no name is given; an empty map if there is none.
-    pub(crate) async fn look_up(&self, version: &str, kind: &str, namespace: &str, name: &str) -> Result<Value, String> {
+    pub(crate) async fn look_up(
+        &self,
+        version: &str,
+        kind: &str,
+        namespace: &str,
+        name: &str,
+    ) -> Result<Value, String> {
         let (group, short) = version.split_once('/').unwrap_or(("", version));
         let found = self.kind(&GroupVersionKind::gvk(group, short, kind)).await.map_err(|error| error.to_string())?;
         let Some((resource, scope)) = found else {

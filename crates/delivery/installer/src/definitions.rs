@@ -77,5 +77,7 @@ pub(crate) async fn bring(
 
 fn differs(placed: &Placed, what: &str, tell: &Tell) {
     let name = &placed.id.name;
-    tell(&format!("warning: definition {name} is not the chart's ({what}); 'roadstead helm upgrade --upgrade-crds' makes it so"));
+    tell(&format!(
+        "warning: definition {name} is not the chart's ({what}); 'roadstead helm upgrade --upgrade-crds' makes it so"
+    ));
 }

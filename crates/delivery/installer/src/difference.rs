@@ -32,7 +32,9 @@ pub(crate) async fn run(cluster: &Cluster, args: DiffArgs) -> Result<String, Err
             (last.map(|(_, current)| current.manifest.clone()).unwrap_or_default(), release.manifest)
         }
         None => match args.revision.as_slice() {
-            [one] => (history.revision(&args.name, Some(*one)).await?.manifest, history.last(&args.name).await?.manifest),
+            [one] => {
+                (history.revision(&args.name, Some(*one)).await?.manifest, history.last(&args.name).await?.manifest)
+            }
             [one, other] => (
                 history.revision(&args.name, Some(*one)).await?.manifest,
                 history.revision(&args.name, Some(*other)).await?.manifest,

@@ -8,7 +8,9 @@ use base::fault::{Class, Fault};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     /// No cluster answers.
-    #[error("the cluster cannot be reached: {reason}; name one with --kubeconfig, or start a platform with 'roadstead up'")]
+    #[error(
+        "the cluster cannot be reached: {reason}; name one with --kubeconfig, or start a platform with 'roadstead up'"
+    )]
     Unreachable {
         /// What was tried and what came of it.
         reason: String,
@@ -22,7 +24,9 @@ pub enum Error {
         namespace: String,
     },
     /// Somebody works on the release, or stopped in the middle.
-    #[error("another operation is in progress: revision {revision} is {status} since {since}; if nobody works on it any more, 'roadstead helm rollback {name}' brings the last good revision back, and 'roadstead helm uninstall {name}' takes the release away")]
+    #[error(
+        "another operation is in progress: revision {revision} is {status} since {since}; if nobody works on it any more, 'roadstead helm rollback {name}' brings the last good revision back, and 'roadstead helm uninstall {name}' takes the release away"
+    )]
     Pending {
         /// The release.
         name: String,
@@ -34,7 +38,9 @@ pub enum Error {
         since: String,
     },
     /// The name is taken.
-    #[error("release {name} is there already ({status}): upgrade it with 'roadstead helm upgrade {name}', or choose another name")]
+    #[error(
+        "release {name} is there already ({status}): upgrade it with 'roadstead helm upgrade {name}', or choose another name"
+    )]
     NameInUse {
         /// The name.
         name: String,
@@ -42,7 +48,9 @@ pub enum Error {
         status: &'static str,
     },
     /// An object of that name is there and belongs to somebody else.
-    #[error("{object} is there already and is not this release's ({reason}); delete it, or take it over with --take-ownership")]
+    #[error(
+        "{object} is there already and is not this release's ({reason}); delete it, or take it over with --take-ownership"
+    )]
     Foreign {
         /// Which one.
         object: String,

@@ -50,7 +50,8 @@ impl Runner<'_> {
         self.delete(release, index, Policy::BeforeHookCreation).await?;
         let placed = self.placed(release, index).await?;
         (self.tell)(&format!("{} hook {}", event.name(), shown(&release.hooks[index])));
-        release.hooks[index].last_run = LastRun { started_at: stamp(), completed_at: String::new(), phase: Phase::Running };
+        release.hooks[index].last_run =
+            LastRun { started_at: stamp(), completed_at: String::new(), phase: Phase::Running };
         self.history.update(release).await?;
         let done = self.execute(&placed).await;
         let last = &mut release.hooks[index].last_run;

@@ -80,7 +80,8 @@ pub(crate) async fn install(
         history.update(&last).await?;
     }
     history.create(&release, 0).await?;
-    let done = stop::or_interrupted(perform(cluster, &history, &mut release, &target, &args.wait, &args.chart, tell)).await;
+    let done =
+        stop::or_interrupted(perform(cluster, &history, &mut release, &target, &args.wait, &args.chart, tell)).await;
     if let Err(error) = done {
         return Err(fail(cluster, &history, release, error, args, tell).await);
     }

@@ -17,7 +17,8 @@ pub(crate) async fn run(cluster: &Cluster, args: TestArgs, tell: &Tell) -> Resul
     let history = History::new(cluster);
     let mut release = history.last(&args.name).await?;
     if release.info.status != Status::Deployed {
-        let reason = format!("release {} is {}, and only a deployed one is tested", args.name, release.info.status.name());
+        let reason =
+            format!("release {} is {}, and only a deployed one is tested", args.name, release.info.status.name());
         return Err(Error::Usage { reason });
     }
     let mut order = hook::at(&release.hooks, Event::Test);
@@ -28,7 +29,11 @@ pub(crate) async fn run(cluster: &Cluster, args: TestArgs, tell: &Tell) -> Resul
     };
     order.retain(|index| wanted(&release.hooks[*index].name));
     if order.is_empty() {
-        return Ok(format!("release {} has no tests{}\n", args.name, if args.filter.is_empty() { "" } else { " of these names" }));
+        return Ok(format!(
+            "release {} has no tests{}\n",
+            args.name,
+            if args.filter.is_empty() { "" } else { " of these names" }
+        ));
     }
     let runner = Runner { cluster, history: &history, timeout: args.timeout, tell };
     let done = stop::or_interrupted(runner.run_these(&mut release, Event::Test, &order)).await;

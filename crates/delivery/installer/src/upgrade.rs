@@ -169,11 +169,8 @@ async fn fail(
     if let Err(unrecorded) = history.update(&release).await {
         tell(&format!("warning: the failure could not be recorded: {}", unrecorded.line()));
     }
-    let not_undone = |second: Error| Error::NotUndone {
-        name: name.clone(),
-        first: error.line(),
-        source: Box::new(second),
-    };
+    let not_undone =
+        |second: Error| Error::NotUndone { name: name.clone(), first: error.line(), source: Box::new(second) };
     if args.cleanup_on_fail
         && let Err(second) = objects::remove(cluster, outcome.created, "Background").await
     {

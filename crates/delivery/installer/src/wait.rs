@@ -145,11 +145,7 @@ pub(crate) async fn gone(cluster: &Cluster, objects: &[Placed], timeout: Duratio
 }
 
 /// Waits until the object of a hook has ended; returns why it failed, if it did.
-pub(crate) async fn ended(
-    cluster: &Cluster,
-    placed: &Placed,
-    timeout: Duration,
-) -> Result<Result<(), String>, Error> {
+pub(crate) async fn ended(cluster: &Cluster, placed: &Placed, timeout: Duration) -> Result<Result<(), String>, Error> {
     use release::hook::{Progress, progress};
     let deadline = clock::instant() + timeout;
     loop {
@@ -162,7 +158,10 @@ pub(crate) async fn ended(
             Progress::Failed(reason) => return Ok(Err(reason)),
             Progress::Under if clock::instant() >= deadline => {
                 let why = why(&live).map(|why| format!(" ({why})")).unwrap_or_default();
-                return Ok(Err(format!("{} has not ended after {timeout:?}{why}; give it longer with --timeout", placed.id)));
+                return Ok(Err(format!(
+                    "{} has not ended after {timeout:?}{why}; give it longer with --timeout",
+                    placed.id
+                )));
             }
             Progress::Under => tokio::time::sleep(PAUSE).await,
         }

@@ -70,7 +70,8 @@ async fn a_release_comes_changes_goes_back_and_goes() {
 #[tokio::test(flavor = "multi_thread")]
 async fn values_of_the_last_revision_are_reused_as_asked() {
     let world = World::start().await;
-    let template = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}\ndata: {{ .Values.all | toJson }}\n";
+    let template =
+        "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}\ndata: {{ .Values.all | toJson }}\n";
     let first = world.chart("a", &[("values.yaml", "all: {a: \"1\", b: \"1\"}\n"), ("templates/map.yaml", template)]);
     let second =
         world.chart("a", &[("values.yaml", "all: {a: \"2\", b: \"2\", c: \"2\"}\n"), ("templates/map.yaml", template)]);
@@ -93,7 +94,9 @@ async fn what_is_somebody_elses_is_not_taken_unless_asked() {
     let world = World::start().await;
     let (name, other) = (word(), word());
     let chart = world.chart("a", &[("templates/map.yaml", &MAP.replace("{{ .Release.Name }}", &other))]);
-    world.put(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": other}, "data": {"hand": "made"}})).await;
+    world
+        .put(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": other}, "data": {"hand": "made"}}))
+        .await;
     let said = world.refused(&format!("install {name} {chart}")).await;
     assert!(said.contains(&format!("ConfigMap {}/{other} is there already", world.namespace)), "{said}");
     assert!(world.get("v1", "Secret", &format!("sh.helm.release.v1.{name}.v1")).await.is_none(), "nothing is recorded");
@@ -180,7 +183,8 @@ async fn old_revisions_are_forgotten_and_what_a_policy_keeps_stays() {
 async fn a_difference_shows_what_would_change_and_no_secret() {
     let world = World::start().await;
     let (name, password) = (word(), word());
-    let secret = "apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\nstringData:\n  password: {{ .Values.password }}\n";
+    let secret =
+        "apiVersion: v1\nkind: Secret\nmetadata:\n  name: s\nstringData:\n  password: {{ .Values.password }}\n";
     let chart = world.chart("a", &[("templates/map.yaml", MAP), ("templates/s.yaml", secret)]);
     let said = world.refused(&format!("diff {name} {chart} --set password=a")).await;
     assert!(said.contains("is not found"), "{said}");
@@ -202,7 +206,9 @@ async fn a_difference_shows_what_would_change_and_no_secret() {
 async fn templates_see_the_cluster() {
     let world = World::start().await;
     let (name, text) = (word(), word());
-    world.put(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "there"}, "data": {"t": text}})).await;
+    world
+        .put(json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "there"}, "data": {"t": text}}))
+        .await;
     let template = "apiVersion: v1\nkind: ConfigMap\nmetadata:\n  name: {{ .Release.Name }}\ndata:\n  found: {{ (lookup \"v1\" \"ConfigMap\" .Release.Namespace \"there\").data.t }}\n  none: {{ lookup \"v1\" \"Secret\" .Release.Namespace \"gone\" | toJson | quote }}\n  has: {{ .Capabilities.APIVersions.Has \"apps/v1/Deployment\" | quote }}\n  lacks: {{ .Capabilities.APIVersions.Has \"example.org/v1\" | quote }}\n";
     let chart = world.chart("a", &[("templates/map.yaml", template)]);
     world.done(&format!("install {name} {chart}")).await;

@@ -41,13 +41,17 @@ async fn hooks_run_one_after_the_other_by_weight() {
     assert!(world.get("v1", "ConfigMap", &name).await.is_some());
     let record = world.done(&format!("status {name} -o json")).await;
     let record: serde_json::Value = serde_json::from_str(&record).unwrap();
-    assert!(record["hooks"].as_array().unwrap().iter().all(|hook| hook["last_run"]["phase"] == "Succeeded"), "{record}");
+    assert!(
+        record["hooks"].as_array().unwrap().iter().all(|hook| hook["last_run"]["phase"] == "Succeeded"),
+        "{record}"
+    );
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_hook_that_fails_fails_the_release_and_atomic_undoes_it() {
     let world = World::start().await;
-    let chart = world.chart("a", &[("templates/map.yaml", MAP), ("templates/h.yaml", &hook("h", "post-install", 0, "hook-failed"))]);
+    let chart = world
+        .chart("a", &[("templates/map.yaml", MAP), ("templates/h.yaml", &hook("h", "post-install", 0, "hook-failed"))]);
     let failed = json!({"phase": "Failed", "message": "it did not like it"});
     let name = word();
     let line = format!("install {name} {chart} --timeout 20s");
@@ -79,11 +83,15 @@ async fn an_upgrade_that_never_gets_ready_is_brought_back() {
         world.put(json!({"apiVersion": "apps/v1", "kind": "Deployment", "metadata": annotated})).await;
         let owner = world.get("apps/v1", "Deployment", &name).await.unwrap()["metadata"].clone();
         let owners = json!([{"apiVersion": "apps/v1", "kind": "Deployment", "name": name, "uid": owner["uid"]}]);
-        world.put(json!({"apiVersion": "apps/v1", "kind": "ReplicaSet",
+        world
+            .put(json!({"apiVersion": "apps/v1", "kind": "ReplicaSet",
             "metadata": {"name": format!("{name}-1"), "annotations": revision, "ownerReferences": owners},
             "spec": {"replicas": 0, "selector": {"matchLabels": {"a": "b"}}, "template": {
-                "metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}}}})).await;
-        world.status("apps/v1", "ReplicaSet", &format!("{name}-1"), json!({"replicas": 0, "observedGeneration": 1})).await;
+                "metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "x"}]}}}}))
+            .await;
+        world
+            .status("apps/v1", "ReplicaSet", &format!("{name}-1"), json!({"replicas": 0, "observedGeneration": 1}))
+            .await;
         let seen = json!({"observedGeneration": owner["generation"]});
         world.status("apps/v1", "Deployment", &name, seen).await;
     };
@@ -92,7 +100,10 @@ async fn an_upgrade_that_never_gets_ready_is_brought_back() {
     assert!(world.told().contains(&format!("waiting for Deployment {}/{name}", world.namespace)), "{}", world.told());
 
     let said = world.refused(&format!("upgrade {name} {chart} --set replicas=2 --wait --timeout 1s")).await;
-    assert!(said.contains("not everything is ready after 1s") && said.contains("has not seen the newest change"), "{said}");
+    assert!(
+        said.contains("not everything is ready after 1s") && said.contains("has not seen the newest change"),
+        "{said}"
+    );
     let back = async {
         // The revision that is brought back has the same objects, seen by their controller once more.
         while world.get("apps/v1", "Deployment", &name).await.unwrap()["spec"]["replicas"] != 3 {
@@ -121,10 +132,12 @@ async fn definitions_come_first_and_are_brought_up_to_date_when_asked() {
             "apiVersion: apiextensions.k8s.io/v1\nkind: CustomResourceDefinition\nmetadata:\n  name: widgets.{group}\nspec:\n  group: {group}\n  scope: Namespaced\n  names: {{plural: widgets, singular: widget, kind: Widget, listKind: WidgetList}}\n  versions:\n  - name: v1\n    served: true\n    storage: true\n    schema:\n      openAPIV3Schema:\n        type: object\n        properties:\n          spec:\n            type: object\n            properties:\n              {field}: {{type: string}}\n"
         )
     };
-    let widget = format!("apiVersion: {group}/v1\nkind: Widget\nmetadata:\n  name: w\nspec:\n  {{{{ .Values.field }}}}: x\n");
+    let widget =
+        format!("apiVersion: {group}/v1\nkind: Widget\nmetadata:\n  name: w\nspec:\n  {{{{ .Values.field }}}}: x\n");
     let chart = |field: &str| {
         let values = format!("field: {field}\n");
-        world.chart("a", &[("crds/w.yaml", &definition(field)), ("templates/w.yaml", &widget), ("values.yaml", &values)])
+        world
+            .chart("a", &[("crds/w.yaml", &definition(field)), ("templates/w.yaml", &widget), ("values.yaml", &values)])
     };
     let (old, new) = (chart("old"), chart("new"));
     world.done(&format!("install {name} {old}")).await;
@@ -135,7 +148,8 @@ async fn definitions_come_first_and_are_brought_up_to_date_when_asked() {
     let seen = world.get(&format!("{group}/v1"), "Widget", "w").await.unwrap();
     assert_eq!(seen["spec"], json!({"new": "x"}));
     world.done(&format!("uninstall {name}")).await;
-    let definition = world.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", &format!("widgets.{group}")).await;
+    let definition =
+        world.get("apiextensions.k8s.io/v1", "CustomResourceDefinition", &format!("widgets.{group}")).await;
     assert!(definition.is_some(), "definitions stay");
 }
 
@@ -157,7 +171,10 @@ async fn tests_run_when_asked_and_tell_how_they_went() {
     let (said, ()) = tokio::join!(world.refused(&line), work);
     assert!(said.contains(&format!("pod {bad} failed: Evicted")), "{said}");
     let shown = world.done(&format!("status {name}")).await;
-    assert!(shown.contains(&format!("TEST: {good} (Succeeded)")) && shown.contains(&format!("TEST: {bad} (Failed)")), "{shown}");
+    assert!(
+        shown.contains(&format!("TEST: {good} (Succeeded)")) && shown.contains(&format!("TEST: {bad} (Failed)")),
+        "{shown}"
+    );
     let line = format!("test {name} --filter {good} --timeout 20s");
     let again = async {
         // The pod of the last run goes first.

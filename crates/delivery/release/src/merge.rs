@@ -95,7 +95,10 @@ fn lists(before: &[Value], wanted: &[Value], live: Vec<Value>, node: Option<&Nod
     let mut place = 0;
     for (item, id) in live.into_iter().zip(&live_ids) {
         if let Some(at) = new_ids.iter().position(|one| one == id) {
-            place = result.iter().position(|one| Some(&new_ids[at]) == self::id_of(one, key).as_ref()).map_or(place, |at| at + 1);
+            place = result
+                .iter()
+                .position(|one| Some(&new_ids[at]) == self::id_of(one, key).as_ref())
+                .map_or(place, |at| at + 1);
         } else if !old_ids.contains(id) {
             result.insert(place.min(result.len()), item);
             place += 1;

@@ -222,7 +222,11 @@ mod tests {
         check(balanced, None, "no load balancer has taken it");
         check(json!({"kind": "PersistentVolumeClaim"}), None, "it is not bound to a volume");
         check(json!({"kind": "Job", "spec": {}, "status": {"succeeded": 1}}), None, "ready");
-        check(json!({"kind": "Job", "spec": {"backoffLimit": 0}, "status": {"failed": 1}}), None, "failed: 1 of its pods failed");
+        check(
+            json!({"kind": "Job", "spec": {"backoffLimit": 0}, "status": {"failed": 1}}),
+            None,
+            "failed: 1 of its pods failed",
+        );
         let taken = json!([{"type": "NamesAccepted", "status": "False"}]);
         let definition = json!({"kind": "CustomResourceDefinition", "status": {"conditions": taken}});
         check(definition, None, "failed: its names are taken by another definition");

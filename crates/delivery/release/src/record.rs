@@ -138,7 +138,9 @@ pub enum Error {
         reason: String,
     },
     /// A Secret cannot hold it.
-    #[error("the record has {size} bytes when packed, and a Secret holds {PACKED}: take files out of the chart that no template reads (.helmignore), or split the chart")]
+    #[error(
+        "the record has {size} bytes when packed, and a Secret holds {PACKED}: take files out of the chart that no template reads (.helmignore), or split the chart"
+    )]
     Large {
         /// Its size.
         size: usize,
@@ -177,7 +179,8 @@ impl Release {
     pub fn secret_labels(&self, stamp: (&str, i64)) -> BTreeMap<String, String> {
         let mut labels = self.labels.clone();
         let version = self.version.to_string();
-        let own = [("name", &*self.name), ("owner", "helm"), ("status", self.info.status.name()), ("version", &version)];
+        let own =
+            [("name", &*self.name), ("owner", "helm"), ("status", self.info.status.name()), ("version", &version)];
         labels.extend(own.map(|(key, value)| (key.to_owned(), value.to_owned())));
         labels.insert(stamp.0.to_owned(), stamp.1.to_string());
         labels
@@ -304,12 +307,8 @@ mod tests {
 
     #[test]
     fn the_oldest_go_and_what_is_deployed_stays() {
-        let history = [
-            at(4, Status::Failed),
-            at(2, Status::Deployed),
-            at(1, Status::Superseded),
-            at(3, Status::Failed),
-        ];
+        let history =
+            [at(4, Status::Failed), at(2, Status::Deployed), at(1, Status::Superseded), at(3, Status::Failed)];
         assert_eq!(surplus(&history, 0), [0u32; 0]);
         assert_eq!(surplus(&history, 5), [0u32; 0]);
         assert_eq!(surplus(&history, 4), [1]);

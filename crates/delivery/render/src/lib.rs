@@ -20,11 +20,11 @@ mod template;
 mod values;
 
 pub use args::{ChartSource, HelmArgs, ValuesArgs};
-pub use error::Error;
 pub use charts::load as load_chart;
+pub use error::Error;
 pub use helm::{Naming, post_render, release_name, run as helm_run};
-pub use seed::of as seed;
 pub use kustomize::{KustomizeArgs, LoadRestrictor, ReorderFlag, run as kustomize_run};
 pub use lint::{FailOn, LintArgs, LintForm, run as lint_run};
-pub use values::{Given, given as given_values};
+pub use seed::of as seed;
 pub use template::{Form, TemplateArgs, TemplateInput, run as template_run};
+pub use values::{Given, given as given_values};
