@@ -4,6 +4,7 @@ pub(crate) mod probe;
 mod repository;
 mod services;
 mod store;
+pub(crate) mod template;
 mod trust;
 
 use anyhow::Context;
@@ -51,6 +52,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
             Ok(())
         }
         Verb::Store(verb) => store::run(&paths, verb).await,
+        Verb::Template(verb) => template::run(&paths, *verb).await,
         Verb::Trust => trust::install(&paths),
         Verb::Untrust => trust::remove(),
         Verb::Image(Image::Pack { elf, tag }) => pack(&paths, &elf, tag).await,

@@ -21,4 +21,4 @@ pub use error::Error;
 pub use helm::run as helm_run;
 pub use kustomize::{KustomizeArgs, LoadRestrictor, ReorderFlag, run as kustomize_run};
 pub use lint::{FailOn, LintArgs, LintForm, run as lint_run};
-pub use template::{Form, TemplateArgs, TemplateInput, run as template_run};
+pub use template::{Form, TemplateArgs, TemplateInput, given, run as template_run, world};
