@@ -35,7 +35,7 @@ impl Refusal {
             403 => "ask whoever runs the cluster for a role or a quota that allows it",
             404 if self.message.contains("namespaces") => "make the namespace first, or choose another",
             409 => "leave the field to whom it belongs, or take it over with --force-conflicts",
-            400 | 422 => "change the parameters or the template",
+            400 | 422 | 500 => "change the parameters or the template",
             _ => "",
         }
     }

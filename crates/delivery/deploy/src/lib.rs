@@ -184,7 +184,7 @@ async fn stood_in(wire: &Wire<'_>, step: &Step) -> Result<Result<(), Refusal>, E
     object["metadata"]["namespace"] = EVERYWHERE.into();
     object["metadata"]["name"] = name.clone().into();
     Ok(match wire.apply(step, &step.path_of(EVERYWHERE, &name), &object, Mode::Trial).await? {
-        Answer::Refused(refusal) if matches!(refusal.code, 400 | 422) => {
+        Answer::Refused(refusal) if matches!(refusal.code, 400 | 422 | 500) => {
             Err(Refusal { message: refusal.message.replace(&name, &step.name), ..refusal })
         }
         _ => Ok(()),

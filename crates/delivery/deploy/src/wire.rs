@@ -96,8 +96,9 @@ impl<'a> Wire<'a> {
         if status.is_success() {
             return Ok(Answer::Done { created: status == StatusCode::CREATED, object: answer });
         }
-        // A server that is busy or on its way up may say something else in a moment.
-        if status.is_server_error() || status == StatusCode::TOO_MANY_REQUESTS {
+        // A server that is busy or on its way up may say something else in a moment. 500 is no such answer: a field
+        // of the wrong type gets it.
+        if matches!(status.as_u16(), 408 | 429 | 502 | 503 | 504) {
             let operation = format!("apply {step}");
             let status = kube::core::Status::failure(&said(&answer, status), "Unavailable").with_code(status.as_u16());
             return Err(Error::Ask { operation, source: Cause(kube::Error::Api(Box::new(status))) });
