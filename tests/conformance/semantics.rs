@@ -303,8 +303,25 @@ async fn a_dry_run_changes_nothing_whatever_the_verb() {
     .await;
 }
 
+/// A pod that no scheduler gives a node.
 fn pod(name: &str) -> Value {
-    json!({"metadata": {"name": name}, "spec": {"containers": [{"name": "c", "image": "i"}]}})
+    json!({"metadata": {"name": name}, "spec": {"schedulerName": "nobody", "containers": [{"name": "c", "image": "i"}]}})
+}
+
+/// Makes a map that `owner` (a map too) waits for when it is deleted in the foreground: it stays until it is
+/// [`let_go`], whoever collects garbage.
+async fn hold_back(walk: &mut Walk, owner: &str) {
+    let maps = walk.core("configmaps");
+    let uid = walk.quietly(Call::get(format!("{maps}/{owner}"))).await.text("/metadata/uid").to_owned();
+    let owned = json!({"metadata": {"name": format!("owned-by-{owner}"), "finalizers": ["walk.example/held"],
+        "ownerReferences": [{"apiVersion": "v1", "kind": "ConfigMap", "name": owner, "uid": uid, "blockOwnerDeletion": true}]}});
+    walk.expect(201, Call::post(&maps, owned)).await;
+}
+
+/// Lets go of what was held back for `owner`, so that the namespace can go.
+async fn let_go(walk: &Walk, owner: &str) {
+    let path = walk.core(&format!("configmaps/owned-by-{owner}"));
+    walk.quietly(Call::patch(path, MERGE_PATCH, json!({"metadata": {"finalizers": null}}))).await;
 }
 
 #[tokio::test]
@@ -351,6 +368,7 @@ async fn a_deletion_keeps_to_its_preconditions_and_policy() {
                 .text("propagationPolicy: Foreground\n"),
         )
         .await;
+        hold_back(walk, "m").await;
         walk.expect(200, delete(json!({"propagationPolicy": "Foreground"}))).await;
         assert_eq!(
             walk.expect(200, Call::get(&path)).await.body["metadata"]["finalizers"],
@@ -364,10 +382,27 @@ async fn a_deletion_keeps_to_its_preconditions_and_policy() {
         .await;
         walk.ask(Call::patch(&path, MERGE_PATCH, json!({"metadata": {"labels": {"still": "writable"}}}))).await;
         walk.ask(Call::patch(&path, MERGE_PATCH, json!({"metadata": {"deletionTimestamp": null}}))).await;
-        walk.expect(200, delete(json!({"propagationPolicy": "Orphan"}))).await;
-        assert_eq!(walk.expect(200, Call::get(&path)).await.body["metadata"]["finalizers"], json!(["orphan"]));
-        walk.expect(200, delete(json!({"propagationPolicy": "Background"}))).await;
+        let before = walk.expect(200, Call::get(&path)).await.version().to_owned();
+        let left = walk.expect(200, delete(json!({"propagationPolicy": "Orphan"}))).await;
+        assert_eq!(left.body["metadata"]["finalizers"], json!(["orphan"]));
+        let written = walk.next(&maps, "m", &before).await;
+        assert_eq!(
+            (&written["type"], &written["object"]["metadata"]["finalizers"]),
+            (&json!("MODIFIED"), &json!(["orphan"]))
+        );
+        // Where garbage is collected, it may be gone by now.
+        let last = walk.ask(delete(json!({"propagationPolicy": "Background"}))).await;
+        assert!(matches!(last.code, 200 | 404), "{}", last.body);
         walk.expect(404, Call::get(&path)).await;
+        let_go(walk, "m").await;
+        // One that waits for what it owns goes at once when it is no longer asked to wait.
+        walk.expect(201, Call::post(&maps, json!({"metadata": {"name": "f"}}))).await;
+        hold_back(walk, "f").await;
+        walk.expect(200, Call::delete(format!("{maps}/f")).body(json!({"propagationPolicy": "Foreground"}))).await;
+        walk.expect(200, Call::get(format!("{maps}/f"))).await;
+        walk.expect(200, Call::delete(format!("{maps}/f")).body(json!({"propagationPolicy": "Background"}))).await;
+        walk.expect(404, Call::get(format!("{maps}/f"))).await;
+        let_go(walk, "f").await;
         // A finalizer holds what is deleted until it is taken away.
         walk.expect(201, Call::post(&maps, json!({"metadata": {"name": "held", "finalizers": ["x.example/y"]}}))).await;
         walk.expect(200, Call::delete(format!("{maps}/held"))).await;
@@ -459,6 +494,7 @@ async fn a_collection_is_deleted_as_far_as_it_is_selected() {
         walk.expect(200, Call::delete(format!("{maps}?labelSelector=parity=odd"))).await;
         assert_eq!(walk.expect(200, Call::get(&mine)).await.names(), ["a", "c", "e"]);
         walk.expect(200, Call::delete(format!("{maps}?fieldSelector=metadata.name=c"))).await;
+        hold_back(walk, "a").await;
         walk.expect(
             200,
             Call::delete(format!("{maps}?labelSelector=at=0")).body(json!({"propagationPolicy": "Foreground"})),
@@ -471,6 +507,7 @@ async fn a_collection_is_deleted_as_far_as_it_is_selected() {
         let pods = walk.core("pods");
         walk.expect(201, Call::post(&pods, pod("p"))).await;
         walk.ask(Call::delete(&pods)).await;
+        let_go(walk, "a").await;
     })
     .await;
 }
@@ -560,14 +597,12 @@ async fn server_side_apply_owns_shares_conflicts_and_gives_up() {
 async fn scale_and_status_are_written_by_their_own_paths() {
     conform(async |walk: &mut Walk| {
         let deployments = walk.group("apps/v1", "deployments");
-        let body = json!({"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"containers": [{"name": "c", "image": "i"}]}}}, "status": {"replicas": 5}});
+        let body = json!({"metadata": {"name": "d"}, "spec": {"selector": {"matchLabels": {"a": "b"}}, "template": {"metadata": {"labels": {"a": "b"}}, "spec": {"schedulerName": "nobody", "containers": [{"name": "c", "image": "i"}]}}}, "status": {"replicas": 5}});
         let made = walk.expect(201, Call::post(&deployments, body.clone())).await;
         assert!(made.body["status"]["replicas"].is_null());
         let path = format!("{deployments}/d");
-        let scale = walk.expect(200, Call::get(format!("{path}/scale"))).await;
-        let mut more = scale.body.clone();
-        more["spec"]["replicas"] = 4.into();
-        walk.expect(200, Call::put(format!("{path}/scale"), more.clone())).await;
+        let (more, scaled) = walk.replace(&format!("{path}/scale"), |scale| scale["spec"]["replicas"] = 4.into()).await;
+        assert_eq!((scaled.code, &scaled.body["spec"]["replicas"]), (200, &json!(4)), "{}", scaled.body);
         walk.expect(409, Call::put(format!("{path}/scale"), more.clone())).await;
         for (media, patch) in [(MERGE_PATCH, json!({"spec": {"replicas": 3}})), (JSON_PATCH, json!([{"op": "replace", "path": "/spec/replicas", "value": 2}])), ("application/strategic-merge-patch+json", json!({"spec": {"replicas": 6}})), (MERGE_PATCH, json!({"spec": {"replicas": -1}})), (MERGE_PATCH, json!({"spec": {"replicas": "x"}})), (MERGE_PATCH, json!({"spec": null})), (MERGE_PATCH, json!({"metadata": {"labels": {"x": "y"}}})), (MERGE_PATCH, json!({"metadata": {"name": "other"}})), (MERGE_PATCH, json!({"spec": {"odd": 1}}))] {
             walk.ask(Call::patch(format!("{path}/scale"), media, patch)).await;
@@ -580,10 +615,12 @@ async fn scale_and_status_are_written_by_their_own_paths() {
         walk.ask(Call::get(format!("{path}/scale")).accept(TABLE)).await;
         walk.ask(Call::get(format!("{deployments}/none/scale"))).await;
         walk.ask(Call::put(format!("{deployments}/none/scale"), json!({"metadata": {"name": "none"}, "spec": {"replicas": 1}}))).await;
-        let mut object = walk.expect(200, Call::get(&path)).await.body;
-        object["status"] = json!({"replicas": 2, "observedGeneration": 3});
-        object["spec"]["replicas"] = 9.into();
-        let written = walk.expect(200, Call::put(format!("{path}/status"), object)).await;
+        let changed = |object: &mut Value| {
+            object["status"] = json!({"replicas": 2, "observedGeneration": 3});
+            object["spec"]["replicas"] = 9.into();
+        };
+        let (_, written) = walk.replace(&format!("{path}/status"), changed).await;
+        assert_eq!(written.code, 200, "{}", written.body);
         assert!(written.body["spec"]["replicas"] != 9 && written.body["status"]["replicas"] == 2);
         walk.ask(Call::patch(format!("{path}/status"), MERGE_PATCH, json!({"status": {"replicas": -1}}))).await;
         walk.ask(Call::patch(format!("{path}/status"), MERGE_PATCH, json!({"status": {"readyReplicas": 9}}))).await;

@@ -35,6 +35,8 @@ const ACTED_ON: &[(&str, &str)] = &[
 const OTHER: &[(&str, &str)] = &[
     ("000-08", "acted on: its values are the golden chart's defaults (gitops and helm suites)"),
     ("000-09", "acted on: its template is the golden chart's deployment (gitops and helm suites)"),
+    ("003-21", "acted on: `roadstead template deploy` (deploy suite)"),
+    ("003-23", "acted on: `roadstead template deploy` (deploy suite)"),
 ];
 
 /// Endpoints that the seeds name: method, path, body.
@@ -57,7 +59,11 @@ const ENDPOINTS: &[(&str, &str, &str)] = &[
     ("POST", "/api/v1/environments", "{\"name\":\"seeded\"}"),
     ("GET", "/api/v1/environments", ""),
     ("GET", "/api/v1/templates", ""),
-    ("POST", "/api/v1/templates/microservice/deploy", "{}"),
+    (
+        "POST",
+        "/api/v1/templates/environment/deploy",
+        "{\"parameters\":{\"NAME\":\"seeded-template\",\"PROJECT\":\"seeds\"}}",
+    ),
     ("GET", "/health", ""),
     ("GET", "/health/live", ""),
     ("GET", "/health/ready", ""),

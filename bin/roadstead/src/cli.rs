@@ -147,6 +147,9 @@ pub(crate) enum Verb {
         after_help = "Examples:\n  roadstead helm install orders ./chart -f prod.yaml --atomic\n  roadstead helm diff orders ./chart -f prod.yaml\n  roadstead helm upgrade orders ./chart -f prod.yaml --wait\n  roadstead helm rollback orders"
     )]
     Helm(Box<installer::Verb>),
+    /// Deploy templates into a cluster, and show which ones it has.
+    #[command(subcommand)]
+    Template(Box<crate::verbs::template::TemplateVerb>),
     /// Look for mistakes in charts, kustomizations and manifests.
     #[command(
         after_help = "Examples:\n  roadstead lint ./chart -f values.yaml\n  roadstead lint overlays/prod manifests/ --fail-on warning\n  roadstead lint ./chart -o sarif > lint.sarif\n\nA comment '# lint:ignore RULE' on a line, or on the one before, leaves a finding out."

@@ -2,6 +2,7 @@
 
 mod cli;
 mod confirm;
+mod deployer;
 mod local;
 mod output;
 mod paths;

@@ -228,6 +228,7 @@ fn serve_pages(
         public_url: platform.portal_url(),
         git_url: format!("{}/git", platform.https_url()),
         version: platform.version.clone(),
+        deployer: std::sync::Arc::new(crate::deployer::Templates),
     })?;
     let handle = portal.handle();
     // The command line asks for links over a socket that only this user can open.

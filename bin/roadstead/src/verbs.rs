@@ -5,6 +5,7 @@ mod releases;
 mod repository;
 mod services;
 mod store;
+pub(crate) mod template;
 mod trust;
 
 use anyhow::Context;
@@ -53,6 +54,7 @@ pub(crate) async fn run(cli: Cli) -> anyhow::Result<()> {
         }
         Verb::Store(verb) => store::run(&paths, verb).await,
         Verb::Helm(verb) => releases::run(&paths, *verb).await,
+        Verb::Template(verb) => template::run(&paths, *verb).await,
         Verb::Trust => trust::install(&paths),
         Verb::Untrust => trust::remove(),
         Verb::Image(Image::Pack { elf, tag }) => pack(&paths, &elf, tag).await,

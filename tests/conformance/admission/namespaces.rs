@@ -62,8 +62,10 @@ async fn nothing_new_is_made_in_a_namespace_that_goes() {
         walk.expect(201, Call::post("/api/v1/namespaces", json!({"metadata": {"name": space}}))).await;
         let account = json!({"metadata": {"name": "default"}});
         walk.quietly(Call::post(format!("{path}/serviceaccounts"), account)).await;
-        walk.expect(201, Call::post(format!("{path}/configmaps"), json!({"metadata": {"name": "m"}}))).await;
-        walk.expect(201, Call::post(format!("{path}/pods"), pod("p", json!({})))).await;
+        // Where a controller empties namespaces, this keeps it from coming to an end.
+        let held = json!({"metadata": {"name": "m", "finalizers": ["walk.example/held"]}});
+        walk.expect(201, Call::post(format!("{path}/configmaps"), held)).await;
+        walk.expect(201, Call::post(format!("{path}/pods"), pod("p", json!({"schedulerName": "nobody"})))).await;
         walk.expect(200, Call::delete(&path)).await;
         walk.until(&walk.cluster.clone(), Call::post(format!("{path}/secrets?dryRun=All"), json!({"metadata": {"name": "s"}})), |answer| answer.code == 403).await;
         for (plural, body) in [("configmaps", json!({"metadata": {"name": "n"}})), ("pods", pod("q", json!({}))), ("secrets", json!({"metadata": {"generateName": "s-"}}))] {
@@ -79,6 +81,8 @@ async fn nothing_new_is_made_in_a_namespace_that_goes() {
         walk.ask(Call::post(format!("/apis/authorization.k8s.io/v1/namespaces/{space}/localsubjectaccessreviews"), review)).await;
         walk.ask(Call::post("/api/v1/namespaces", json!({"metadata": {"name": space}}))).await;
         walk.ask(Call::delete(&path)).await;
+        let free = Call::patch(format!("{path}/configmaps/m"), MERGE_PATCH, json!({"metadata": {"finalizers": null}}));
+        walk.quietly(free).await;
         let finish = json!({"metadata": {"name": space}, "spec": {"finalizers": []}});
         walk.ask(Call::put(format!("{path}/finalize"), finish)).await;
     })

@@ -139,16 +139,18 @@ async fn a_quota_counts_what_its_scopes_take() {
 #[tokio::test]
 async fn a_quota_is_exact_however_many_create_at_once() {
     conform(async |walk: &mut Walk| {
-        quota(walk, "few", json!({"hard": {"count/configmaps": "5", "secrets": "0"}})).await;
-        refuses(walk, Call::post(dry(&walk.core("secrets")), json!({"metadata": {"name": "s"}}))).await;
-        let maps = walk.core("configmaps");
+        // Kinds of which no controller makes any in a new namespace.
+        quota(walk, "few", json!({"hard": {"count/secrets": "5", "services": "0"}})).await;
+        let service = json!({"metadata": {"name": "s"}, "spec": {"clusterIP": "None", "ports": [{"port": 80}]}});
+        refuses(walk, Call::post(dry(&walk.core("services")), service)).await;
+        let secrets = walk.core("secrets");
         let calls: Vec<Call> =
-            (0..20).map(|index| Call::post(&maps, json!({"metadata": {"name": format!("m{index}")}}))).collect();
+            (0..20).map(|index| Call::post(&secrets, json!({"metadata": {"name": format!("s{index}")}}))).collect();
         let answers = join_all(calls.into_iter().map(|call| walk.quietly(call))).await;
         let mut codes: Vec<u16> = answers.iter().map(|answer| answer.code).collect();
         codes.sort_unstable();
         assert_eq!(codes, [vec![201; 5], vec![403; 15]].concat());
-        walk.ask(Call::post(&maps, json!({"metadata": {"name": "late"}}))).await;
+        walk.expect(403, Call::post(&secrets, json!({"metadata": {"name": "late"}}))).await;
     })
     .await;
 }

@@ -146,6 +146,39 @@ impl Walk {
         }
     }
 
+    /// Reads what stands at `path`, changes it and writes it back as `changed` says, and records both; again from the
+    /// start where somebody else (a controller) wrote in between. Returns what was sent, and the answer.
+    ///
+    /// # Panics
+    ///
+    /// No answer came, the object cannot be read, or half a minute went by.
+    #[expect(clippy::expect_used, reason = "a test stops where no answer comes")]
+    pub async fn replace(&mut self, path: &str, changed: impl Fn(&mut Value)) -> (Value, Answer) {
+        let deadline = std::time::Instant::now() + Duration::from_secs(30);
+        loop {
+            let read = self.quietly(Call::get(path)).await;
+            assert_eq!(read.code, 200, "{path}: {}", read.body);
+            let mut object = read.body.clone();
+            changed(&mut object);
+            let call = Call::put(path, object.clone());
+            let written = within(&call, self.cluster.send(&call)).await.expect("an answer");
+            if written.code != 409 || std::time::Instant::now() > deadline {
+                self.steps.push(Step { title: format!("GET {path}"), answer: read });
+                self.steps.push(Step { title: call.title(), answer: written.clone() });
+                return (object, written);
+            }
+        }
+    }
+
+    /// Returns the first change of the object called `name` after a revision of its collection, and records it: what
+    /// the server itself wrote, whatever a controller made of it since.
+    pub async fn next(&mut self, collection: &str, name: &str, after: &str) -> Value {
+        let watch = format!(
+            "{collection}?watch=true&fieldSelector=metadata.name={name}&resourceVersion={after}&timeoutSeconds=30"
+        );
+        self.watch(Call::get(watch), 1).await.into_iter().next().unwrap_or_default()
+    }
+
     /// Records what follows from an answer, to be compared too: what a token says, the part of an object that is told.
     pub fn found(&mut self, title: &str, body: Value) {
         let answer = Answer { code: 0, body, warnings: Vec::new(), headers: http::HeaderMap::new(), size: 0 };

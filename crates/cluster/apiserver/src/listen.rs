@@ -1,6 +1,8 @@
 //! Serves HTTP over TLS on a socket that is bound already: the API, and whatever
 //! else a process shows beside it.
 
+mod rest;
+
 use std::{io, sync::Arc, time::Duration};
 
 use axum::body::Body;
@@ -161,8 +163,10 @@ async fn serve<H: Handler>(
         .map_err(|_| io::Error::new(io::ErrorKind::TimedOut, "the TLS handshake took too long"))??;
     let peer = stream.get_ref().0.peer_addr()?.ip();
     let user = stream.get_ref().1.peer_certificates().and_then(|chain| chain.first()).and_then(|leaf| user_of(leaf));
+    let (left, rest) = rest::rest();
     let service = hyper::service::service_fn(move |request: Request<hyper::body::Incoming>| {
         let (handler, user) = (handler.clone(), user.clone());
+        let request = rest::receive(request, &left);
         async move {
             let mut request = request.map(Body::new);
             request.extensions_mut().insert(Peer(peer));
@@ -175,12 +179,18 @@ async fn serve<H: Handler>(
     let builder = auto::Builder::new(TokioExecutor::new());
     let connection = builder.serve_connection_with_upgrades(TokioIo::new(stream), service);
     tokio::pin!(connection);
-    tokio::select! {
-        done = connection.as_mut() => done,
-        () = stop.cancelled() => {
-            connection.as_mut().graceful_shutdown();
-            connection.await
+    let served = async {
+        tokio::select! {
+            done = connection.as_mut() => done,
+            () = stop.cancelled() => {
+                connection.as_mut().graceful_shutdown();
+                connection.await
+            }
         }
+    };
+    tokio::select! {
+        done = served => done,
+        never = rest.read() => match never {},
     }
 }
 

@@ -45,7 +45,19 @@ const TEMPLATES: &[Template] = &[Template {
     files: MICROSERVICE,
 }];
 
-/// Returns the templates, by name.
+/// Templates that make objects: name and text. What `IMAGE` stands for is the sample's image.
+const DEPLOYABLE: &[File] = &[
+    ("environment", include_str!("../../../../content/templates/environment.yaml")),
+    ("service", include_str!("../../../../content/templates/service.yaml")),
+];
+const IMAGE: &str = "{{image}}";
+
+/// Returns the templates that make objects, by name.
+pub(crate) fn deployable(sample_image: &str) -> impl Iterator<Item = (&'static str, String)> {
+    DEPLOYABLE.iter().map(move |(name, text)| (*name, text.replace(IMAGE, sample_image)))
+}
+
+/// Returns the templates of repositories, by name.
 pub fn templates() -> &'static [Template] {
     TEMPLATES
 }
@@ -98,6 +110,24 @@ mod tests {
                 let text = String::from_utf8(bytes).unwrap();
                 assert!(!text.contains("{{"), "{path} of {} has an unfilled place", template.name);
             }
+        }
+    }
+
+    #[test]
+    fn every_template_that_makes_objects_is_shipped_and_can_be_processed() {
+        let folder = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../../../content/templates");
+        let files = std::fs::read_dir(folder).unwrap().filter(|e| e.as_ref().unwrap().path().is_file()).count();
+        assert_eq!(files, deployable("").count());
+        let image = "registry.example/some/image:9";
+        for (name, text) in deployable(image) {
+            let template = template::Template::read(&text).unwrap();
+            assert!(template.name == name && !template.description.is_empty(), "{name}");
+            let required = template.parameters.iter().filter(|one| one.required);
+            let given = required.map(|one| (one.name.clone(), "w7".to_owned())).collect();
+            let processed = template.process(&given, template::Unknown::Refused, &gotmpl::World::still()).unwrap();
+            let shown = processed.list().to_string();
+            assert!(!shown.contains("${") && !shown.contains("{{"), "{shown}");
+            assert_eq!(shown.contains(image), name == "service", "{shown}");
         }
     }
 

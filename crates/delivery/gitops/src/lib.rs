@@ -156,7 +156,7 @@ impl Gitops {
         let mut attempt = 0;
         loop {
             let result = match seed::charts(&self.host).await {
-                Ok(()) => seed::cluster(&self.client).await,
+                Ok(()) => seed::cluster(&self.client, &format!("{}:{}", self.sample.0, self.sample.1)).await,
                 Err(error) => Err(error),
             };
             let Err(error) = result else { return };

@@ -64,8 +64,8 @@ pub(crate) async fn charts(host: &Host) -> Result<(), Error> {
     Ok(())
 }
 
-/// Applies the namespaces, the project `default` and the list of templates.
-pub(crate) async fn cluster(client: &Client) -> Result<(), Error> {
+/// Applies the namespaces, the project `default`, the list of templates and the templates that make objects.
+pub(crate) async fn cluster(client: &Client, sample_image: &str) -> Result<(), Error> {
     let failed = |source| Error::Objects { source };
     let namespaces = objects::api(client, &objects::resource("", "v1", "Namespace", "namespaces"), "");
     for name in [SYSTEM, "argocd"] {
@@ -76,6 +76,9 @@ pub(crate) async fn cluster(client: &Client) -> Result<(), Error> {
     objects::apply(&projects, MANAGER, &project()).await.map_err(failed)?;
     let maps = objects::api(client, &objects::resource("", "v1", "ConfigMap", "configmaps"), SYSTEM);
     objects::apply(&maps, MANAGER, &templates()).await.map_err(failed)?;
+    for (name, text) in content::deployable(sample_image) {
+        objects::apply(&maps, MANAGER, &deployable(name, &text)).await.map_err(failed)?;
+    }
     Ok(())
 }
 
@@ -96,4 +99,11 @@ fn templates() -> Value {
     let data: serde_json::Map<String, Value> =
         content::templates().iter().map(|one| (one.name.to_owned(), json!(one.description))).collect();
     json!({"apiVersion": "v1", "kind": "ConfigMap", "metadata": {"name": "templates", "namespace": SYSTEM}, "data": data})
+}
+
+/// A template that makes objects, where the portal and `roadstead template` look for it.
+fn deployable(name: &str, text: &str) -> Value {
+    json!({"apiVersion": "v1", "kind": "ConfigMap",
+        "metadata": {"name": name, "namespace": SYSTEM, "labels": {"platform.io/template": "true"}},
+        "data": {"template": text}})
 }

@@ -26,5 +26,5 @@ pub use helm::{Naming, post_render, release_name, run as helm_run};
 pub use kustomize::{KustomizeArgs, LoadRestrictor, ReorderFlag, run as kustomize_run};
 pub use lint::{FailOn, LintArgs, LintForm, run as lint_run};
 pub use seed::of as seed;
-pub use template::{Form, TemplateArgs, TemplateInput, run as template_run};
+pub use template::{Form, TemplateArgs, TemplateInput, given, run as template_run, world};
 pub use values::{Given, given as given_values};

@@ -84,22 +84,42 @@ fn process(input: &TemplateInput, now: Zoned) -> Result<Processed, Error> {
         let (key, value) = split(pair)?;
         template.labels.insert(key, value);
     }
+    let given = given(&input.params, &input.param_files)?;
+    let unknown = if input.ignore_unknown_parameters { Unknown::Ignored } else { Unknown::Refused };
+    Ok(template.process(&given, unknown, &world(now, input.seed.as_deref()))?)
+}
+
+/// Returns a world at a time, whose randomness follows from a seed; without one, nobody knows it.
+pub fn world(now: Zoned, seed: Option<&str>) -> World {
+    World::new(now, seed::of(seed))
+}
+
+/// Reads parameters: `NAME=VALUE`, and files with one on each line, which the former go before.
+///
+/// # Errors
+///
+/// A file cannot be read, or a line is no `NAME=VALUE`.
+pub fn given(params: &[String], files: &[PathBuf]) -> Result<BTreeMap<String, String>, Error> {
     let mut given = BTreeMap::new();
-    for file in &input.param_files {
+    for file in files {
         let text = std::fs::read_to_string(file).map_err(|source| Error::Read { path: file.clone(), source })?;
-        for line in text.lines().map(str::trim).filter(|line| !line.is_empty() && !line.starts_with('#')) {
-            let (name, value) = split(line)?;
+        for (number, line) in text.lines().map(str::trim).enumerate() {
+            if line.is_empty() || line.starts_with('#') {
+                continue;
+            }
+            // The line itself may be a secret.
+            let (name, value) = split(line).map_err(|_| Error::Name {
+                reason: format!("{}: line {} is no NAME=VALUE", file.display(), number + 1),
+            })?;
             let quoted = value.strip_prefix('"').and_then(|rest| rest.strip_suffix('"'));
             given.insert(name, quoted.map(str::to_owned).unwrap_or(value));
         }
     }
-    for pair in &input.params {
+    for pair in params {
         let (name, value) = split(pair)?;
         given.insert(name, value);
     }
-    let unknown = if input.ignore_unknown_parameters { Unknown::Ignored } else { Unknown::Refused };
-    let world = World::new(now, seed::of(input.seed.as_deref()));
-    Ok(template.process(&given, unknown, &world)?)
+    Ok(given)
 }
 
 fn read(input: &TemplateInput) -> Result<Template, Error> {

@@ -25,6 +25,8 @@ const LARGEST: usize = 64 << 20;
 pub struct Template {
     /// Its name.
     pub name: String,
+    /// What it makes: its annotation `description`.
+    pub description: String,
     /// What it asks for.
     pub parameters: Vec<Parameter>,
     /// Labels for every object.
@@ -168,6 +170,7 @@ impl Template {
         let labels = json["labels"].as_object().into_iter().flatten();
         Ok(Self {
             name: text(&json["metadata"]["name"]),
+            description: text(&json["metadata"]["annotations"]["description"]),
             parameters,
             labels: labels.map(|(key, value)| (key.clone(), plain(value))).collect(),
             message: json["message"].as_str().map(str::to_owned),

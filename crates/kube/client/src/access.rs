@@ -4,11 +4,12 @@
 //! through these two reviews, so that one set of tokens and RBAC rules holds everywhere.
 
 use base64::{Engine, engine::general_purpose::STANDARD};
+use http::{HeaderName, HeaderValue, Request};
 use k8s_openapi::api::{
     authentication::v1::{TokenReview, TokenReviewSpec},
     authorization::v1::{ResourceAttributes, SubjectAccessReview, SubjectAccessReviewSpec},
 };
-use kube::{Api, Client, api::PostParams};
+use kube::{Api, Client, api::PostParams, client::Body};
 
 /// An authenticated user.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -57,6 +58,44 @@ pub enum Error {
         /// The client's error.
         source: kube::Error,
     },
+    /// Nobody can act as this user.
+    #[error("{user:?} is no name or group that a request can carry")]
+    Impersonate {
+        /// The name or group.
+        user: String,
+    },
+}
+
+/// Returns a client that does everything as `user`, with that user's rights and no others.
+///
+/// It needs a `client` that may impersonate.
+///
+/// # Errors
+///
+/// The user has no name, or one that no header can carry.
+pub fn acting_as(client: &Client, user: &User) -> Result<Client, Error> {
+    let value = |text: &str| {
+        // An empty name would be nobody's: the request would be the client's own.
+        let value = HeaderValue::from_str(text).ok().filter(|value| !value.is_empty());
+        value.ok_or_else(|| Error::Impersonate { user: text.to_owned() })
+    };
+    let mut headers = vec![(HeaderName::from_static("impersonate-user"), value(&user.name)?)];
+    for group in &user.groups {
+        headers.push((HeaderName::from_static("impersonate-group"), value(group)?));
+    }
+    if let Some(uid) = user.uid.as_deref().filter(|uid| !uid.is_empty()) {
+        headers.push((HeaderName::from_static("impersonate-uid"), value(uid)?));
+    }
+    let namespace = client.default_namespace().to_owned();
+    let inner = client.clone();
+    let service = tower::service_fn(move |mut request: Request<Body>| {
+        for (name, value) in &headers {
+            request.headers_mut().append(name, value.clone());
+        }
+        let inner = inner.clone();
+        async move { inner.send(request).await }
+    });
+    Ok(Client::new(service, namespace))
 }
 
 /// Returns the token in an `Authorization` header: a bearer token, or the password of Basic credentials

@@ -129,6 +129,83 @@ pub struct Template {
     pub name: String,
     /// What it makes, in a sentence.
     pub description: String,
+    /// What it is for.
+    #[serde(default)]
+    pub makes: Makes,
+    /// What it asks for, where it makes objects.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parameters: Vec<Parameter>,
+}
+
+/// What comes of a template.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Makes {
+    /// A microservice with a repository: `POST /microservices`.
+    #[default]
+    Microservice,
+    /// Objects: `POST /templates/{name}/deploy`.
+    Objects,
+}
+
+/// What a template asks for.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Parameter {
+    /// Its name.
+    pub name: String,
+    /// What it is for.
+    #[serde(default)]
+    pub description: String,
+    /// Its value where none is given.
+    #[serde(default)]
+    pub value: String,
+    /// It may not stay empty.
+    #[serde(default)]
+    pub required: bool,
+    /// A value is generated where none is given.
+    #[serde(default)]
+    pub generated: bool,
+}
+
+/// Body of `POST /templates/{name}/deploy`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+pub struct DeployTemplate {
+    /// Where objects go that name no namespace.
+    #[serde(default = "default_namespace")]
+    pub namespace: String,
+    /// Values of parameters by name.
+    #[serde(default)]
+    pub parameters: std::collections::BTreeMap<String, String>,
+}
+
+fn default_namespace() -> String {
+    "default".to_owned()
+}
+
+/// What became of a template.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Deployed {
+    /// Its objects, in the order in which they were applied.
+    pub objects: Vec<DeployedObject>,
+    /// What the template says to whoever deploys it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub message: Option<String>,
+}
+
+/// An object of a template.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct DeployedObject {
+    /// Its `apiVersion`.
+    pub api_version: String,
+    /// Its `kind`.
+    pub kind: String,
+    /// Its namespace; empty if it lives in none.
+    pub namespace: String,
+    /// Its name.
+    pub name: String,
+    /// `created`, `configured` or `unchanged`.
+    pub outcome: String,
 }
 
 /// An environment; also the body of `POST /environments`.

@@ -49,6 +49,7 @@ pub(crate) fn routes() -> Vec<Route> {
         ("/microservices/{name}/scale", &["put"], put(scale)),
         ("/microservices/{name}/logs", &["get"], get(read_logs)),
         ("/templates", &["get"], get(templates)),
+        ("/templates/{name}/deploy", &["post"], post(crate::templates::deploy)),
         ("/environments", &["get", "post"], get(environments).post(create_environment)),
         ("/catalog", &["get"], get(catalog)),
         ("/catalog/{serviceType}", &["get"], get(catalog_entry)),
@@ -63,7 +64,7 @@ pub(crate) fn router() -> Router<Arc<App>> {
 }
 
 /// A JSON body of which no field is ignored.
-struct Body<T>(T);
+pub(crate) struct Body<T>(pub(crate) T);
 
 impl<T: DeserializeOwned, S: Send + Sync> FromRequest<S> for Body<T> {
     type Rejection = Problem;
@@ -332,7 +333,11 @@ async fn templates(State(app): Shared, caller: Caller, Params(params): Params<Li
     app.check(&caller, "list", "templates", "", "").await?;
     let q = params.q.clone();
     let all = move |app: &App| -> Vec<Template> {
-        view::templates(&app.index).into_iter().filter(|template| matches(&template.name, q.as_ref())).collect()
+        let mut all = view::templates(&app.index);
+        all.extend(crate::templates::all(&app.index, app.deployer.as_ref()));
+        all.sort_by(|a, b| a.name.cmp(&b.name));
+        all.retain(|template| matches(&template.name, q.as_ref()));
+        all
     };
     if params.watch {
         return Ok(live::items(app, move |app| {

@@ -17,8 +17,10 @@ mod paging;
 mod portal;
 mod problem;
 mod session;
+mod templates;
 mod time;
 mod view;
 
 pub use error::Error;
 pub use portal::{Config, Handle, Portal, Secured};
+pub use templates::{Deployer, Deploying, Trial};

@@ -113,6 +113,11 @@ fn paths() -> Value {
                 "responses": answers("200", "The lines", Some(schema("Logs")), true)},
         },
         "/templates": {"get": list("listTemplates", "templates", "Template")},
+        "/templates/{name}/deploy": {
+            "post": {"operationId": "deployTemplate", "summary": "Apply the objects that a template makes, with the caller's own rights; all are tried before the first is written",
+                "parameters": with(vec![path_parameter("name")], write_parameters()), "requestBody": body("DeployTemplate"),
+                "responses": answers("200", "What became of each object", Some(schema("Deployed")), false)},
+        },
         "/environments": {
             "get": list("listEnvironments", "environments in the order of promotion", "Environment"),
             "post": {"operationId": "createEnvironment", "summary": "Create an environment", "parameters": write_parameters(),
@@ -155,7 +160,15 @@ fn schemas() -> Value {
                 "pods": {"type": "array", "items": {"type": "object", "properties": {
                     "name": text(), "status": text(), "ready": {"type": "boolean"}, "restarts": count(), "ip": maybe(), "startedAt": maybe()}}}}},
         "Logs": {"type": "object", "required": ["logs"], "properties": {"logs": text()}},
-        "Template": {"type": "object", "required": ["name", "description"], "properties": {"name": text(), "description": text()}},
+        "Template": {"type": "object", "required": ["name", "description", "makes"], "properties": {"name": text(), "description": text(),
+            "makes": {"type": "string", "enum": ["Microservice", "Objects"]},
+            "parameters": {"type": "array", "items": {"type": "object", "required": ["name"], "properties": {"name": text(), "description": text(),
+                "value": text(), "required": {"type": "boolean"}, "generated": {"type": "boolean"}}}}}},
+        "DeployTemplate": {"type": "object", "additionalProperties": false, "properties": {"namespace": text(),
+            "parameters": {"type": "object", "additionalProperties": text()}}},
+        "Deployed": {"type": "object", "required": ["objects"], "properties": {"message": text(), "objects": {"type": "array", "items": {"type": "object",
+            "required": ["apiVersion", "kind", "namespace", "name", "outcome"], "properties": {"apiVersion": text(), "kind": text(), "namespace": text(),
+                "name": text(), "outcome": {"type": "string", "enum": ["created", "configured", "unchanged"]}}}}}},
         "Environment": {"type": "object", "required": ["name"], "additionalProperties": false, "properties": {
             "name": text(), "namespace": text(), "domain": text(), "order": count(),
             "podSecurity": {"type": "string", "enum": ["privileged", "baseline", "restricted"], "default": "baseline"}}},

@@ -19,7 +19,8 @@ use serde_json::json;
 use tokio_util::sync::CancellationToken;
 
 use crate::{
-    access, api, error::Error, idempotency, index::Index, pages, problem::Problem, session::Sessions, view::Places,
+    access, api, error::Error, idempotency, index::Index, pages, problem::Problem, session::Sessions,
+    templates::Deployer, view::Places,
 };
 
 /// The largest body of a request.
@@ -44,6 +45,8 @@ pub struct Config {
     pub git_url: String,
     /// The platform's version.
     pub version: String,
+    /// Reads and deploys templates.
+    pub deployer: Arc<dyn Deployer>,
 }
 
 /// Request extension of a listener that speaks TLS: sessions begun there are never sent in the clear.
@@ -60,6 +63,7 @@ pub(crate) struct App {
     pub(crate) answers: idempotency::Answers,
     pub(crate) public_url: String,
     pub(crate) version: String,
+    pub(crate) deployer: Arc<dyn Deployer>,
     pub(crate) stop: CancellationToken,
     counts: Mutex<BTreeMap<(String, String, u16), u64>>,
 }
@@ -94,6 +98,7 @@ impl Portal {
                 answers: idempotency::Answers::default(),
                 public_url: config.public_url.trim_end_matches('/').to_owned(),
                 version: config.version,
+                deployer: config.deployer,
                 stop: CancellationToken::new(),
                 counts: Mutex::default(),
             }),

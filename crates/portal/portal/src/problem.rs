@@ -1,7 +1,7 @@
 //! What went wrong with a request, as a problem document (RFC 9457).
 
 use axum::response::{IntoResponse, Response};
-use base::fault::Chain;
+use base::fault::{Chain, Fault};
 use http::{HeaderValue, StatusCode, header};
 use platform::rest;
 
@@ -44,6 +44,9 @@ pub(crate) enum Problem {
     /// The Kubernetes API refused.
     #[error("the cluster refused: {0}")]
     Refused(String),
+    /// A template was not deployed.
+    #[error("{}", Chain(.0.as_ref()))]
+    Deployment(Box<dyn Fault>),
     /// The Kubernetes API could not be asked.
     #[error("the cluster could not be asked; try again in a moment")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
@@ -67,6 +70,10 @@ impl Problem {
             Problem::TooLarge => (StatusCode::PAYLOAD_TOO_LARGE, "REST0010", "Too large"),
             Problem::KeyReused => (StatusCode::UNPROCESSABLE_ENTITY, "REST0011", "Idempotency key reused"),
             Problem::Refused(_) => (StatusCode::UNPROCESSABLE_ENTITY, "REST0012", "Refused by the cluster"),
+            Problem::Deployment(fault) => {
+                let status = StatusCode::from_u16(fault.class().http_status());
+                (status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR), fault.code(), "Template not deployed")
+            }
             Problem::Unavailable(_) => (StatusCode::SERVICE_UNAVAILABLE, "REST0013", "Cluster not available"),
             Problem::Internal(_) => (StatusCode::INTERNAL_SERVER_ERROR, "REST0014", "Internal failure"),
         }

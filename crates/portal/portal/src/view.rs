@@ -254,7 +254,7 @@ pub(crate) fn environments(index: &Index) -> Vec<Environment> {
     all
 }
 
-/// Returns the templates by name.
+/// Returns the templates that microservices are made from, by name.
 pub(crate) fn templates(index: &Index) -> Vec<Template> {
     let Some(config) = index.get(Kind::ConfigMap, SYSTEM, "templates") else { return Vec::new() };
     let data = config["data"].as_object();
@@ -263,6 +263,7 @@ pub(crate) fn templates(index: &Index) -> Vec<Template> {
         .map(|(name, description)| Template {
             name: name.clone(),
             description: description.as_str().unwrap_or_default().to_owned(),
+            ..Template::default()
         })
         .collect()
 }

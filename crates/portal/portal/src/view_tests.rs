@@ -139,5 +139,8 @@ fn environments_and_templates_come_from_their_objects() {
         environments(&index).iter().map(|environment| environment.name.as_str()).collect::<Vec<_>>(),
         ["development", "production"]
     );
-    assert_eq!(templates(&index), [Template { name: "rust".into(), description: "A service in Rust".into() }]);
+    assert_eq!(
+        templates(&index),
+        [Template { name: "rust".into(), description: "A service in Rust".into(), ..Template::default() }]
+    );
 }

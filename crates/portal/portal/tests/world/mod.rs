@@ -8,7 +8,7 @@
     reason = "helpers of tests: each file uses its part, and what fails there fails the test"
 )]
 
-use std::{future::Future, net::Ipv4Addr, time::Duration};
+use std::{future::Future, net::Ipv4Addr, sync::Arc, time::Duration};
 
 use apiserver::{Server, Tokens, User, store::Store};
 use axum::body::Body;
@@ -18,13 +18,59 @@ use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject, GroupVersionKind, Patch, PatchParams, PostParams},
 };
-use portal::{Config, Portal};
+use platform::rest::{DeployTemplate, Deployed, DeployedObject, Parameter};
+use portal::{Config, Deploying, Portal, Trial};
 use serde_json::{Value, json};
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 
 pub const ADMIN: &str = "token-of-the-admin";
 pub const STRANGER: &str = "token-of-a-stranger";
+
+/// Deploys a ConfigMap called as its parameter `NAME` says, with the template's text in it.
+struct OneMap;
+
+/// What the API server said.
+#[derive(Debug, thiserror::Error)]
+#[error("nothing was applied")]
+struct Refused(#[source] kube::Error);
+
+impl base::fault::Fault for Refused {
+    fn class(&self) -> base::fault::Class {
+        base::fault::Class::Stalled
+    }
+
+    fn code(&self) -> &'static str {
+        "TPL0006"
+    }
+}
+
+impl portal::Deployer for OneMap {
+    fn read(&self, text: &str) -> Option<(String, Vec<Parameter>)> {
+        let name = Parameter { name: "NAME".to_owned(), required: true, ..Parameter::default() };
+        text.starts_with("a map").then(|| (text.to_owned(), vec![name]))
+    }
+
+    fn deploy<'a>(&'a self, client: Client, text: &'a str, wish: &'a DeployTemplate, trial: Trial) -> Deploying<'a> {
+        Box::pin(async move {
+            let resource =
+                ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", "ConfigMap"), "configmaps");
+            let maps: Api<DynamicObject> = Api::namespaced_with(client, &wish.namespace, &resource);
+            let name = wish.parameters["NAME"].clone();
+            let map = json!({"metadata": {"name": name}, "data": {"text": text}});
+            let params = PostParams { dry_run: trial == Trial::Yes, field_manager: None };
+            let made = maps.create(&params, &serde_json::from_value(map).unwrap()).await;
+            made.map_err(|error| Box::new(Refused(error)) as Box<dyn base::fault::Fault>)?;
+            let object = DeployedObject {
+                kind: "ConfigMap".to_owned(),
+                name,
+                outcome: "created".to_owned(),
+                ..DeployedObject::default()
+            };
+            Ok(Deployed { objects: vec![object], message: None })
+        })
+    }
+}
 
 pub struct World {
     pub client: Client,
@@ -75,6 +121,7 @@ impl World {
             public_url: public_url.to_owned(),
             git_url: "https://localhost:8444/git".into(),
             version: "0.1.0".into(),
+            deployer: Arc::new(OneMap),
         })
         .unwrap();
         let stop = CancellationToken::new();

@@ -1,0 +1,40 @@
+//! Templates that have a name in a cluster: ConfigMaps of the platform's own namespace that carry a label.
+
+use kube::{
+    Api, Client,
+    api::{ApiResource, DynamicObject, GroupVersionKind, ListParams},
+};
+
+use crate::{Error, error::Cause};
+
+/// The label of a ConfigMap that holds a template.
+pub const LABEL: &str = "platform.io/template";
+/// Its key with the template's text.
+pub const TEXT: &str = "template";
+/// The namespace of them.
+const SYSTEM: &str = "roadstead-system";
+
+/// A template with a name.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stored {
+    /// Its name.
+    pub name: String,
+    /// YAML or JSON.
+    pub text: String,
+}
+
+/// Returns the templates that the cluster has, by name.
+///
+/// # Errors
+///
+/// The cluster cannot be asked, or the caller may not list them.
+pub async fn stored(client: &Client) -> Result<Vec<Stored>, Error> {
+    let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", "ConfigMap"), "configmaps");
+    let maps: Api<DynamicObject> = Api::namespaced_with(client.clone(), SYSTEM, &resource);
+    let found = maps
+        .list(&ListParams::default().labels(&format!("{LABEL}=true")))
+        .await
+        .map_err(|source| Error::Ask { operation: format!("list the templates in {SYSTEM}"), source: Cause(source) })?;
+    let text = |map: &DynamicObject| map.data["data"][TEXT].as_str().map(str::to_owned);
+    Ok(found.items.into_iter().filter_map(|map| Some(Stored { text: text(&map)?, name: map.metadata.name? })).collect())
+}
