@@ -169,7 +169,8 @@ impl Fed {
         let mut leaves = Vec::new();
         leaves_of(&values, &mut Vec::new(), &mut leaves);
         let file = self.0.data.join("values.yaml");
-        let mut outcomes = vec![("chart".to_owned(), "acted on: it is the golden chart, value by value below".to_owned())];
+        let mut outcomes =
+            vec![("chart".to_owned(), "acted on: it is the golden chart, value by value below".to_owned())];
         for (path, value) in leaves {
             let values = path.iter().rev().fold(value, |below, key| json!({ key: below }));
             std::fs::write(&file, values.to_string())?;

@@ -85,7 +85,8 @@ async fn define(world: &World) {
     for (group, version, plural, kind) in DEFINED {
         let name = format!("{plural}.{group}");
         world.put(json!({
-            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition", "metadata": {"name": name},
+            "apiVersion": "apiextensions.k8s.io/v1", "kind": "CustomResourceDefinition",
+            "metadata": {"name": name, "annotations": {"api-approved.kubernetes.io": "unapproved, for a test"}},
             "spec": {
                 "group": group, "scope": "Namespaced",
                 "names": {"plural": plural, "singular": kind.to_lowercase(), "kind": kind, "listKind": format!("{kind}List")},
@@ -105,11 +106,14 @@ async fn define(world: &World) {
 /// Makes a namespace that enforces `restricted`.
 async fn restricted(world: &World) -> String {
     let namespace = word();
-    world.put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": {
-        "pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "latest",
-    }}})).await;
+    world
+        .put(json!({"apiVersion": "v1", "kind": "Namespace", "metadata": {"name": namespace, "labels": {
+            "pod-security.kubernetes.io/enforce": "restricted", "pod-security.kubernetes.io/enforce-version": "latest",
+        }}}))
+        .await;
     let accounts = world.api("", "v1", "ServiceAccount", &namespace);
-    let account = json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": namespace}});
+    let account =
+        json!({"apiVersion": "v1", "kind": "ServiceAccount", "metadata": {"name": "default", "namespace": namespace}});
     if accounts.get_opt("default").await.unwrap().is_none() {
         world.put(account).await;
     }
@@ -168,7 +172,8 @@ async fn a_pod_that_is_less_than_restricted_is_refused() {
         (json!({"securityContext": {"allowPrivilegeEscalation": true}}), "allowPrivilegeEscalation"),
         (json!({"securityContext": {"runAsNonRoot": false}}), "runAsNonRoot"),
     ] {
-        let (objects, _) = rendered(&[json!({"serviceAccount": {"create": false}}).to_string(), values.to_string()], &namespace);
+        let (objects, _) =
+            rendered(&[json!({"serviceAccount": {"create": false}}).to_string(), values.to_string()], &namespace);
         let pod = pod_of(objects.iter().find(|object| object["kind"] == "Deployment").unwrap());
         let refused = create(&world, &namespace, pod).await.unwrap_err().to_string();
         assert!(refused.contains("restricted:latest") && refused.contains(words), "{values}: {refused}");
@@ -179,7 +184,11 @@ async fn a_pod_that_is_less_than_restricted_is_refused() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_application_installs_the_golden_chart_with_the_kinds_that_are_there() {
     let world = World::start().await;
-    world.until(&world.api("argoproj.io", "v1alpha1", "AppProject", "argocd"), "default", "made", |there| there.is_some()).await;
+    world
+        .until(&world.api("argoproj.io", "v1alpha1", "AppProject", "argocd"), "default", "made", |there| {
+            there.is_some()
+        })
+        .await;
     define(&world).await;
     let (name, namespace) = (word(), restricted(&world).await);
     world.put(json!({
@@ -203,8 +212,15 @@ async fn an_application_installs_the_golden_chart_with_the_kinds_that_are_there(
     kinds.sort_unstable();
     // The group of ServiceMonitor is served here, so one is made.
     let wanted = [
-        "ConfigMap", "Deployment", "HTTPRoute", "HorizontalPodAutoscaler", "NetworkPolicy", "PodDisruptionBudget",
-        "Service", "ServiceAccount", "ServiceMonitor",
+        "ConfigMap",
+        "Deployment",
+        "HTTPRoute",
+        "HorizontalPodAutoscaler",
+        "NetworkPolicy",
+        "PodDisruptionBudget",
+        "Service",
+        "ServiceAccount",
+        "ServiceMonitor",
     ];
     assert_eq!(kinds, wanted);
     apps.delete(&name, &DeleteParams::default()).await.unwrap();

@@ -111,9 +111,15 @@ fn the_golden_chart_renders_as_helm_renders_it() {
     let sets: [&[&str]; 9] = [
         &[],
         &["istio.enabled=true,istio.timeout=3s,istio.retries.attempts=2", "istio.destinationRule.enabled=true"],
-        &["monitoring.serviceMonitor.enabled=true,podDisruptionBudget.enabled=true", "networkPolicy.ingress.namespaces={a,b,a}"],
+        &[
+            "monitoring.serviceMonitor.enabled=true,podDisruptionBudget.enabled=true",
+            "networkPolicy.ingress.namespaces={a,b,a}",
+        ],
         &["secrets.externalSecret.enabled=true,secrets.externalSecret.key=k,secrets.externalSecret.store.name=s"],
-        &["networkPolicy.enabled=false,tests.enabled=false,topologySpread.enabled=false,strategy.type=Recreate", "preStopSeconds=0"],
+        &[
+            "networkPolicy.enabled=false,tests.enabled=false,topologySpread.enabled=false,strategy.type=Recreate",
+            "preStopSeconds=0",
+        ],
         &["gateway.enabled=true", "istio.enabled=false", "gateway.hostnames={a.example,b.example}"],
         &["secrets.jwt.secret=x,secrets.database.password=12", "autoscaling.enabled=true", "ingress.enabled=true"],
         &["serviceAccount.create=false,healthcheck.enabled=false,monitoring.enabled=false", "nodeSelector.disk=ssd"],

@@ -95,7 +95,10 @@ fn the_values_of_the_seed_are_taken_but_for_its_secrets() {
     assert_eq!(only(&all, "VirtualService")["spec"]["gateways"][0], values["istio"]["gateway"]);
     assert_eq!(only(&all, "Secret")["data"]["database-username"], "dXNlcg==");
     let map = &only(&all, "ConfigMap")["data"];
-    for (key, value) in [("database-host", &values["config"]["database"]["host"]), ("kafka-brokers", &values["config"]["kafka"]["brokers"])] {
+    for (key, value) in [
+        ("database-host", &values["config"]["database"]["host"]),
+        ("kafka-brokers", &values["config"]["kafka"]["brokers"]),
+    ] {
         assert_eq!(&map[key], value);
     }
 }

@@ -57,7 +57,7 @@ fn bases() -> [Value; 4] {
             "secrets": {"database": {"username": word(), "password": word()}, "jwt": {"secret": word()}},
         }),
         json!({
-            "autoscaling": {"enabled": true},
+            "autoscaling": {"enabled": true}, "istio": {"enabled": true},
             "secrets": {"externalSecret": {"enabled": true, "store": {"name": word()}, "key": word()}},
         }),
     ]
@@ -69,11 +69,17 @@ fn every_value_changes_what_is_rendered() {
     let bases = bases().map(|base| (base.to_string(), render(&[base.to_string()]).unwrap().text()));
     let leaves = schema::leaves();
     let mut dead = Vec::new();
-    for leaf in &leaves {
-        let drawn = schema::draw(&root, &leaf.schema, leaf.default.as_ref());
-        let values = leaf.with(drawn).to_string();
-        let mut renders =
-            bases.iter().map(|(base, before)| (before, render(&[base.clone(), values.clone()]).map(|after| after.text())));
+    let drawn = leaves.iter().flat_map(|leaf| match leaf.schema["enum"].as_array() {
+        Some(choice) => {
+            choice.iter().filter(|one| Some(*one) != leaf.default.as_ref()).map(|one| leaf.with(one.clone())).collect()
+        }
+        None => vec![leaf.with(schema::draw(&root, &leaf.schema, leaf.default.as_ref()))],
+    });
+    for values in drawn {
+        let values = values.to_string();
+        let mut renders = bases
+            .iter()
+            .map(|(base, before)| (before, render(&[base.clone(), values.clone()]).map(|after| after.text())));
         if !renders.any(|(before, after)| after.is_ok_and(|after| after != *before)) {
             let after = render(std::slice::from_ref(&values)).err().map(|error| error.to_string());
             dead.push(format!("{values} {after:?}"));
