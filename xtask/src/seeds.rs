@@ -180,9 +180,12 @@ impl Fed {
                 .output()
                 .context("failed to run roadstead")?;
             let error = String::from_utf8_lossy(&output.stderr);
-            let outcome = match output.status.success() {
-                true => "acted on: lint `every_value_changes_what_is_rendered`".to_owned(),
-                false => format!("refused: {}", error.trim().rsplit("error calling fail: ").next().unwrap_or_default()),
+            let outcome = if output.status.success() {
+                "acted on: lint `every_value_changes_what_is_rendered`".to_owned()
+            } else {
+                // Behind the place in the template.
+                let error = error.trim();
+                format!("refused: {}", error.split_once("): ").map_or(error, |(_, words)| words))
             };
             outcomes.push((format!("value `{}`", path.join(".")), outcome));
         }

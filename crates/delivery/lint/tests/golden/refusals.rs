@@ -1,5 +1,6 @@
 //! What values cannot be is refused, with what to do.
 
+use base64::Engine as _;
 use serde_json::{Value, json};
 
 use super::{only, render, schema, text, word, yaml};
@@ -64,7 +65,6 @@ fn passwords_that_everybody_knows_are_refused_and_never_shown() {
     refusal(&json!({"secrets": {"database": {"password": 123_456}}}));
     let own = word();
     let all = super::objects(&render(&[json!({"secrets": {"database": {"password": own}}}).to_string()]).unwrap());
-    use base64::Engine as _;
     let packed = base64::engine::general_purpose::STANDARD.encode(&own);
     assert_eq!(only(&all, "Secret")["data"], json!({"database-password": packed}));
     let error = refusal(&json!({"secrets": {"existingSecret": word(), "database": {"password": own}}}));
