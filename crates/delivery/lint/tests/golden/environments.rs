@@ -39,8 +39,8 @@ fn the_base_of_the_overlays_is_the_rendered_chart() {
     let mut wanted: BTreeMap<String, String> = BTreeMap::new();
     for manifest in rendered.manifests.iter().filter(|manifest| manifest.kind != "ConfigMap") {
         let lines = manifest.text.lines().filter(|line| !HELMS.iter().any(|own| line.trim_start().starts_with(own)));
-        let text = lines.map(|line| format!("{line}\n")).collect::<String>();
-        wanted.insert(format!("{}.yaml", manifest.kind.to_lowercase()), text.trim_start().to_owned());
+        let text = lines.collect::<Vec<_>>().join("\n");
+        wanted.insert(format!("{}.yaml", manifest.kind.to_lowercase()), format!("{}\n", text.trim()));
     }
     super::page::current("content/kustomize/microservice/base", &wanted);
     let listed = yaml(&text("content/kustomize/microservice/base/kustomization.yaml"))["resources"].clone();

@@ -117,8 +117,8 @@ fn values_of_repositories_that_exist_are_valid() {
     for place in ["{{name}}", "{{environment}}", "{{host}}", "{{image.repository}}", "{{image.tag}}"] {
         template = template.replace(place, &word());
     }
-    let before: String =
-        template.lines().filter(|line| !line.starts_with("preStopSeconds")).map(|line| format!("{line}\n")).collect();
+    let before: Vec<&str> = template.lines().filter(|line| !line.starts_with("preStopSeconds")).collect();
+    let before = before.join("\n");
     for values in [template, before] {
         let name = yaml(&values)["fullnameOverride"].clone();
         let objects = super::objects(&render(&[values]).unwrap());
