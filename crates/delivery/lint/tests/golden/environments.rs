@@ -32,6 +32,14 @@ fn each_environment_renders_clean() {
     }
 }
 
+/// The sample's image is packed at every start, under the platform's version.
+#[test]
+fn the_defaults_run_the_platforms_own_sample() {
+    let all = super::objects(&render(&[]).unwrap());
+    let image = &only(&all, "Deployment")["spec"]["template"]["spec"]["containers"][0]["image"];
+    assert_eq!(image, concat!("registry.cluster.local/sample:", env!("CARGO_PKG_VERSION")));
+}
+
 /// The base of the overlays: what the chart renders to, without what is Helm's own. The ConfigMap is generated.
 #[test]
 fn the_base_of_the_overlays_is_the_rendered_chart() {

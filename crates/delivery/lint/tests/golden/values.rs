@@ -93,7 +93,8 @@ fn every_value_changes_what_is_rendered() {
 fn a_misspelt_value_is_refused_by_its_name() {
     let mut groups: Vec<Vec<String>> = vec![Vec::new()];
     schema::walk(&mut |leaf, kind| {
-        if kind == Kind::Group && leaf.schema["additionalProperties"] == json!(false) {
+        // Resources of a container may be of any name.
+        if kind == Kind::Group && !(leaf.path[0] == "resources" && leaf.path.len() == 2) {
             groups.push(leaf.path.clone());
         }
     });
