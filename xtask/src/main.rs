@@ -35,6 +35,7 @@ const USAGE: &str = "usage: cargo xtask <chore>
   seeds               feed every seed document to a running platform and write docs/coverage.md
   fuzz [TARGET] [--seconds N]
                       feed the parsers inputs that nobody wrote, 60 s each (needs g++)
+  chart               make the golden chart's README and the base of its overlays anew from the chart
   codegen [--check]   take the facts of Kubernetes' types from its module (needs Go)";
 
 fn main() -> anyhow::Result<()> {
@@ -55,6 +56,7 @@ fn main() -> anyhow::Result<()> {
         ["bench", "api"] => bench::api(),
         ["bench", "render"] => bench::render(),
         ["seeds"] => seeds::run(),
+        ["chart"] => chart(),
         ["codegen"] => codegen::run(codegen::Mode::Write),
         ["codegen", "--check"] => codegen::run(codegen::Mode::Check),
         ["fuzz"] => fuzz::run(None, 60, Draw::Anew),
@@ -63,6 +65,12 @@ fn main() -> anyhow::Result<()> {
         ["fuzz", target, "--seconds", seconds] => fuzz::run(Some(target), seconds.parse()?, Draw::Anew),
         _ => anyhow::bail!("{USAGE}"),
     }
+}
+
+/// Writes what is made from the golden chart; the tests that hold it to be current do so.
+fn chart() -> anyhow::Result<()> {
+    let args = ["test", "--package", "lint", "--test", "golden", "--", "the_readme_says", "the_base_of"];
+    run::step_with("files of the golden chart", "cargo", &args, &[("CHART", "write")])
 }
 
 fn robustness(rest: &[&str]) -> anyhow::Result<()> {

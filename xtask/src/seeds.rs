@@ -4,6 +4,7 @@
 use std::{collections::BTreeMap, fmt::Write as _, path::Path, process::Command};
 
 use anyhow::Context;
+use serde_json::{Value, json};
 
 use crate::{peers, platform::Platform, run::step};
 
@@ -31,10 +32,13 @@ const ACTED_ON: &[(&str, &str)] = &[
     ("networking.istio.io/v1/VirtualService", "routes suite"),
 ];
 
+/// The seed whose values are given to the golden chart, one by one.
+const VALUES: &str = "000-08";
+const CHART: &str = "content/charts/microservice";
+
 /// Files that are no manifests, and what takes them.
 const OTHER: &[(&str, &str)] = &[
-    ("000-08", "acted on: its values are the golden chart's defaults (gitops and helm suites)"),
-    ("000-09", "acted on: its template is the golden chart's deployment (gitops and helm suites)"),
+    ("000-09", "acted on: its template is the golden chart's deployment (gitops, helm and lint suites)"),
     ("003-21", "acted on: `roadstead template deploy` (deploy suite)"),
     ("003-23", "acted on: `roadstead template deploy` (deploy suite)"),
 ];
@@ -114,12 +118,29 @@ pub(crate) fn run() -> anyhow::Result<()> {
     Ok(())
 }
 
+/// Every value that has none below it, by its path.
+fn leaves_of(value: &Value, path: &mut Vec<String>, leaves: &mut Vec<(Vec<String>, Value)>) {
+    match value.as_object() {
+        Some(map) if !map.is_empty() => {
+            for (key, value) in map {
+                path.push(key.clone());
+                leaves_of(value, path, leaves);
+                path.pop();
+            }
+        }
+        _ => leaves.push((path.clone(), value.clone())),
+    }
+}
+
 /// A platform that is fed.
 struct Fed(Platform);
 
 impl Fed {
     /// Applies each document of a file; returns what each is and what came of it.
     fn feed(&self, name: &str, text: &str) -> anyhow::Result<Vec<(String, String)>> {
+        if name.starts_with(VALUES) {
+            return self.values(text);
+        }
         if let Some((_, outcome)) = OTHER.iter().find(|(prefix, _)| name.starts_with(prefix)) {
             return Ok(vec![("chart".into(), (*outcome).to_owned())]);
         }
@@ -144,6 +165,36 @@ impl Fed {
             let what = format!("{version}/{kind}");
             let outcome = self.apply(document, &what)?;
             outcomes.push((format!("`{what}`"), outcome));
+        }
+        Ok(outcomes)
+    }
+
+    /// Gives each value of a chart's seed to the golden chart alone; returns which it is and what came of it.
+    fn values(&self, text: &str) -> anyhow::Result<Vec<(String, String)>> {
+        let values = text.split("\n---\n").nth(1).context("the seed's chart has no values")?;
+        let values: Value = serde_saphyr::from_str(values).context("the seed's values are no YAML")?;
+        let mut leaves = Vec::new();
+        leaves_of(&values, &mut Vec::new(), &mut leaves);
+        let file = self.0.data.join("values.yaml");
+        let mut outcomes =
+            vec![("chart".to_owned(), "acted on: it is the golden chart, value by value below".to_owned())];
+        for (path, value) in leaves {
+            let values = path.iter().rev().fold(value, |below, key| json!({ key: below }));
+            std::fs::write(&file, values.to_string())?;
+            let output = Command::new("target/release/roadstead")
+                .args(["render", "helm", "seeded", CHART, "--values"])
+                .arg(&file)
+                .output()
+                .context("failed to run roadstead")?;
+            let error = String::from_utf8_lossy(&output.stderr);
+            let outcome = if output.status.success() {
+                "acted on: lint `every_value_changes_what_is_rendered`".to_owned()
+            } else {
+                // Behind the place in the template.
+                let error = error.trim();
+                format!("refused: {}", error.split_once("): ").map_or(error, |(_, words)| words))
+            };
+            outcomes.push((format!("value `{}`", path.join(".")), outcome));
         }
         Ok(outcomes)
     }

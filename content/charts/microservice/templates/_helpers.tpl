@@ -17,23 +17,18 @@
 {{- end }}
 {{- end }}
 
-{{/* Name and version of the chart, as a label may hold it. */}}
-{{- define "microservice.chart" -}}
-{{- printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
-{{- end }}
-
+{{/* Labels of every object: the selector's, the chart's, and one's own. */}}
 {{- define "microservice.labels" -}}
-helm.sh/chart: {{ include "microservice.chart" . }}
+helm.sh/chart: {{ printf "%s-%s" .Chart.Name .Chart.Version | replace "+" "_" | trunc 63 | trimSuffix "-" }}
 {{ include "microservice.selectorLabels" . }}
-{{- if .Chart.AppVersion }}
 app.kubernetes.io/version: {{ .Chart.AppVersion | quote }}
-{{- end }}
 app.kubernetes.io/managed-by: {{ .Release.Service }}
 {{- with .Values.commonLabels }}
 {{ toYaml . }}
 {{- end }}
 {{- end }}
 
+{{/* What a Service finds its pods by; it never changes, because a Deployment's selector cannot. */}}
 {{- define "microservice.selectorLabels" -}}
 app: {{ include "microservice.fullname" . }}
 app.kubernetes.io/name: {{ include "microservice.name" . }}
@@ -51,4 +46,19 @@ app.kubernetes.io/instance: {{ .Release.Name }}
 {{/* The Secret that the pod reads: one's own, or the chart's. */}}
 {{- define "microservice.secretName" -}}
 {{- default (printf "%s-secrets" (include "microservice.fullname" .)) .Values.secrets.existingSecret }}
+{{- end }}
+
+{{/* The image, by digest where there is one: a digest never moves. */}}
+{{- define "microservice.image" -}}
+{{- $image := .Values.image }}
+{{- if $image.digest }}
+{{- printf "%s@%s" $image.repository $image.digest }}
+{{- else }}
+{{- printf "%s:%s" $image.repository ($image.tag | default .Chart.AppVersion) }}
+{{- end }}
+{{- end }}
+
+{{/* The image's version, as a label may hold it. */}}
+{{- define "microservice.version" -}}
+{{- .Values.image.tag | default .Chart.AppVersion | trunc 63 | trimAll "-_." }}
 {{- end }}

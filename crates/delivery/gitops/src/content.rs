@@ -12,10 +12,12 @@ macro_rules! files {
 }
 
 const CHART: &[File] = files!("charts/microservice":
-    "Chart.yaml" "values.yaml" "values.schema.json" "templates/_helpers.tpl" "templates/deployment.yaml"
-    "templates/service.yaml" "templates/serviceaccount.yaml" "templates/configmap.yaml" "templates/secret.yaml"
-    "templates/ingress.yaml" "templates/hpa.yaml" "templates/virtualservice.yaml" "templates/httproute.yaml"
-    "templates/NOTES.txt");
+    "Chart.yaml" "README.md" "values.yaml" "values-dev.yaml" "values-staging.yaml" "values-prod.yaml" "values.schema.json"
+    "templates/_helpers.tpl" "templates/_refusals.tpl" "templates/deployment.yaml" "templates/service.yaml"
+    "templates/serviceaccount.yaml" "templates/configmap.yaml" "templates/secret.yaml" "templates/externalsecret.yaml"
+    "templates/ingress.yaml" "templates/httproute.yaml" "templates/virtualservice.yaml" "templates/destinationrule.yaml"
+    "templates/hpa.yaml" "templates/pdb.yaml" "templates/networkpolicy.yaml" "templates/servicemonitor.yaml"
+    "templates/tests/answers.yaml" "templates/NOTES.txt");
 
 const MICROSERVICE: &[File] = files!("templates/microservice": "values.yaml" "README.md" ".gitignore");
 
@@ -137,6 +139,7 @@ mod tests {
         let count = |folder: &std::path::Path| {
             std::fs::read_dir(folder).unwrap().filter(|e| e.as_ref().unwrap().path().is_file()).count()
         };
-        assert_eq!(count(&folder) + count(&folder.join("templates")), charts().len());
+        let templates = folder.join("templates");
+        assert_eq!(count(&folder) + count(&templates) + count(&templates.join("tests")), charts().len());
     }
 }

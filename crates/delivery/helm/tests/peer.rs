@@ -108,8 +108,18 @@ fn golden() -> Files {
 #[test]
 fn the_golden_chart_renders_as_helm_renders_it() {
     let name = word();
-    let sets: [&[&str]; 5] = [
+    let sets: [&[&str]; 9] = [
         &[],
+        &["istio.enabled=true,istio.timeout=3s,istio.retries.attempts=2", "istio.destinationRule.enabled=true"],
+        &[
+            "monitoring.serviceMonitor.enabled=true,podDisruptionBudget.enabled=true",
+            "networkPolicy.ingress.namespaces={a,b,a}",
+        ],
+        &["secrets.externalSecret.enabled=true,secrets.externalSecret.key=k,secrets.externalSecret.store.name=s"],
+        &[
+            "networkPolicy.enabled=false,tests.enabled=false,topologySpread.enabled=false,strategy.type=Recreate",
+            "preStopSeconds=0",
+        ],
         &["gateway.enabled=true", "istio.enabled=false", "gateway.hostnames={a.example,b.example}"],
         &["secrets.jwt.secret=x,secrets.database.password=12", "autoscaling.enabled=true", "ingress.enabled=true"],
         &["serviceAccount.create=false,healthcheck.enabled=false,monitoring.enabled=false", "nodeSelector.disk=ssd"],
@@ -120,6 +130,31 @@ fn the_golden_chart_renders_as_helm_renders_it() {
         peer.options.values.push(format!("fullnameOverride: {name}\ncommonLabels:\n  team: {name}\n"));
         peer.options.set = set.iter().map(|text| Set::Typed((*text).to_owned())).collect();
         assert_same(&set.join(" "), &peer.ours().unwrap(), &peer.stock().unwrap());
+    }
+}
+
+#[test]
+fn each_environment_of_the_golden_chart_renders_as_helm_renders_it() {
+    for environment in ["dev", "staging", "prod"] {
+        let mut peer = Peer::new(golden());
+        let values = peer.files[&format!("values-{environment}.yaml")].clone();
+        peer.options.values.push(String::from_utf8(values).unwrap());
+        assert_same(environment, &peer.ours().unwrap(), &peer.stock().unwrap());
+    }
+}
+
+#[test]
+fn what_the_golden_chart_refuses_both_refuse_with_the_same_words() {
+    for set in [
+        "image.tag=latest",
+        "secrets.database.password=password",
+        "secrets.jwt.secret=jwt-secret",
+        "autoscaling.enabled=true,autoscaling.minReplicas=9,autoscaling.maxReplicas=8",
+        "secrets.externalSecret.enabled=true",
+    ] {
+        let mut peer = Peer::new(golden());
+        peer.options.set = vec![Set::Typed(set.to_owned())];
+        assert_same(set, &peer.ours().unwrap_err(), &peer.stock().unwrap_err());
     }
 }
 

@@ -5,7 +5,7 @@
 use std::{fs, path::Path};
 
 use helm::{Files, Options};
-use lint::{Finding, Lines, Severity};
+use lint::{Finding, Lines};
 use proptest::prelude::*;
 
 fn name() -> String {
@@ -173,17 +173,12 @@ fn read_folder(folder: &Path, below: &str, files: &mut Files) {
 }
 
 #[test]
-fn the_golden_chart_has_no_error() {
+fn the_golden_chart_leaves_nothing_to_say() {
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../content/charts/microservice");
     let mut files = Files::new();
     read_folder(Path::new(folder), "", &mut files);
     let findings = lint::chart(&files, &Options::new(name(), name()));
-    println!("{}", lint::text(&findings));
-    assert!(lint::pass(&findings, Severity::Error).is_ok(), "{}", lint::text(&findings));
-    // It was rendered and looked at.
-    assert!(
-        findings.iter().any(|finding| finding.lines == Lines::Rendered && finding.object.starts_with("Deployment/"))
-    );
+    assert!(findings.is_empty(), "{}", lint::text(&findings));
 }
 
 fn pieces() -> impl Strategy<Value = String> {
