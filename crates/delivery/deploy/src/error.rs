@@ -95,11 +95,11 @@ pub enum Error {
 
 /// A client's error, told in the API server's own words where there are some.
 #[derive(Debug)]
-pub struct Cause(pub kube::Error);
+pub struct Cause(pub Box<kube::Error>);
 
 impl fmt::Display for Cause {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
+        match self.0.as_ref() {
             kube::Error::Api(status) if !status.message.is_empty() => f.write_str(&status.message),
             other => fmt::Display::fmt(other, f),
         }
@@ -108,7 +108,7 @@ impl fmt::Display for Cause {
 
 impl std::error::Error for Cause {
     fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match &self.0 {
+        match self.0.as_ref() {
             kube::Error::Api(_) => None,
             other => other.source(),
         }

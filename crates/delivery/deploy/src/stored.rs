@@ -31,10 +31,9 @@ pub struct Stored {
 pub async fn stored(client: &Client) -> Result<Vec<Stored>, Error> {
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", "ConfigMap"), "configmaps");
     let maps: Api<DynamicObject> = Api::namespaced_with(client.clone(), SYSTEM, &resource);
-    let found = maps
-        .list(&ListParams::default().labels(&format!("{LABEL}=true")))
-        .await
-        .map_err(|source| Error::Ask { operation: format!("list the templates in {SYSTEM}"), source: Cause(source) })?;
+    let found = maps.list(&ListParams::default().labels(&format!("{LABEL}=true"))).await.map_err(|source| {
+        Error::Ask { operation: format!("list the templates in {SYSTEM}"), source: Cause(Box::new(source)) }
+    })?;
     let text = |map: &DynamicObject| map.data["data"][TEXT].as_str().map(str::to_owned);
     Ok(found.items.into_iter().filter_map(|map| Some(Stored { text: text(&map)?, name: map.metadata.name? })).collect())
 }

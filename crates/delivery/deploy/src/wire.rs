@@ -46,7 +46,7 @@ impl<'a> Wire<'a> {
             Err(source) => {
                 return Err(Error::Ask {
                     operation: format!("ask for the kinds of {api_version}"),
-                    source: Cause(source),
+                    source: Cause(Box::new(source)),
                 });
             }
         };
@@ -101,7 +101,7 @@ impl<'a> Wire<'a> {
         if matches!(status.as_u16(), 408 | 429 | 502 | 503 | 504) {
             let operation = format!("apply {step}");
             let status = kube::core::Status::failure(&said(&answer, status), "Unavailable").with_code(status.as_u16());
-            return Err(Error::Ask { operation, source: Cause(kube::Error::Api(Box::new(status))) });
+            return Err(Error::Ask { operation, source: Cause(Box::new(kube::Error::Api(Box::new(status)))) });
         }
         Ok(Answer::Refused(refusal(step, status, &answer)))
     }
@@ -113,7 +113,8 @@ impl<'a> Wire<'a> {
         body: Option<(&str, &Value)>,
         step: &Step,
     ) -> Result<(StatusCode, Value), Error> {
-        let failed = |source| Error::Ask { operation: format!("ask the cluster about {step}"), source: Cause(source) };
+        let failed =
+            |source| Error::Ask { operation: format!("ask the cluster about {step}"), source: Cause(Box::new(source)) };
         let mut request = Request::builder().method(method).uri(path).header(header::ACCEPT, "application/json");
         if let Some((media, _)) = body {
             request = request.header(header::CONTENT_TYPE, media);

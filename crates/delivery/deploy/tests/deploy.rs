@@ -1,5 +1,10 @@
 //! Templates deployed into a cluster in this process, with names that no author knew.
-#![allow(clippy::unwrap_used, clippy::panic, reason = "a test stops at what it did not expect")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::needless_pass_by_value,
+    reason = "a test stops at what it did not expect, and writes objects where it uses them"
+)]
 
 use std::collections::BTreeMap;
 

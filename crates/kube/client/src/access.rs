@@ -58,13 +58,12 @@ pub enum Error {
         /// The client's error.
         source: kube::Error,
     },
-    /// Nobody can act as this user.
-    #[error("{user:?} is no name or group that a request can carry")]
-    Impersonate {
-        /// The name or group.
-        user: String,
-    },
 }
+
+/// Nobody can act as this user: no request can carry the name or group.
+#[derive(Debug, thiserror::Error)]
+#[error("{0:?} is no name or group that a request can carry")]
+pub struct Unnamed(pub String);
 
 /// Returns a client that does everything as `user`, with that user's rights and no others.
 ///
@@ -73,11 +72,11 @@ pub enum Error {
 /// # Errors
 ///
 /// The user has no name, or one that no header can carry.
-pub fn acting_as(client: &Client, user: &User) -> Result<Client, Error> {
+pub fn acting_as(client: &Client, user: &User) -> Result<Client, Unnamed> {
     let value = |text: &str| {
         // An empty name would be nobody's: the request would be the client's own.
         let value = HeaderValue::from_str(text).ok().filter(|value| !value.is_empty());
-        value.ok_or_else(|| Error::Impersonate { user: text.to_owned() })
+        value.ok_or_else(|| Unnamed(text.to_owned()))
     };
     let mut headers = vec![(HeaderName::from_static("impersonate-user"), value(&user.name)?)];
     for group in &user.groups {

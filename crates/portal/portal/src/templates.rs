@@ -79,7 +79,8 @@ pub(crate) async fn deploy(
         return Err(Problem::Invalid { field: "namespace", message: "use the name of a namespace".to_owned() });
     }
     // What follows is done by the caller, not by the portal: objects are written with the caller's rights alone.
-    let client = client::access::acting_as(&app.client, &caller.user)?;
+    let client =
+        client::access::acting_as(&app.client, &caller.user).map_err(|error| Problem::Internal(Box::new(error)))?;
     let trial = if params.dry_run { Trial::Yes } else { Trial::No };
     let deployed = app.deployer.deploy(client, text, &wish, trial).await.map_err(Problem::Deployment)?;
     if trial == Trial::No {
