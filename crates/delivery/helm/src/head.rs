@@ -29,8 +29,7 @@ pub fn of(document: &str) -> Result<Head, String> {
 
 /// Returns the head as the parser reads it.
 pub fn read(document: &str) -> Result<Head, String> {
-    let document =
-        yaml::read_lenient(document).map_err(|error| format!("error converting YAML to JSON: {error}"))?;
+    let document = yaml::read_lenient(document).map_err(|error| format!("error converting YAML to JSON: {error}"))?;
     if !matches!(document, Value::Map(..) | Value::Nil) {
         return Err(format!(
             "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type \

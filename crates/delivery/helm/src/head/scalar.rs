@@ -148,9 +148,7 @@ fn flow(text: &str, depth: usize) -> Option<usize> {
         at = match *bytes.get(at)? {
             b'[' | b'{' => at + flow(&text[at..], depth + 1)?,
             b'"' | b'\'' => at + quoted(&text[at..])?,
-            byte if byte.is_ascii_alphanumeric() => {
-                at + bytes[at..].iter().position(|byte| !is_word(*byte))?
-            }
+            byte if byte.is_ascii_alphanumeric() => at + bytes[at..].iter().position(|byte| !is_word(*byte))?,
             _ => return None,
         };
         at = blanks(bytes, at);

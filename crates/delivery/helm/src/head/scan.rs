@@ -23,7 +23,8 @@ pub fn scan(document: &str) -> Option<Head> {
     if document.len() > LONGEST || !document.chars_are_plain() {
         return None;
     }
-    let mut scan = Scan { rest: document, levels: Vec::with_capacity(16), open: None, comments: 0, found: Found::default() };
+    let mut scan =
+        Scan { rest: document, levels: Vec::with_capacity(16), open: None, comments: 0, found: Found::default() };
     while let Some(line) = scan.next_line() {
         scan.line(line)?;
     }
@@ -40,9 +41,8 @@ trait Plain {
 impl Plain for str {
     fn chars_are_plain(&self) -> bool {
         let controls = self.bytes().any(|byte| byte < b' ' && byte != b'\n' || byte == 0x7f);
-        let strange = |c: char| {
-            matches!(c, '\u{80}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}')
-        };
+        let strange =
+            |c: char| matches!(c, '\u{80}'..='\u{9f}' | '\u{2028}' | '\u{2029}' | '\u{feff}' | '\u{fffe}' | '\u{ffff}');
         !controls && (self.is_ascii() || !self.chars().any(strange))
     }
 }
@@ -150,15 +150,14 @@ impl<'t> Scan<'t> {
             self.open = None;
         }
         // A list may stand right below the key that it belongs to; a key at its column ends it.
-        if form == Form::Map && self.levels.last().is_some_and(|level| level.column == column && level.form == Form::List)
+        if form == Form::Map
+            && self.levels.last().is_some_and(|level| level.column == column && level.form == Form::List)
         {
             self.levels.pop();
             self.open = None;
         }
         match self.levels.last() {
-            None if column == 0 && form == Form::Map => {
-                self.push(Level { column, form, place: Place::Root })
-            }
+            None if column == 0 && form == Form::Map => self.push(Level { column, form, place: Place::Root }),
             None => None,
             Some(level) if level.column == column && level.form == form => Some(()),
             Some(level) if level.column == column && level.form == Form::List => None,
@@ -214,7 +213,9 @@ impl<'t> Scan<'t> {
         let (place, again) = match (self.levels.last()?.place, key) {
             (Place::Root, "kind") => (Place::Kind, self.found.kind.replace(Scalar::Flow).is_some()),
             (Place::Root, "metadata") => (Place::Metadata, std::mem::replace(&mut self.found.metadata, true)),
-            (Place::Metadata, "annotations") => (Place::Annotations, std::mem::replace(&mut self.found.annotations, true)),
+            (Place::Metadata, "annotations") => {
+                (Place::Annotations, std::mem::replace(&mut self.found.annotations, true))
+            }
             (Place::Annotations, HOOK) => (Place::Hook, self.found.hook.is_some()),
             (Place::Annotations, WEIGHT) => (Place::Weight, self.found.weight.is_some()),
             _ => (Place::Elsewhere, false),

@@ -19,13 +19,13 @@ const EXACT: u64 = 1 << 53;
 /// Returns whether the schema is sound and the value surely fits it.
 pub(super) fn accepts(schema: &Json, value: &Json) -> bool {
     let dialect = match schema.get("$schema").map(Json::as_str) {
-        None | Some(Some("https://json-schema.org/draft/2020-12/schema" | "https://json-schema.org/draft/2019-09/schema")) => {
+        None
+        | Some(Some("https://json-schema.org/draft/2020-12/schema" | "https://json-schema.org/draft/2019-09/schema")) => {
             Dialect::New
         }
-        Some(Some(
-            "http://json-schema.org/draft-07/schema#"
-            | "http://json-schema.org/draft-07/schema",
-        )) => Dialect::Old,
+        Some(Some("http://json-schema.org/draft-07/schema#" | "http://json-schema.org/draft-07/schema")) => {
+            Dialect::Old
+        }
         _ => return false,
     };
     let root = Root { schema, dialect, steps: Cell::new(0) };
@@ -124,7 +124,9 @@ impl Root<'_> {
                 ("exclusiveMaximum", Json::Number(_)) => exact(value)? < exact(given)?,
                 ("minItems", Json::Array(items)) => items.len() as u64 >= given.as_u64()?,
                 ("maxItems", Json::Array(items)) => items.len() as u64 <= given.as_u64()?,
-                ("uniqueItems", Json::Array(items)) => given == &Json::Bool(false) || all_differ(items).then_some(true)?,
+                ("uniqueItems", Json::Array(items)) => {
+                    given == &Json::Bool(false) || all_differ(items).then_some(true)?
+                }
                 ("items", Json::Array(items)) => all(items.iter().map(|item| self.fits(given, item, depth + 1)))?,
                 ("minProperties", Json::Object(entries)) => entries.len() as u64 >= given.as_u64()?,
                 ("maxProperties", Json::Object(entries)) => entries.len() as u64 <= given.as_u64()?,
@@ -175,9 +177,7 @@ fn is_kind(kind: &Json) -> bool {
 
 fn is_of(kind: &Json, value: &Json) -> Option<bool> {
     Some(match (kind.as_str()?, value) {
-        ("integer", Json::Number(number)) => {
-            number.is_i64() || number.is_u64() || exact(value)?.fract() == 0.0
-        }
+        ("integer", Json::Number(number)) => number.is_i64() || number.is_u64() || exact(value)?.fract() == 0.0,
         ("array", Json::Array(_))
         | ("boolean", Json::Bool(_))
         | ("null", Json::Null)
@@ -257,8 +257,16 @@ mod tests {
         for (schema, value, good) in [
             (json!({"$schema": draft7, "type": "object", "required": ["a"]}), json!({"a": 1}), true),
             (json!({"$schema": draft7, "type": "object", "required": ["a"]}), json!({}), false),
-            (json!({"properties": {"p": {"$ref": "#/definitions/port"}}, "definitions": {"port": port}}), json!({"p": 80}), true),
-            (json!({"properties": {"p": {"$ref": "#/definitions/port"}}, "definitions": {"port": port}}), json!({"p": 0}), false),
+            (
+                json!({"properties": {"p": {"$ref": "#/definitions/port"}}, "definitions": {"port": port}}),
+                json!({"p": 80}),
+                true,
+            ),
+            (
+                json!({"properties": {"p": {"$ref": "#/definitions/port"}}, "definitions": {"port": port}}),
+                json!({"p": 0}),
+                false,
+            ),
             (json!({"properties": {"p": {"$ref": "#/definitions/none"}}}), json!({}), false),
             (json!({"pattern": "^[a-z]+\\.x$"}), json!("abc.x"), true),
             (json!({"pattern": "^[a-z]+\\.x$"}), json!("abc_x"), false),
@@ -266,7 +274,11 @@ mod tests {
             (json!({"pattern": "("}), json!(1), false),
             (json!({"$schema": new, "format": "email"}), json!("x"), true),
             (json!({"$schema": draft7, "format": "email"}), json!("a@b.example"), false),
-            (json!({"additionalProperties": {"type": "string"}, "properties": {"n": {"type": "number"}}}), json!({"n": 1, "s": "t"}), true),
+            (
+                json!({"additionalProperties": {"type": "string"}, "properties": {"n": {"type": "number"}}}),
+                json!({"n": 1, "s": "t"}),
+                true,
+            ),
             (json!({"additionalProperties": false, "properties": {"n": {}}}), json!({"m": 1}), false),
             (json!({"oneOf": [{"type": "string"}, {"type": ["null", "string"]}]}), json!(null), true),
             (json!({"oneOf": [{"type": "string"}, {"type": ["null", "string"]}]}), json!("s"), false),
@@ -292,13 +304,30 @@ mod tests {
         all.insert("d40".to_owned(), json!(true));
         assert!(!accepts(&json!({"$ref": "#/$defs/d0"}), &json!(1)));
         assert!(!accepts(&json!({"allOf": [{"$ref": "#/$defs/d0"}], "$defs": all}), &json!(1)));
-        assert!(!accepts(&json!({"allOf": [{"$ref": "#/$defs/d"}], "$defs": {"d": {"allOf": [{"$ref": "#/$defs/d"}]}}}), &json!(1)));
+        assert!(!accepts(
+            &json!({"allOf": [{"$ref": "#/$defs/d"}], "$defs": {"d": {"allOf": [{"$ref": "#/$defs/d"}]}}}),
+            &json!(1)
+        ));
     }
 
     fn value() -> impl Strategy<Value = Json> {
         let leaf = prop::sample::select(vec![
-            json!(null), json!(true), json!(0), json!(1), json!(-3), json!(2.5), json!(1e300), json!(9_007_199_254_740_993_u64),
-            json!(""), json!("a"), json!("abc"), json!("\u{fc}x"), json!([]), json!({}), json!(["a", "a"]), json!(["a", "b"]),
+            json!(null),
+            json!(true),
+            json!(0),
+            json!(1),
+            json!(-3),
+            json!(2.5),
+            json!(1e300),
+            json!(9_007_199_254_740_993_u64),
+            json!(""),
+            json!("a"),
+            json!("abc"),
+            json!("\u{fc}x"),
+            json!([]),
+            json!({}),
+            json!(["a", "a"]),
+            json!(["a", "b"]),
         ]);
         leaf.prop_recursive(3, 16, 4, |inner| {
             prop_oneof![
@@ -309,23 +338,52 @@ mod tests {
     }
 
     fn schema() -> impl Strategy<Value = Json> {
-        let simple = || (
-            prop::sample::select(vec![
-                "type", "enum", "const", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum", "minLength", "maxLength",
-                "minItems", "maxItems", "minProperties", "maxProperties", "required", "uniqueItems", "pattern", "format", "$ref",
-                "title", "default", "examples", "deprecated", "multipleOf", "$comment", "$id", "dependencies", "contentEncoding",
-            ]),
-            prop_oneof![
-                3 => prop::sample::select(vec![
-                    json!("string"), json!("object"), json!("integer"), json!("number"), json!(["array", "null"]), json!(1), json!(3),
-                    json!("^a"), json!("b$"), json!("[a-c]{2}"), json!("a|"), json!("email"), json!("#/$defs/a"), json!("#/definitions/b"),
-                    json!(["a"]), json!(["a", "b"]), json!(["a", "a"]), json!([1, "abc", null]), json!(true), json!([[]]), json!(0.5), json!(-1),
+        let simple = || {
+            (
+                prop::sample::select(vec![
+                    "type",
+                    "enum",
+                    "const",
+                    "minimum",
+                    "maximum",
+                    "exclusiveMinimum",
+                    "exclusiveMaximum",
+                    "minLength",
+                    "maxLength",
+                    "minItems",
+                    "maxItems",
+                    "minProperties",
+                    "maxProperties",
+                    "required",
+                    "uniqueItems",
+                    "pattern",
+                    "format",
+                    "$ref",
+                    "title",
+                    "default",
+                    "examples",
+                    "deprecated",
+                    "multipleOf",
+                    "$comment",
+                    "$id",
+                    "dependencies",
+                    "contentEncoding",
                 ]),
-                1 => value(),
-            ],
-        );
-        let object = |pairs: Vec<(&'static str, Json)>| Json::Object(pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect());
-        let leaf = prop_oneof![prop::collection::vec(simple(), 0..3).prop_map(object), any::<bool>().prop_map(Json::Bool)];
+                prop_oneof![
+                    3 => prop::sample::select(vec![
+                        json!("string"), json!("object"), json!("integer"), json!("number"), json!(["array", "null"]), json!(1), json!(3),
+                        json!("^a"), json!("b$"), json!("[a-c]{2}"), json!("a|"), json!("email"), json!("#/$defs/a"), json!("#/definitions/b"),
+                        json!(["a"]), json!(["a", "b"]), json!(["a", "a"]), json!([1, "abc", null]), json!(true), json!([[]]), json!(0.5), json!(-1),
+                    ]),
+                    1 => value(),
+                ],
+            )
+        };
+        let object = |pairs: Vec<(&'static str, Json)>| {
+            Json::Object(pairs.into_iter().map(|(k, v)| (k.to_owned(), v)).collect())
+        };
+        let leaf =
+            prop_oneof![prop::collection::vec(simple(), 0..3).prop_map(object), any::<bool>().prop_map(Json::Bool)];
         let nested = leaf.prop_recursive(3, 24, 4, move |inner| {
             let one = prop::sample::select(vec!["additionalProperties", "not", "items", "if", "contains", "propertyNames"]);
             let many = prop::sample::select(vec!["allOf", "anyOf", "oneOf", "items", "prefixItems"]);

@@ -36,12 +36,15 @@ fn entries(of: &Value, url: impl Fn(&str) -> Result<String, Error>) -> Result<St
     for item in items.iter() {
         let text = |key: &str| item.get(key).filter(|value| !value.is_nil()).map(|v| verb_v(&v)).unwrap_or_default();
         let mut fields = Vec::new();
-        let mut field = |key: &str, value: &Value| fields.push(format!("\"{key}\":{}", json::compact(value, Escape::Html)));
+        let mut field =
+            |key: &str, value: &Value| fields.push(format!("\"{key}\":{}", json::compact(value, Escape::Html)));
         field("name", &Value::str(text("name")));
         for key in ["version", "repository", "condition", "tags", "enabled", "import-values", "alias"] {
             let value = match key {
                 "repository" => Value::str(url(&text(key))?),
-                "tags" => Value::strings(item.get(key).and_then(|list| list.items()).unwrap_or_default().iter().map(verb_v)),
+                "tags" => {
+                    Value::strings(item.get(key).and_then(|list| list.items()).unwrap_or_default().iter().map(verb_v))
+                }
                 "enabled" | "import-values" => item.get(key).unwrap_or(Value::Nil),
                 _ => Value::str(text(key)),
             };
