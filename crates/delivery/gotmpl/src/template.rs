@@ -109,11 +109,17 @@ pub struct Error {
 }
 
 /// Parsed templates that may call each other.
+///
+/// A clone shares the templates that are there, and takes more of its own.
 #[derive(Clone)]
 pub struct Templates {
-    trees: HashMap<Rc<str>, Rc<ast::Tree>>,
+    trees: Rc<Trees>,
+    /// Those that came when `trees` was shared; nothing in the place of one that is hidden.
+    more: HashMap<Rc<str>, Option<Rc<ast::Tree>>>,
     funcs: Rc<Funcs>,
 }
+
+type Trees = HashMap<Rc<str>, Rc<ast::Tree>>;
 
 /// The counters of one render.
 pub(crate) struct Run<'w> {
@@ -127,7 +133,7 @@ pub(crate) struct Run<'w> {
 impl Templates {
     /// Returns an empty set whose templates may call `funcs`.
     pub fn new(funcs: Funcs) -> Self {
-        Self { trees: HashMap::new(), funcs: Rc::new(funcs) }
+        Self { trees: Rc::default(), more: HashMap::new(), funcs: Rc::new(funcs) }
     }
 
     /// Parses a file and adds the templates in it; a template that is there already is replaced unless the new one
@@ -135,12 +141,33 @@ impl Templates {
     pub fn parse(&mut self, file: &str, text: &str) -> Result<(), ParseError> {
         let funcs = self.funcs.clone();
         for tree in parse::parse(file, text, &|name| funcs.0.contains_key(name))? {
-            if ast::is_empty(&tree.root) && self.trees.contains_key(&tree.name) {
+            if ast::is_empty(&tree.root) && self.tree(&tree.name).is_some() {
                 continue;
             }
-            self.trees.insert(tree.name.clone(), Rc::new(tree));
+            let name = tree.name.clone();
+            match Rc::get_mut(&mut self.trees).filter(|_| self.more.is_empty()) {
+                Some(trees) => {
+                    trees.insert(name, Rc::new(tree));
+                }
+                None => {
+                    self.more.insert(name, Some(Rc::new(tree)));
+                }
+            }
         }
         Ok(())
+    }
+
+    /// Returns the template of a name.
+    fn tree(&self, name: &str) -> Option<&Rc<ast::Tree>> {
+        match self.more.get(name) {
+            Some(own) => own.as_ref(),
+            None => self.trees.get(name),
+        }
+    }
+
+    /// Forgets the template of a name.
+    fn hide(&mut self, name: &Rc<str>) {
+        self.more.insert(name.clone(), None);
     }
 
     /// Runs the template `name` on `data` and returns what it writes.
@@ -151,7 +178,7 @@ impl Templates {
     }
 
     fn execute(&self, name: &str, data: &Value, run: &Run<'_>) -> Result<String, String> {
-        let Some(tree) = self.trees.get(name) else {
+        let Some(tree) = self.tree(name) else {
             return Err(format!(
                 "template: no template {} associated with template \"gotpl\"",
                 crate::gofmt::quote(name)

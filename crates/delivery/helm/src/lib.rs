@@ -6,6 +6,7 @@ pub mod archive;
 mod chart;
 mod functions;
 mod glob;
+pub mod head;
 pub mod ignore;
 mod manifests;
 mod metadata;
@@ -15,7 +16,7 @@ mod schema;
 mod set;
 mod values;
 
-use std::{collections::BTreeMap, fmt::Write as _, rc::Rc, sync::Arc};
+use std::{collections::BTreeMap, fmt, rc::Rc, sync::Arc};
 
 use jiff::Zoned;
 
@@ -208,29 +209,34 @@ pub struct Rendered {
 impl Rendered {
     /// Returns what `helm template` prints: definitions, manifests, hooks.
     pub fn text(&self) -> String {
-        let mut text = self.manifest_text();
-        for hook in &self.hooks {
-            let _ = write!(text, "---\n# Source: {}\n{}\n", hook.manifest.source, hook.manifest.text);
-        }
+        let mut text = String::new();
+        let _infallible = self.write(&mut text, |_| true);
         text
     }
 
-    /// Returns the same without hooks.
-    pub fn manifest_text(&self) -> String {
-        let mut out = String::new();
-        let mut push = |manifest: &Manifest| {
-            out.push_str("---\n# Source: ");
-            out.push_str(&manifest.source);
-            out.push('\n');
-            out.push_str(&manifest.text);
-            out.push('\n');
-        };
-        self.crds.iter().for_each(&mut push);
-        self.manifests.iter().for_each(&mut push);
-        let mut text = out.trim().to_owned();
-        text.push('\n');
-        text
+    /// Writes what `helm template` prints, with the hooks that are wanted.
+    pub fn write(&self, out: &mut impl fmt::Write, wanted: impl Fn(&Hook) -> bool) -> fmt::Result {
+        let mut manifests = self.crds.iter().chain(&self.manifests).peekable();
+        if manifests.peek().is_none() {
+            out.write_char('\n')?;
+        }
+        while let Some(manifest) = manifests.next() {
+            // Definitions are whole files: the last one's blanks go.
+            match manifest.text.trim_end() {
+                _ if manifests.peek().is_some() => one(out, &manifest.source, &[&manifest.text, "\n"])?,
+                "" => one(out, &manifest.source, &[])?,
+                text => one(out, &manifest.source, &[text, "\n"])?,
+            }
+        }
+        for Hook { manifest, .. } in self.hooks.iter().filter(|hook| wanted(hook)) {
+            one(out, &manifest.source, &[&manifest.text, "\n"])?;
+        }
+        Ok(())
     }
+}
+
+fn one(out: &mut impl fmt::Write, source: &str, text: &[&str]) -> fmt::Result {
+    ["---\n# Source: ", source, "\n"].iter().chain(text).try_for_each(|part| out.write_str(part))
 }
 
 /// Why a chart could not be rendered.
@@ -382,14 +388,17 @@ fn render_here(files: &Files, options: &Options) -> Result<(Rendered, Chart, Val
             let template = Value::pairs([("Name", Value::str(&item.name)), ("BasePath", Value::str(&item.base_path))]);
             scope.borrow_mut().insert("Template".into(), template);
         }
-        let out = templates
+        let mut out = templates
             .render(&item.name, &item.scope, &world)
             .map_err(|error| Error::Template { text: exec_error(&error.text) })?;
-        outputs.insert(item.name.clone(), out.replace("<no value>", ""));
+        if out.contains("<no value>") {
+            out = out.replace("<no value>", "");
+        }
+        outputs.insert(item.name.clone(), out);
     }
     let notes = outputs.get(&format!("{}/templates/NOTES.txt", chart.name)).cloned();
     outputs.retain(|name, _| !name.ends_with("NOTES.txt"));
-    let (manifests, hooks) = manifests::sort(&outputs)?;
+    let (manifests, hooks) = manifests::sort(outputs)?;
     let crds = if options.include_crds { chart.crds() } else { Vec::new() };
     Ok((Rendered { crds, manifests, hooks, notes }, chart, given))
 }

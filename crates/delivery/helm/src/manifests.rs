@@ -1,8 +1,8 @@
 //! Rendered files to manifests: split, hooks set apart, sorted as Helm installs them.
 
-use std::{cmp::Ordering, collections::BTreeMap};
+use std::collections::BTreeMap;
 
-use super::Error;
+use super::{Error, head};
 use gotmpl::{Value, yaml};
 
 /// One document of a rendered file.
@@ -78,32 +78,16 @@ const EVENTS: [&str; 9] = [
     "test",
 ];
 
-pub(super) fn sort(outputs: &BTreeMap<String, String>) -> Result<(Vec<Manifest>, Vec<Hook>), Error> {
+pub(super) fn sort(outputs: BTreeMap<String, String>) -> Result<(Vec<Manifest>, Vec<Hook>), Error> {
     let (mut manifests, mut hooks) = (Vec::new(), Vec::new());
     for (source, content) in outputs {
-        if gotmpl::sprig::base(source).starts_with('_') || content.trim().is_empty() {
+        if gotmpl::sprig::base(&source).starts_with('_') || content.trim().is_empty() {
             continue;
         }
-        for text in split(content) {
-            let document = yaml::read_lenient(text).map_err(|error| Error::Manifest {
-                source_file: source.clone(),
-                reason: format!("error converting YAML to JSON: {error}"),
-            })?;
-            if !matches!(document, Value::Map(..) | Value::Nil) {
-                let reason = format!(
-                    "error unmarshaling JSON: while decoding JSON: json: cannot unmarshal {} into Go value of type \
-                     releaseutil.SimpleHead",
-                    crate::functions::go_kind(&document)
-                );
-                return Err(Error::Manifest { source_file: source.clone(), reason });
-            }
-            let kind = document.get("kind").and_then(|kind| kind.as_str().map(str::to_owned)).unwrap_or_default();
-            let manifest = Manifest { source: source.clone(), kind, text: text.to_owned() };
-            let annotation = |key: &str| {
-                let value = document.get("metadata")?.get("annotations")?.get(key)?;
-                Some(gotmpl::gofmt::verb_v(&value))
-            };
-            let Some(events) = annotation("helm.sh/hook") else {
+        for text in split(&content) {
+            let head = head::of(text).map_err(|reason| Error::Manifest { source_file: source.clone(), reason })?;
+            let manifest = Manifest { source: source.clone(), kind: head.kind, text: text.to_owned() };
+            let Some(events) = head.hook else {
                 manifests.push(manifest);
                 continue;
             };
@@ -116,23 +100,21 @@ pub(super) fn sort(outputs: &BTreeMap<String, String>) -> Result<(Vec<Manifest>,
                 .collect();
             // Helm leaves out what it does not know as a hook altogether.
             if events.iter().all(|event| EVENTS.contains(&event.as_str())) {
-                let weight = annotation("helm.sh/hook-weight").and_then(|w| w.parse().ok()).unwrap_or(0);
+                let weight = head.weight.and_then(|weight| weight.parse().ok()).unwrap_or(0);
                 hooks.push(Hook { manifest, events, weight });
             }
         }
     }
-    manifests.sort_by(|a, b| by_kind(&a.kind, &b.kind));
-    hooks.sort_by(|a, b| by_kind(&a.manifest.kind, &b.manifest.kind));
+    manifests.sort_by_cached_key(|manifest| rank(&manifest.kind));
+    hooks.sort_by_cached_key(|hook| rank(&hook.manifest.kind));
     Ok((manifests, hooks))
 }
 
-fn by_kind(a: &str, b: &str) -> Ordering {
-    let rank = |kind: &str| INSTALL_ORDER.iter().position(|known| *known == kind);
-    match (rank(a), rank(b)) {
-        (None, None) => a.cmp(b),
-        (None, Some(_)) => Ordering::Greater,
-        (Some(_), None) => Ordering::Less,
-        (Some(a), Some(b)) => a.cmp(&b),
+/// Where a kind comes in: those that Helm knows in its order, then the others by name.
+fn rank(kind: &str) -> (usize, String) {
+    match INSTALL_ORDER.iter().position(|known| *known == kind) {
+        Some(at) => (at, String::new()),
+        None => (INSTALL_ORDER.len(), kind.to_owned()),
     }
 }
 

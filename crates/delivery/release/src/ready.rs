@@ -119,7 +119,8 @@ fn deployment(object: &Value, newest: Option<&Value>) -> Readiness {
         return Readiness::Waiting(format!("0 of {wanted} pods of the new revision are there"));
     };
     let rolling = spec["strategy"]["type"] != "Recreate";
-    let missing = rolling.then(|| share(&spec["strategy"]["rollingUpdate"]["maxUnavailable"], wanted)).unwrap_or(0);
+    let most = &spec["strategy"]["rollingUpdate"]["maxUnavailable"];
+    let missing = if rolling { share(most, wanted) } else { 0 };
     replicas(newest, wanted, wanted - missing.min(wanted))
 }
 

@@ -1,5 +1,6 @@
 //! Where charts come from: folders, packed files, classic repositories and OCI registries.
 
+mod lock;
 mod registry;
 mod repository;
 
@@ -110,6 +111,11 @@ fn dependencies(files: &mut Files, folder: Option<&Path>, source: &ChartSource) 
     let wanted = read(files, "Chart.yaml")?;
     let locked = read(files, "Chart.lock")?;
     let text = |value: &Value, key: &str| value.get(key).map(|v| gotmpl::gofmt::verb_v(&v)).unwrap_or_default();
+    let known = |repository: &str| match repository.strip_prefix('@').or_else(|| repository.strip_prefix("alias:")) {
+        Some(alias) => known_repository(alias),
+        None => Ok(None),
+    };
+    let mut checked = locked.is_nil();
     for dependency in wanted.get("dependencies").and_then(|list| list.items()).unwrap_or_default().iter() {
         let (name, repository) = (text(dependency, "name"), text(dependency, "repository"));
         let folder_of = format!("charts/{name}/");
@@ -117,6 +123,10 @@ fn dependencies(files: &mut Files, folder: Option<&Path>, source: &ChartSource) 
         let is_there = files.keys().any(|path| path.starts_with(&folder_of) || path.starts_with(&packed));
         if is_there || name.is_empty() {
             continue;
+        }
+        if !checked {
+            lock::check(&wanted, &locked, known)?;
+            checked = true;
         }
         let locked = locked.get("dependencies").and_then(|list| list.items()).unwrap_or_default();
         let lock = locked.iter().find(|entry| text(entry, "name") == name);
@@ -135,10 +145,7 @@ fn dependencies(files: &mut Files, folder: Option<&Path>, source: &ChartSource) 
             let bytes = registry::pull(&Fetcher::new(&plain)?, &format!("{repository}/{name}"), Some(&version))?;
             files.insert(format!("{packed}{version}.tgz"), bytes);
         } else if !repository.is_empty() {
-            let url = match repository.strip_prefix('@').or_else(|| repository.strip_prefix("alias:")) {
-                Some(alias) => known_repository(alias)?.unwrap_or_else(|| repository.clone()),
-                None => repository.clone(),
-            };
+            let url = known(&repository)?.unwrap_or_else(|| repository.clone());
             let bytes = repository::pull(&Fetcher::new(&plain)?, &url, &name, Some(&version))?;
             files.insert(format!("{packed}{version}.tgz"), bytes);
         }

@@ -21,6 +21,7 @@ pub fn run(args: &HelmArgs, now: Zoned, out: &mut dyn Write, notes: &mut dyn Wri
             let folder = if args.release_name { folder.join(&name) } else { folder.clone() };
             output::folder(&folder, &rendered, args, out)
         }
+        None if args.post_renderer.is_none() && args.show_only.is_empty() => output::stream(out, &rendered, args),
         None => {
             let text = output::text(&rendered, args);
             let text = match &args.post_renderer {

@@ -1,6 +1,12 @@
 //! Where a render goes: one text, some of it, or files in a folder.
 
-use std::{collections::BTreeSet, fmt::Write as _, fs, io::Write, path::Path};
+use std::{
+    collections::BTreeSet,
+    fmt::{self, Write as _},
+    fs,
+    io::{BufWriter, Write},
+    path::Path,
+};
 
 use helm::{Hook, Rendered};
 
@@ -13,19 +19,42 @@ pub(crate) fn all(out: &mut dyn Write, bytes: &[u8]) -> Result<(), Error> {
         .map_err(|source| Error::Write { path: "standard output".into(), source })
 }
 
-fn hooks<'r>(rendered: &'r Rendered, args: &HelmArgs) -> impl Iterator<Item = &'r Hook> {
-    let (none, no_tests) = (args.no_hooks, args.skip_tests);
-    let tests = |hook: &Hook| hook.events.iter().any(|event| event == "test");
-    rendered.hooks.iter().filter(move |hook| !(none || no_tests && tests(hook)))
+/// Returns whether the flags leave a hook in.
+fn wants(args: &HelmArgs, hook: &Hook) -> bool {
+    !(args.no_hooks || args.skip_tests && hook.events.iter().any(|event| event == "test"))
 }
 
 /// Returns all of it as `helm template` prints it.
 pub(crate) fn text(rendered: &Rendered, args: &HelmArgs) -> String {
-    let mut text = rendered.manifest_text();
-    for hook in hooks(rendered, args) {
-        let _infallible = write!(text, "---\n# Source: {}\n{}\n", hook.manifest.source, hook.manifest.text);
-    }
+    let mut text = String::new();
+    let _infallible = rendered.write(&mut text, |hook| wants(args, hook));
     text
+}
+
+/// Writes the same to a stream, without a second copy of it all.
+pub(crate) fn stream(out: &mut dyn Write, rendered: &Rendered, args: &HelmArgs) -> Result<(), Error> {
+    let mut pieces = Pieces { out: BufWriter::with_capacity(64 << 10, out), failed: None };
+    let written = rendered.write(&mut pieces, |hook| wants(args, hook));
+    let ended = match (written, pieces.failed.take()) {
+        (Err(fmt::Error), Some(error)) => Err(error),
+        _ => pieces.out.flush(),
+    };
+    ended.map_err(|source| Error::Write { path: "standard output".into(), source })
+}
+
+/// A stream that text is written to; remembers why that failed.
+struct Pieces<'o> {
+    out: BufWriter<&'o mut dyn Write>,
+    failed: Option<std::io::Error>,
+}
+
+impl fmt::Write for Pieces<'_> {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        self.out.write_all(text.as_bytes()).map_err(|error| {
+            self.failed = Some(error);
+            fmt::Error
+        })
+    }
 }
 
 /// Returns the documents of some templates, in the order in which they are asked for.
@@ -53,7 +82,7 @@ pub(crate) fn only(text: &str, wanted: &[String]) -> Result<String, Error> {
 /// Writes a file per template below a folder, and says which.
 pub(crate) fn folder(folder: &Path, rendered: &Rendered, args: &HelmArgs, out: &mut dyn Write) -> Result<(), Error> {
     let mut written = BTreeSet::new();
-    let hooks = hooks(rendered, args).map(|hook| &hook.manifest);
+    let hooks = rendered.hooks.iter().filter(|hook| wants(args, hook)).map(|hook| &hook.manifest);
     for manifest in rendered.crds.iter().chain(&rendered.manifests).chain(hooks) {
         let path = folder.join(&manifest.source);
         let fail = |source: std::io::Error| Error::Write { path: path.clone(), source };

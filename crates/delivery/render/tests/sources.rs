@@ -10,6 +10,7 @@ use std::{
     net::{SocketAddr, TcpListener},
     path::{Path, PathBuf},
     process::Command,
+    sync::{Arc, Mutex},
 };
 
 use clap::Parser;
@@ -64,11 +65,19 @@ fn write(folder: &Path, files: &Files) {
     }
 }
 
+/// Status, headers and body by path.
+type Answers = BTreeMap<String, (u16, String, Vec<u8>)>;
+
 /// Serves fixed answers by path until the test ends.
-fn serve(answers: impl FnOnce(SocketAddr) -> BTreeMap<String, (u16, String, Vec<u8>)>) -> SocketAddr {
+fn serve(answers: impl FnOnce(SocketAddr) -> Answers) -> SocketAddr {
     let listener = TcpListener::bind("127.0.0.1:0").unwrap();
     let address = listener.local_addr().unwrap();
-    let answers = answers(address);
+    serve_from(listener, Arc::new(Mutex::new(answers(address))));
+    address
+}
+
+/// Serves answers that may change.
+fn serve_from(listener: TcpListener, answers: Arc<Mutex<Answers>>) {
     std::thread::spawn(move || {
         for stream in listener.incoming() {
             let mut stream = stream.unwrap();
@@ -81,13 +90,13 @@ fn serve(answers: impl FnOnce(SocketAddr) -> BTreeMap<String, (u16, String, Vec<
             let path = asked.split(' ').nth(1).unwrap_or_default().to_owned();
             let authorized = asked.to_lowercase().contains("authorization: bearer token-of-the-test");
             let key = if authorized { format!("{path} authorized") } else { path };
-            let (code, headers, body) = answers.get(&key).cloned().unwrap_or((404, String::new(), Vec::new()));
+            let answer = answers.lock().unwrap().get(&key).cloned();
+            let (code, headers, body) = answer.unwrap_or((404, String::new(), Vec::new()));
             let head =
                 format!("HTTP/1.1 {code} X\r\nContent-Length: {}\r\nConnection: close\r\n{headers}\r\n", body.len());
             let _closed = stream.write_all(&[head.as_bytes(), &body].concat());
         }
     });
-    address
 }
 
 #[test]
@@ -115,7 +124,7 @@ fn a_repository_gives_the_newest_version_that_fits_and_its_digest_is_kept() {
     }
     index += "  - version: 0.1.0\n    digest: abcd\n    urls: [files/1.0.0.tgz]\n";
     let address = serve(|address| {
-        let mut answers: BTreeMap<String, (u16, String, Vec<u8>)> = versions
+        let mut answers: Answers = versions
             .iter()
             .map(|version| (format!("/charts/files/{version}.tgz"), (200, String::new(), pack(version))))
             .collect();
@@ -183,11 +192,57 @@ fn missing_dependencies_are_fetched_when_asked_for() {
     assert!(text.contains(&format!("# Source: {parent}/charts/{child}/templates/one.yaml")), "{text}");
 }
 
+#[test]
+fn a_lock_decides_the_versions_and_one_that_is_out_of_sync_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let (parent, child) = (word(), word());
+    let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+    let repository = format!("http://{}", listener.local_addr().unwrap());
+    let answers = Arc::new(Mutex::new(Answers::new()));
+    let publish = |versions: &[&str]| {
+        let mut index = format!("apiVersion: v1\nentries:\n  {child}:\n");
+        let mut answers = answers.lock().unwrap();
+        for version in versions {
+            let _ = write!(index, "  - {{name: {child}, version: {version}, urls: [{version}.tgz]}}\n");
+            let packed = archive::pack(&child, &chart(&child, version)).unwrap();
+            answers.insert(format!("/{version}.tgz"), (200, String::new(), packed));
+        }
+        answers.insert("/index.yaml".to_owned(), (200, String::new(), index.into_bytes()));
+    };
+    publish(&["0.5.0"]);
+    serve_from(listener, answers.clone());
+    let mut files = chart(&parent, "1.0.0");
+    // All that a lock's digest is made of, with signs that Go's JSON escapes.
+    let wanted = format!(
+        "dependencies:\n- name: {child}\n  version: \">=0.4.0 <1\"\n  repository: {repository}\n  alias: other\n  condition: a.b,c\n  tags: [t, \"u&v\"]\n  import-values: [data, {{child: x, parent: y}}]\n"
+    );
+    files.get_mut("Chart.yaml").unwrap().extend(wanted.into_bytes());
+    let path = folder.path().join("parent");
+    write(&path, &files);
+    let line = ["dependency", "update", path.to_str().unwrap()];
+    helm(&line, folder.path()).unwrap();
+    fs::remove_dir_all(path.join("charts")).unwrap();
+
+    publish(&["0.5.0", "0.6.0"]);
+    let render = || ours(&["r", path.to_str().unwrap(), "--dependency-update"]);
+    assert!(render().unwrap().contains("v: 0.5.0"));
+    let lock = fs::read_to_string(path.join("Chart.lock")).unwrap();
+    fs::write(path.join("Chart.lock"), lock.replace("0.5.0", "0.6.0")).unwrap();
+    assert!(render().unwrap_err().contains("the lock file (Chart.lock) is out of sync"));
+    fs::remove_file(path.join("Chart.lock")).unwrap();
+    assert!(render().unwrap().contains("v: 0.6.0"));
+}
+
 fn stock(line: &[&str]) -> Result<String, String> {
+    helm(&[&["template"], line].concat(), Path::new("/nonexistent"))
+}
+
+/// Runs stock Helm with a home of its own.
+fn helm(line: &[&str], home: &Path) -> Result<String, String> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../..");
     let path = base::settings::env("HELM").map_or_else(|| root.join("target/peers/helm"), PathBuf::from);
     assert!(path.exists(), "{} is missing: build it with `cargo xtask peers`, or name one in HELM", path.display());
-    let output = Command::new(path).arg("template").args(line).env("HOME", "/nonexistent").output().unwrap();
+    let output = Command::new(path).args(line).env("HOME", home).output().unwrap();
     let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
     if output.status.success() { Ok(text(output.stdout)) } else { Err(text(output.stderr)) }
 }

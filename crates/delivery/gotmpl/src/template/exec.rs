@@ -253,9 +253,9 @@ impl<'t, 'o> State<'t, 'o> {
     }
 
     fn template(&mut self, dot: &Value, pos: usize, name: &Rc<str>, pipe: Option<&'t Pipe>) -> Walk<()> {
-        let context =
-            format!("{{{{template {}{}}}}}", quote(name), pipe.map(|pipe| format!(" {pipe}")).unwrap_or_default());
-        let Some(tree) = self.set.trees.get(name) else {
+        let Some(tree) = self.set.tree(name) else {
+            let data = pipe.map(|pipe| format!(" {pipe}")).unwrap_or_default();
+            let context = format!("{{{{template {}{data}}}}}", quote(name));
             return self.fail(pos, &context, format_args!("template {} not defined", quote(name)));
         };
         let data = match pipe {

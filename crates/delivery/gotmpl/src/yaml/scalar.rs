@@ -250,14 +250,11 @@ fn literal(out: &mut String, text: &str, indent: usize) {
     out.push('|');
     hints(out, text);
     out.push('\n');
-    for (index, line) in text.split('\n').enumerate() {
-        if index > 0 {
-            out.push('\n');
-        }
-        if !line.is_empty() {
+    for line in text.split_inclusive(is_break) {
+        if !line.starts_with(is_break) {
             out.extend(std::iter::repeat_n(' ', indent));
-            out.push_str(line);
         }
+        out.push_str(line);
     }
     // The caller ends the line; text that ends with a break has done so.
     if text.ends_with('\n') {
@@ -307,7 +304,8 @@ fn folded(out: &mut String, text: &str, indent: usize, width: usize) {
     }
 }
 
-fn is_break(c: char) -> bool {
+/// Returns whether go-yaml takes a character for the end of a line.
+pub(super) fn is_break(c: char) -> bool {
     matches!(c, '\n' | '\r' | '\u{85}' | '\u{2028}' | '\u{2029}')
 }
 

@@ -3,7 +3,7 @@
 use super::{
     order::in_order,
     resolve,
-    scalar::{self, NARROW, Place, WIDE, Wish, is_base_60},
+    scalar::{self, NARROW, Place, WIDE, Wish, is_base_60, is_break},
 };
 use crate::{Value, gofmt};
 
@@ -49,8 +49,7 @@ fn node(out: &mut String, value: &Value, indent: usize, in_sequence: bool, form:
                 if index > 0 {
                     pad(out, indent);
                 }
-                self::key(out, key, indent);
-                child(out, value, indent, form);
+                entry(out, key, value, indent, form);
             }
         }
         Value::List(items, _) => {
@@ -73,18 +72,19 @@ fn node(out: &mut String, value: &Value, indent: usize, in_sequence: bool, form:
     }
 }
 
-fn key(out: &mut String, key: &str, indent: usize) {
-    let start = out.len();
-    text(out, key, Place::Key, Form::Usual);
-    // go-yaml writes long keys in the explicit form.
-    if key.len() > 128 || key.contains('\n') {
-        let shown = out.split_off(start);
+fn entry(out: &mut String, key: &str, value: &Value, indent: usize, form: Form) {
+    // Long keys, and those of several lines, are written in the explicit form: as an item is.
+    if key.len() > 128 || key.contains(is_break) {
         out.push_str("? ");
-        out.push_str(&shown);
+        text(out, key, Place::Value(indent + 2), form);
         out.push('\n');
         pad(out, indent);
+        out.push_str(": ");
+        return node(out, value, indent + 2, true, form);
     }
+    text(out, key, Place::Key, Form::Usual);
     out.push(':');
+    child(out, value, indent, form);
 }
 
 fn child(out: &mut String, value: &Value, indent: usize, form: Form) {
@@ -116,6 +116,9 @@ fn child(out: &mut String, value: &Value, indent: usize, form: Form) {
 fn scalar(out: &mut String, value: &Value, indent: usize, form: Form) {
     match value {
         Value::Nil => out.push_str("null"),
+        Value::Str(value) if form == Form::Usual && value.contains(NEXT_LINE) => {
+            text(out, &as_json_reads(value), Place::Value(indent), form);
+        }
         Value::Str(value) => text(out, value, Place::Value(indent), form),
         Value::Float(value) if form == Form::Pretty => out.push_str(&gofmt::float_yaml(*value)),
         Value::Float(value) => {
@@ -128,6 +131,31 @@ fn scalar(out: &mut String, value: &Value, indent: usize, form: Form) {
         }
         other => gofmt::write_v(out, other),
     }
+}
+
+/// The line end that JSON leaves as it is and YAML takes for one.
+const NEXT_LINE: char = '\u{85}';
+
+/// What is left of a text on its way through JSON that is read as YAML: a line end becomes a blank, several become one
+/// less, and the blanks around them go.
+fn as_json_reads(text: &str) -> String {
+    let (mut out, mut blanks, mut ends) = (String::with_capacity(text.len()), 0, 0);
+    for c in text.chars().map(Some).chain([None]) {
+        match c {
+            Some(' ') => blanks += usize::from(ends == 0),
+            Some(NEXT_LINE) => ends += 1,
+            c => {
+                match std::mem::take(&mut ends) {
+                    0 => pad(&mut out, blanks),
+                    1 => out.push(' '),
+                    more => out.extend(std::iter::repeat_n('\n', more - 1)),
+                }
+                blanks = 0;
+                out.extend(c);
+            }
+        }
+    }
+    out
 }
 
 fn pad(out: &mut String, indent: usize) {

@@ -32,7 +32,7 @@ impl State<'_, '_> {
         // Helm parses the text under the name of its root template.
         let name: Rc<str> = "gotpl".into();
         // Text that is only blanks or definitions leaves the caller's own template alone, so it gets a fresh one.
-        set.trees.remove(&name);
+        set.hide(&name);
         set.parse(&name, text).map_err(|error| format!("cannot parse template {}: {error}", quote(text)))?;
         let out = self
             .nested(|| set.execute(&name, &args[1], self.run))
