@@ -21,4 +21,5 @@ mod render;
 mod session;
 mod store;
 mod streams;
+mod templates;
 mod world;
