@@ -203,7 +203,7 @@ fn a_lock_decides_the_versions_and_one_that_is_out_of_sync_is_refused() {
         let mut index = format!("apiVersion: v1\nentries:\n  {child}:\n");
         let mut answers = answers.lock().unwrap();
         for version in versions {
-            let _ = write!(index, "  - {{name: {child}, version: {version}, urls: [{version}.tgz]}}\n");
+            let _ = writeln!(index, "  - {{name: {child}, version: {version}, urls: [{version}.tgz]}}");
             let packed = archive::pack(&child, &chart(&child, version)).unwrap();
             answers.insert(format!("/{version}.tgz"), (200, String::new(), packed));
         }

@@ -62,7 +62,7 @@ impl Root<'_> {
                 "examples" => given.is_array(),
                 // What stands beside a reference counts in some drafts and not in others.
                 _ if refers => false,
-                "readOnly" | "writeOnly" | "deprecated" => given.is_boolean(),
+                "readOnly" | "writeOnly" | "deprecated" | "uniqueItems" => given.is_boolean(),
                 "type" => match given {
                     Json::Array(kinds) => !kinds.is_empty() && all_differ(kinds) && kinds.iter().all(is_kind),
                     kind => is_kind(kind),
@@ -74,7 +74,6 @@ impl Root<'_> {
                 "minLength" | "maxLength" | "minItems" | "maxItems" | "minProperties" | "maxProperties" => {
                     given.as_u64().is_some_and(|number| number < EXACT)
                 }
-                "uniqueItems" => given.is_boolean(),
                 "pattern" => given.as_str().is_some_and(|text| pattern(text).is_some()),
                 "format" => self.dialect == Dialect::New && given.is_string(),
                 "properties" | "definitions" | "$defs" => {
