@@ -25,7 +25,7 @@ pub(crate) fn run(extent: Extent) -> anyhow::Result<()> {
     if extent == Extent::Fast {
         return Ok(());
     }
-    fuzz::run(None, FUZZ_SECONDS, fuzz::Draw::Same)?;
+    fuzz::check(FUZZ_SECONDS)?;
     step("release build", "cargo", &["build", "--release", "--package", "roadstead"])?;
     step(
         "end to end",

@@ -3,6 +3,7 @@
 use std::fmt;
 
 use base::fault::{Class, Fault};
+use client::Cause;
 
 use crate::Done;
 
@@ -91,28 +92,6 @@ pub enum Error {
         /// Those that there are.
         known: String,
     },
-}
-
-/// A client's error, told in the API server's own words where there are some.
-#[derive(Debug)]
-pub struct Cause(pub Box<kube::Error>);
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.0.as_ref() {
-            kube::Error::Api(status) if !status.message.is_empty() => f.write_str(&status.message),
-            other => fmt::Display::fmt(other, f),
-        }
-    }
-}
-
-impl std::error::Error for Cause {
-    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
-        match self.0.as_ref() {
-            kube::Error::Api(_) => None,
-            other => other.source(),
-        }
-    }
 }
 
 fn list(refusals: &[Refusal]) -> String {

@@ -21,7 +21,7 @@ use kube::Client;
 use serde_json::Value;
 use template::Processed;
 
-pub use error::{Cause, Error, Refusal};
+pub use error::{Error, Refusal};
 pub use stored::{LABEL, Stored, TEXT, stored};
 
 use crate::{

@@ -1,11 +1,12 @@
 //! Templates that have a name in a cluster: ConfigMaps of the platform's own namespace that carry a label.
 
+use client::Cause;
 use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams},
 };
 
-use crate::{Error, error::Cause};
+use crate::Error;
 
 /// The label of a ConfigMap that holds a template.
 pub const LABEL: &str = "platform.io/template";
@@ -32,7 +33,7 @@ pub async fn stored(client: &Client) -> Result<Vec<Stored>, Error> {
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", "ConfigMap"), "configmaps");
     let maps: Api<DynamicObject> = Api::namespaced_with(client.clone(), SYSTEM, &resource);
     let found = maps.list(&ListParams::default().labels(&format!("{LABEL}=true"))).await.map_err(|source| {
-        Error::Ask { operation: format!("list the templates in {SYSTEM}"), source: Cause(Box::new(source)) }
+        Error::Ask { operation: format!("list the templates in {SYSTEM}"), source: Cause::new(source) }
     })?;
     let text = |map: &DynamicObject| map.data["data"][TEXT].as_str().map(str::to_owned);
     Ok(found.items.into_iter().filter_map(|map| Some(Stored { text: text(&map)?, name: map.metadata.name? })).collect())

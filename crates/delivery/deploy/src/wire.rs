@@ -1,5 +1,6 @@
 //! What is asked of the API server: kinds, rights, what is there, trials and writes.
 
+use client::Cause;
 use http::{Method, Request, StatusCode, header};
 use http_body_util::BodyExt;
 use kube::{Client, client::Body};
@@ -7,7 +8,6 @@ use serde_json::{Value, json};
 
 use crate::{
     Conflicts, Error, Mode, Refusal,
-    error::Cause,
     plan::{Served, Step},
 };
 
@@ -46,7 +46,7 @@ impl<'a> Wire<'a> {
             Err(source) => {
                 return Err(Error::Ask {
                     operation: format!("ask for the kinds of {api_version}"),
-                    source: Cause(Box::new(source)),
+                    source: Cause::new(source),
                 });
             }
         };
@@ -101,7 +101,7 @@ impl<'a> Wire<'a> {
         if matches!(status.as_u16(), 408 | 429 | 502 | 503 | 504) {
             let operation = format!("apply {step}");
             let status = kube::core::Status::failure(&said(&answer, status), "Unavailable").with_code(status.as_u16());
-            return Err(Error::Ask { operation, source: Cause(Box::new(kube::Error::Api(Box::new(status)))) });
+            return Err(Error::Ask { operation, source: Cause::new(kube::Error::Api(Box::new(status))) });
         }
         Ok(Answer::Refused(refusal(step, status, &answer)))
     }
@@ -114,7 +114,7 @@ impl<'a> Wire<'a> {
         step: &Step,
     ) -> Result<(StatusCode, Value), Error> {
         let failed =
-            |source| Error::Ask { operation: format!("ask the cluster about {step}"), source: Cause(Box::new(source)) };
+            |source| Error::Ask { operation: format!("ask the cluster about {step}"), source: Cause::new(source) };
         let mut request = Request::builder().method(method).uri(path).header(header::ACCEPT, "application/json");
         if let Some((media, _)) = body {
             request = request.header(header::CONTENT_TYPE, media);

@@ -27,7 +27,7 @@ use platform::kinds::MICROSERVICE_LABEL;
 use tokio_util::sync::CancellationToken;
 
 pub use content::{Template, templates};
-pub use objects::{Cause, Error as ObjectError};
+pub use objects::Error as ObjectError;
 pub use seed::Error as SeedError;
 
 use crate::{

@@ -1,11 +1,12 @@
 //! Objects in the cluster: which kinds there are, how they are written.
 
-use std::{collections::HashMap, fmt, sync::Arc, time::Duration};
+use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use base::{
     clock,
     fault::{Class, Fault},
 };
+use client::Cause;
 use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject, Patch, PatchParams},
@@ -32,24 +33,9 @@ pub struct Error {
     pub source: Cause,
 }
 
-/// A client's error, told in the API server's own words where there are some.
-#[derive(Debug)]
-pub struct Cause(pub kube::Error);
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            kube::Error::Api(status) if !status.message.is_empty() => f.write_str(&status.message),
-            other => fmt::Display::fmt(other, f),
-        }
-    }
-}
-
-impl std::error::Error for Cause {}
-
 impl Error {
     pub(crate) fn new(operation: &'static str, kind: &str, key: &Key, source: kube::Error) -> Self {
-        Self { operation, kind: kind.to_owned(), key: key.to_string(), source: Cause(source) }
+        Self { operation, kind: kind.to_owned(), key: key.to_string(), source: Cause::new(source) }
     }
 
     /// Returns whether the object, or its kind, is not there.
@@ -64,7 +50,7 @@ pub(crate) fn is_not_found(error: &kube::Error) -> bool {
 
 impl Fault for Error {
     fn class(&self) -> Class {
-        match &self.source.0 {
+        match self.source.0.as_ref() {
             // What the API server refuses as wrong is not right the next time either.
             kube::Error::Api(status) if matches!(status.code, 400 | 403 | 405 | 415 | 422) => Class::Stalled,
             _ => Class::Transient,

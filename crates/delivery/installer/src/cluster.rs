@@ -9,6 +9,7 @@ use std::{
 
 use base::settings;
 use clap::Args;
+use client::Cause;
 use http::{Method, Request, header};
 use kube::{
     Client, Config, Resource as _,
@@ -20,7 +21,7 @@ use kube::{
 use parking_lot::Mutex;
 use serde_json::{Value, json};
 
-use crate::{Error, error::Cause};
+use crate::Error;
 
 /// The name that fields are owned by: Helm's own, so that both programs are one owner.
 const MANAGER: &str = "helm";
@@ -114,11 +115,35 @@ impl Cluster {
 
     /// Returns the cluster's version, and all that it serves: group versions, and `group/version/Kind`.
     pub(crate) async fn capabilities(&self) -> Result<(String, Vec<String>), Error> {
-        let fail = |error: kube::Error| Error::Unreachable { reason: Cause(error).to_string() };
-        let version = self.client.apiserver_version().await.map_err(fail)?;
+        let fail = |error: kube::Error| Error::Unreachable { reason: Cause::new(error).to_string() };
+        let (version, core, groups) = futures::try_join!(
+            self.client.apiserver_version(),
+            self.client.list_core_api_versions_aggregated(),
+            self.client.list_api_groups_aggregated(),
+        )
+        .map_err(fail)?;
         let mut all = Vec::new();
-        let core = self.client.list_core_api_versions().await.map_err(fail)?;
-        for version in core.versions {
+        for group in core.items.into_iter().chain(groups.items) {
+            let name = group.metadata.and_then(|metadata| metadata.name).unwrap_or_default();
+            for one in group.versions {
+                let version = [&name, one.version.as_deref().unwrap_or_default()].into_iter();
+                let version = version.filter(|part| !part.is_empty()).collect::<Vec<_>>().join("/");
+                let kinds = one.resources.iter().filter_map(|one| one.response_kind.as_ref()?.kind.as_ref());
+                all.extend(kinds.map(|kind| format!("{version}/{kind}")));
+                all.push(version);
+            }
+        }
+        // Before 1.26 an API server does not tell all at once.
+        if all.is_empty() {
+            all = self.capabilities_by_group().await?;
+        }
+        Ok((version.git_version, all))
+    }
+
+    async fn capabilities_by_group(&self) -> Result<Vec<String>, Error> {
+        let fail = |error: kube::Error| Error::Unreachable { reason: Cause::new(error).to_string() };
+        let mut all = Vec::new();
+        for version in self.client.list_core_api_versions().await.map_err(fail)?.versions {
             let resources = self.client.list_core_api_resources(&version).await.map_err(fail)?;
             all.extend(resources.resources.iter().map(|one| format!("{version}/{}", one.kind)));
             all.push(version);
@@ -132,7 +157,7 @@ impl Cluster {
                 all.push(version);
             }
         }
-        Ok((version.git_version, all))
+        Ok(all)
     }
 
     /// Forgets which kinds there are: definitions changed.
@@ -152,7 +177,9 @@ impl Cluster {
             }
             Err(kube::Error::Discovery(_)) => Ok(None),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(None),
-            Err(error) => Err(Error::Api { operation: "look up", object: kind.kind.clone(), source: Cause(error) }),
+            Err(error) => {
+                Err(Error::Api { operation: "look up", object: kind.kind.clone(), source: Cause::new(error) })
+            }
         }
     }
 
@@ -257,7 +284,7 @@ impl Cluster {
         match self.ask(Method::GET, &url, None).await {
             Ok(object) => Ok(object),
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(json!({})),
-            Err(error) => Err(Cause(error).to_string()),
+            Err(error) => Err(Cause::new(error).to_string()),
         }
     }
 
@@ -288,7 +315,7 @@ fn parameters(mode: Mode) -> String {
 }
 
 fn failed(operation: &'static str, id: &Id, error: kube::Error) -> Error {
-    Error::Api { operation, object: id.to_string(), source: Cause(error) }
+    Error::Api { operation, object: id.to_string(), source: Cause::new(error) }
 }
 
 /// Returns the objects of a manifest, lists taken apart.

@@ -1,8 +1,9 @@
 //! What may go wrong with a release, and what to do.
 
-use std::{fmt, time::Duration};
+use std::time::Duration;
 
 use base::fault::{Class, Fault};
+use client::Cause;
 
 /// Why a verb failed.
 #[derive(Debug, thiserror::Error)]
@@ -173,33 +174,23 @@ impl From<helm::Error> for Error {
     }
 }
 
-/// A client's error, told in the API server's own words where there are some.
-#[derive(Debug)]
-pub struct Cause(pub kube::Error);
-
-impl fmt::Display for Cause {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match &self.0 {
-            kube::Error::Api(status) if !status.message.is_empty() => f.write_str(&status.message),
-            other => fmt::Display::fmt(other, f),
-        }
-    }
-}
-
-impl std::error::Error for Cause {}
-
 impl Error {
     /// Returns the status that the API server answered with.
     pub(crate) fn status(&self) -> Option<u16> {
-        match self {
-            Error::Api { source: Cause(kube::Error::Api(status)), .. } => Some(status.code),
-            _ => None,
-        }
+        self.answer().map(|status| status.code)
     }
 
     /// Returns whether the API server answered with this reason, for example `AlreadyExists`.
     pub(crate) fn is_because(&self, reason: &str) -> bool {
-        matches!(self, Error::Api { source: Cause(kube::Error::Api(status)), .. } if status.reason == reason)
+        self.answer().is_some_and(|status| status.reason == reason)
+    }
+
+    fn answer(&self) -> Option<&kube::core::Status> {
+        let Error::Api { source, .. } = self else { return None };
+        match source.0.as_ref() {
+            kube::Error::Api(status) => Some(status),
+            _ => None,
+        }
     }
 
     /// Returns all of it in one line, for the record.

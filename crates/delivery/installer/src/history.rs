@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use base::clock;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
+use client::Cause;
 use http::Method;
 use release::{Release, Status, record};
 use serde_json::{Value, json};
 
-use crate::{Cluster, Error, error::Cause};
+use crate::{Cluster, Error};
 
 /// How many records are read at once: each may have a megabyte.
 const PAGE: usize = 20;
@@ -98,14 +99,14 @@ impl<'c> History<'c> {
             Err(kube::Error::Api(status)) if status.code == 404 => Ok(()),
             Err(error) => {
                 let object = format!("revision {version} of release {name}");
-                Err(Error::Api { operation: "forget", object, source: Cause(error) })
+                Err(Error::Api { operation: "forget", object, source: Cause::new(error) })
             }
         }
     }
 
     fn failed(&self, operation: &'static str, release: &Release, error: kube::Error) -> Error {
         let object = format!("revision {} of release {} in {}", release.version, release.name, self.namespace);
-        Error::Api { operation, object, source: Cause(error) }
+        Error::Api { operation, object, source: Cause::new(error) }
     }
 
     fn secret(&self, release: &Release, stamp: &str) -> Result<Value, Error> {
@@ -139,10 +140,12 @@ async fn list(cluster: &Cluster, url: &str, selector: &str) -> Result<Vec<Releas
     loop {
         let url = format!("{url}?labelSelector={selector}&limit={PAGE}{from}");
         let page = cluster.ask(Method::GET, &url, None).await.map_err(|error| match error {
-            error @ kube::Error::Api(_) => {
-                Error::Api { operation: "read", object: "the records of releases".to_owned(), source: Cause(error) }
-            }
-            error => Error::Unreachable { reason: Cause(error).to_string() },
+            error @ kube::Error::Api(_) => Error::Api {
+                operation: "read",
+                object: "the records of releases".to_owned(),
+                source: Cause::new(error),
+            },
+            error => Error::Unreachable { reason: Cause::new(error).to_string() },
         })?;
         for secret in page["items"].as_array().into_iter().flatten() {
             if let Some(release) = read(secret)? {

@@ -111,7 +111,7 @@ impl Runner<'_> {
         let found = match self.cluster.ask(http::Method::GET, &format!("{pods}?{selector}"), None).await {
             Ok(found) => found,
             Err(error) => {
-                let cause = crate::error::Cause(error);
+                let cause = client::Cause::new(error);
                 return (self.tell)(&format!("no log of {}: {cause}", shown(hook)));
             }
         };
@@ -123,7 +123,7 @@ impl Runner<'_> {
                 match self.cluster.text(&url).await {
                     Ok(log) => (self.tell)(&format!("log of pod {name}, container {container}:\n{}", log.trim_end())),
                     Err(error) => {
-                        let cause = crate::error::Cause(error);
+                        let cause = client::Cause::new(error);
                         (self.tell)(&format!("no log of pod {name}, container {container}: {cause}"));
                     }
                 }

@@ -83,7 +83,7 @@ fn is_owned(object: &Value, owner: &Value) -> bool {
 }
 
 async fn list(cluster: &Cluster, url: &str) -> Result<Vec<Value>, Error> {
-    let fail = |error| Error::Api { operation: "list", object: url.to_owned(), source: crate::error::Cause(error) };
+    let fail = |error| Error::Api { operation: "list", object: url.to_owned(), source: client::Cause::new(error) };
     let mut answer = cluster.ask(Method::GET, url, None).await.map_err(fail)?;
     Ok(std::mem::take(&mut answer["items"]).as_array().cloned().unwrap_or_default())
 }

@@ -1,4 +1,7 @@
 //! What every wing asks of a Kubernetes API besides reading and writing objects:
-//! who a credential belongs to, and what its holder may do.
+//! who a credential belongs to, what its holder may do, and what went wrong.
 
 pub mod access;
+mod cause;
+
+pub use cause::Cause;
