@@ -152,7 +152,7 @@ async fn list(paths: &Paths, cluster: &Cluster, format: Output) -> anyhow::Resul
     if format != Output::Table {
         return verbs::print(&values, format);
     }
-    output::data(&output::table(&["NAME", "PARAMETERS", "DESCRIPTION"], &rows));
+    output::data(&base::table::columns(&["NAME", "PARAMETERS", "DESCRIPTION"], &rows));
     Ok(())
 }
 
