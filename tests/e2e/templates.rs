@@ -28,11 +28,13 @@ fn templates_make_environments_and_services_that_answer() {
     world.up();
     let (name, space, project) = (random_name(), format!("space-{}", random()), random());
 
-    let (code, known) = rest(&world, "GET", "/api/v1/templates", &Value::Null);
-    assert!(code == 200 && known.to_string().contains("environment"), "{code}: {known}");
+    world.until("the platform's own templates are there", || {
+        let (code, known) = rest(&world, "GET", "/api/v1/templates", &Value::Null);
+        code == 200 && known.to_string().contains("environment") && known.to_string().contains("service")
+    });
     let parameters = json!({"NAME": space, "PROJECT": project});
     let path = "/api/v1/templates/environment/deploy";
-    let (code, refused) = rest(&world, "POST", path, &json!({"parameters": {"NAME": space}}));
+    let (code, refused) = rest(&world, "POST", path, &json!({"namespace": "default", "parameters": {"NAME": space}}));
     assert!(code == 422 && refused.to_string().contains("PROJECT"), "{code}: {refused}");
     let (code, made) = rest(&world, "POST", path, &json!({"namespace": "default", "parameters": parameters}));
     assert!((200..300).contains(&code), "{code}: {made}");

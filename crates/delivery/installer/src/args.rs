@@ -108,7 +108,6 @@ fn label(text: &str) -> Result<(String, String), String> {
 
 /// How long to wait, and for what.
 #[derive(Clone, Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub(crate) struct WaitArgs {
     /// Wait until everything is ready before the release counts as deployed.
     #[arg(long)]

@@ -69,7 +69,7 @@ pub(crate) async fn install(
     objects::mark(&mut target, &release);
     objects::rehearse(cluster, &[], &target, &release, args.chart.taking()).await?;
     if args.chart.dry_run {
-        release.info.description = "Dry run complete".to_owned();
+        "Dry run complete".clone_into(&mut release.info.description);
         return Ok(show::dry_run(&release, args.chart.output));
     }
     if args.create_namespace {

@@ -92,7 +92,7 @@ pub(crate) async fn bring(
         // All that began is waited for, so that what was created is known also when one fails.
         while let Some(done) = steps.next().await {
             match done {
-                Ok(Done::Created(placed)) => outcome.created.push(placed),
+                Ok(Done::Created(placed)) => outcome.created.push(*placed),
                 Ok(Done::Changed) => outcome.changed += 1,
                 Ok(Done::Same) => outcome.same += 1,
                 Err(error) => first = first.or(Some(error)),
@@ -112,7 +112,7 @@ pub(crate) async fn bring(
 }
 
 enum Done {
-    Created(Placed),
+    Created(Box<Placed>),
     Changed,
     Same,
 }
@@ -122,7 +122,7 @@ async fn bring_one(cluster: &Cluster, before: &[Placed], placed: &Placed) -> Res
     for _ in 0..TRIES {
         let Some(live) = cluster.get(placed).await? else {
             match cluster.create(placed, Mode::Real).await {
-                Ok(_) => return Ok(Done::Created(placed.clone())),
+                Ok(_) => return Ok(Done::Created(Box::new(placed.clone()))),
                 Err(error) if error.is_because("AlreadyExists") => continue,
                 Err(error) => return Err(error),
             }

@@ -29,15 +29,16 @@ pub(crate) async fn list(cluster: &Cluster, args: &ListArgs) -> Result<String, E
             (args.pending, status.is_pending()),
             (args.uninstalled, status == Status::Uninstalled),
         ];
-        let shown = match asked.iter().any(|(asked, _)| *asked) {
-            true => asked.iter().any(|(asked, is)| *asked && *is),
-            false => args.all || matches!(status, Status::Deployed | Status::Failed),
+        let shown = if asked.iter().any(|(asked, _)| *asked) {
+            asked.iter().any(|(asked, is)| *asked && *is)
+        } else {
+            args.all || matches!(status, Status::Deployed | Status::Failed)
         };
         shown && args.filter.as_ref().is_none_or(|text| release.name.contains(text.as_str()))
     });
     let chosen: Vec<Release> = chosen.collect();
     if args.short && args.output == Output::Table {
-        return Ok(chosen.iter().map(|release| format!("{}\n", release.name)).collect());
+        return Ok(chosen.iter().flat_map(|release| [release.name.as_str(), "\n"]).collect());
     }
     let head = ["name", "namespace", "revision", "updated", "status", "chart", "app_version"];
     let rows = chosen.into_iter().map(|release| {

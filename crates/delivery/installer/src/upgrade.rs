@@ -91,7 +91,7 @@ pub(crate) async fn run(cluster: &Cluster, args: UpgradeArgs, tell: &Tell) -> Re
     objects::mark(&mut target, &release);
     objects::rehearse(cluster, &before, &target, &release, args.chart.taking()).await?;
     if args.chart.dry_run {
-        release.info.description = "Dry run complete".to_owned();
+        "Dry run complete".clone_into(&mut release.info.description);
         return Ok(show::dry_run(&release, args.chart.output));
     }
     history.create(&release, args.history_max).await?;
