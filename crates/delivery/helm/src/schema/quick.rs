@@ -4,7 +4,10 @@
 //! takes longer than most renders. Here a value is only ever found good: everything else (a keyword that
 //! is not known here, a mistake in the schema or in the values) is the library's to say.
 
-use std::{cell::Cell, collections::HashSet};
+use std::{
+    cell::{Cell, RefCell},
+    collections::{HashMap, HashSet},
+};
 
 use regex::Regex;
 use serde_json::Value as Json;
@@ -28,7 +31,7 @@ pub(super) fn accepts(schema: &Json, value: &Json) -> bool {
         }
         _ => return false,
     };
-    let root = Root { schema, dialect, steps: Cell::new(0) };
+    let root = Root { schema, dialect, steps: Cell::new(0), patterns: RefCell::default() };
     root.is_sound(schema, 0) && root.fits(schema, value, 0) == Some(true)
 }
 
@@ -45,13 +48,15 @@ struct Root<'s> {
     dialect: Dialect,
     /// Looks at a value so far.
     steps: Cell<u32>,
+    /// Patterns that were compiled; nothing for one that is the library's to judge.
+    patterns: RefCell<HashMap<&'s str, Option<Regex>>>,
 }
 
-impl Root<'_> {
+impl<'s> Root<'s> {
     /// Returns whether all in a schema is known here and is as JSON Schema wants it.
-    fn is_sound(&self, schema: &Json, depth: usize) -> bool {
+    fn is_sound(&self, schema: &'s Json, depth: usize) -> bool {
         let Json::Object(keywords) = schema else { return schema.is_boolean() };
-        let below = |schema: &Json| self.is_sound(schema, depth + 1);
+        let below = |schema: &'s Json| self.is_sound(schema, depth + 1);
         let refers = keywords.contains_key("$ref");
         depth < DEEPEST
             && keywords.iter().all(|(keyword, given)| match keyword.as_str() {
@@ -74,12 +79,12 @@ impl Root<'_> {
                 "minLength" | "maxLength" | "minItems" | "maxItems" | "minProperties" | "maxProperties" => {
                     given.as_u64().is_some_and(|number| number < EXACT)
                 }
-                "pattern" => given.as_str().is_some_and(|text| pattern(text).is_some()),
+                "pattern" => given.as_str().is_some_and(|text| self.matches(text, "").is_some()),
                 "format" => self.dialect == Dialect::New && given.is_string(),
                 "properties" | "definitions" | "$defs" => {
                     given.as_object().is_some_and(|schemas| schemas.values().all(below))
                 }
-                "additionalProperties" | "not" => below(given),
+                "additionalProperties" | "propertyNames" | "not" => below(given),
                 "items" => !given.is_array() && below(given),
                 "allOf" | "anyOf" | "oneOf" => {
                     given.as_array().is_some_and(|schemas| !schemas.is_empty() && schemas.iter().all(below))
@@ -88,7 +93,7 @@ impl Root<'_> {
             })
     }
 
-    fn referred(&self, reference: &Json) -> Option<&Json> {
+    fn referred(&self, reference: &Json) -> Option<&'s Json> {
         let path = reference.as_str()?;
         let (place, name) = path.strip_prefix("#/")?.split_once('/')?;
         let plain = name.bytes().all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'-' | b'.'));
@@ -96,7 +101,7 @@ impl Root<'_> {
     }
 
     /// Returns whether a value fits a sound schema; nothing where that is not sure.
-    fn fits(&self, schema: &Json, value: &Json, depth: usize) -> Option<bool> {
+    fn fits(&self, schema: &'s Json, value: &Json, depth: usize) -> Option<bool> {
         self.steps.set(self.steps.get() + 1);
         if depth > DEEPEST || self.steps.get() > MOST_STEPS {
             return None;
@@ -114,7 +119,7 @@ impl Root<'_> {
                 ("const", _) => same(given, value)?,
                 ("allOf" | "anyOf" | "oneOf", _) => self.combined(keyword, given.as_array()?, value, depth)?,
                 ("not", _) => !self.fits(given, value, depth + 1)?,
-                ("pattern", Json::String(text)) => pattern(given.as_str()?)?.is_match(text),
+                ("pattern", Json::String(text)) => self.matches(given.as_str()?, text)?,
                 ("minLength", Json::String(text)) => text.chars().count() as u64 >= given.as_u64()?,
                 ("maxLength", Json::String(text)) => text.chars().count() as u64 <= given.as_u64()?,
                 ("minimum", Json::Number(_)) => exact(value)? >= exact(given)?,
@@ -132,6 +137,10 @@ impl Root<'_> {
                 ("required", Json::Object(entries)) => {
                     given.as_array()?.iter().filter_map(Json::as_str).all(|name| entries.contains_key(name))
                 }
+                ("propertyNames", Json::Object(entries)) => {
+                    let mut names = entries.keys().map(|name| Json::String(name.clone()));
+                    names.try_fold(true, |so_far, name| Some(so_far & self.fits(given, &name, depth + 1)?))?
+                }
                 ("properties", Json::Object(entries)) => {
                     let known = given.as_object()?.iter();
                     all(known.filter_map(|(name, schema)| Some(self.fits(schema, entries.get(name)?, depth + 1))))?
@@ -147,7 +156,14 @@ impl Root<'_> {
         Some(fits)
     }
 
-    fn combined(&self, how: &str, schemas: &[Json], value: &Json, depth: usize) -> Option<bool> {
+    /// Returns whether a text matches a pattern; nothing where the library has to judge.
+    fn matches(&self, text: &'s str, value: &str) -> Option<bool> {
+        let mut patterns = self.patterns.borrow_mut();
+        let compiled = patterns.entry(text).or_insert_with(|| pattern(text));
+        compiled.as_ref().map(|pattern| pattern.is_match(value))
+    }
+
+    fn combined(&self, how: &str, schemas: &'s [Json], value: &Json, depth: usize) -> Option<bool> {
         let mut count = 0;
         for schema in schemas {
             count += usize::from(self.fits(schema, value, depth + 1)?);
@@ -219,7 +235,7 @@ fn pattern(text: &str) -> Option<Regex> {
     let mut escaped = false;
     for byte in text.bytes() {
         match byte {
-            b'.' if escaped => escaped = false,
+            b'.' | b'*' if escaped => escaped = false,
             _ if escaped => return None,
             b'\\' => escaped = true,
             b' '..=b'~' => {}
@@ -270,6 +286,9 @@ mod tests {
             (json!({"pattern": "^[a-z]+\\.x$"}), json!("abc.x"), true),
             (json!({"pattern": "^[a-z]+\\.x$"}), json!("abc_x"), false),
             (json!({"pattern": "\\d"}), json!("1"), false),
+            (json!({"pattern": "^\\*\\.a$"}), json!("*.a"), true),
+            (json!({"propertyNames": {"pattern": "^[a-z]+$"}}), json!({"abc": 1}), true),
+            (json!({"propertyNames": {"pattern": "^[a-z]+$"}}), json!({"abc": 1, "A": 2}), false),
             (json!({"pattern": "("}), json!(1), false),
             (json!({"$schema": new, "format": "email"}), json!("x"), true),
             (json!({"$schema": draft7, "format": "email"}), json!("a@b.example"), false),
@@ -291,6 +310,15 @@ mod tests {
         ] {
             assert_eq!(check(&schema, &value), Ok(good), "{schema} {value}");
         }
+    }
+
+    #[test]
+    fn the_schema_of_the_golden_chart_is_answered() {
+        let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/../../../content/charts/microservice");
+        let read = |file: &str| std::fs::read_to_string(format!("{folder}/{file}")).unwrap();
+        let schema = serde_json::from_str(&read("values.schema.json")).unwrap();
+        let values = gotmpl::yaml::read(&read("values.yaml")).unwrap().floats();
+        assert_eq!(check(&schema, &crate::record::numbers(&values)), Ok(true));
     }
 
     #[test]
