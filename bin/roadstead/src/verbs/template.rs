@@ -117,7 +117,7 @@ async fn named(client: &Client, name: &str) -> anyhow::Result<String> {
     let all = deploy::stored(client).await.map_err(told)?;
     let known = all.iter().map(|one| one.name.as_str()).collect::<Vec<_>>().join(", ");
     let found = all.into_iter().find(|one| one.name == name).map(|one| one.text);
-    found.ok_or_else(|| told(&deploy::Error::NotFound { name: name.to_owned(), known }))
+    found.ok_or_else(|| told(deploy::Error::NotFound { name: name.to_owned(), known }))
 }
 
 async fn list(paths: &Paths, cluster: &Cluster, format: Output) -> anyhow::Result<()> {
@@ -184,7 +184,8 @@ fn read(file: &Path) -> anyhow::Result<Kubeconfig> {
 }
 
 /// An error as the command line tells it: with the code of its page.
-fn told(error: &impl base::fault::Fault) -> anyhow::Error {
+#[expect(clippy::needless_pass_by_value, reason = "map_err hands it over")]
+fn told(error: impl base::fault::Fault) -> anyhow::Error {
     let code = error.code();
-    anyhow!("{} [{code}]", base::fault::Chain(error))
+    anyhow!("{} [{code}]", base::fault::Chain(&error))
 }

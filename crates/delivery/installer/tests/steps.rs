@@ -1,5 +1,7 @@
 //! What an operation does in between: hooks, waiting, definitions, and undoing it all.
 
+#![allow(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking")]
+
 mod world;
 
 use installer::Error;

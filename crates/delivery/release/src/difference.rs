@@ -139,7 +139,7 @@ mod tests {
                    apiVersion: v1\nkind: Service\nmetadata:\n  name: gone\n";
         let new = "---\napiVersion: v1\nkind: Pod\nmetadata:\n  name: p\n  namespace: other\n---\n# Source: b\n\
                    kind: ConfigMap\napiVersion: v1\nmetadata:\n  name: a\ndata:\n  x: 1\n  y: 3\n";
-        expect![[r#"
+        expect![[r"
             ConfigMap shop/a (v1) changes:
             @@ -4,4 +4,4 @@
                name: a
@@ -160,7 +160,7 @@ mod tests {
             -kind: Service
             -metadata:
             -  name: gone
-        "#]]
+        "]]
         .assert_eq(&text(&between(old, new, "shop", Context(3))));
         assert_eq!(between(old, old, "shop", Context(3)), []);
     }
@@ -171,12 +171,12 @@ mod tests {
             format!("kind: Secret\napiVersion: v1\nmetadata:\n  name: s\nstringData:\n  a: {value}\n  b: {other}\n")
         };
         let shown = text(&between(&secret("hunter2", "same"), &secret("swordfi", "same"), "n", Context(0)));
-        expect![[r#"
+        expect![[r"
             Secret n/s (v1) changes:
             @@ -6 +6 @@
             -  a: <7 characters, not shown> (before)
             +  a: <7 characters, not shown> (after)
-        "#]]
+        "]]
         .assert_eq(&shown);
     }
 }

@@ -1,5 +1,7 @@
 //! A cluster in this process, charts written on the spot, and verbs as they are typed.
 
+#![allow(dead_code, reason = "each test file uses its own part")]
+
 use std::{
     path::PathBuf,
     sync::{Arc, Mutex},
