@@ -15,7 +15,7 @@ pub fn desired(before: Option<&Value>, wanted: &Value, live: &Value) -> Value {
     if node.is_none()
         && let Some(before) = before
     {
-        let changes = patch(before, wanted).unwrap_or_default();
+        let Some(changes) = patch(before, wanted) else { return live.clone() };
         return schema::patch::merge(live, &changes).unwrap_or_else(|_| wanted.clone());
     }
     let before = before.and_then(Value::as_object);
@@ -224,6 +224,7 @@ mod tests {
         let (before, wanted) = (object(json!({"a": 1, "b": [1], "c": 2})), object(json!({"a": 2, "b": [1]})));
         let live = object(json!({"a": 1, "b": [1, 9], "c": 2, "d": true}));
         assert_eq!(desired(Some(&before), &wanted, &live), object(json!({"a": 2, "b": [1, 9], "d": true})));
+        assert_eq!(desired(Some(&before), &before, &live), live, "manifests that say the same change nothing");
     }
 
     #[test]
