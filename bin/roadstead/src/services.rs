@@ -24,6 +24,7 @@ use kube::{
     api::{DynamicObject, Patch, PatchParams},
     core::{ApiResource, GroupVersionKind},
 };
+use platform::kinds::SYSTEM_NAMESPACE as SYSTEM;
 use serde_json::{Value, json};
 use tokio::net::TcpListener;
 
@@ -39,7 +40,6 @@ use crate::{
 pub(crate) const SAMPLE_HOST: &str = "shop.dev.localhost";
 const SAMPLE: &str = "shop";
 const SAMPLE_IMAGE: &str = "registry.cluster.local/sample";
-const SYSTEM: &str = "roadstead-system";
 /// The audit log's size at which it is put aside, and how many of those are kept.
 const AUDIT_BYTES: u64 = 20 << 20;
 const AUDIT_FILES: usize = 5;

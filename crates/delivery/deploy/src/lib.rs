@@ -22,7 +22,7 @@ use serde_json::Value;
 use template::Processed;
 
 pub use error::{Error, Refusal};
-pub use stored::{LABEL, Stored, TEXT, stored};
+pub use stored::{Stored, stored};
 
 use crate::{
     plan::{Named, Step},

@@ -5,15 +5,9 @@ use kube::{
     Api, Client,
     api::{ApiResource, DynamicObject, GroupVersionKind, ListParams},
 };
+use platform::kinds::{SYSTEM_NAMESPACE as SYSTEM, TEMPLATE_KEY, TEMPLATE_LABEL};
 
 use crate::Error;
-
-/// The label of a ConfigMap that holds a template.
-pub const LABEL: &str = "platform.io/template";
-/// Its key with the template's text.
-pub const TEXT: &str = "template";
-/// The namespace of them.
-const SYSTEM: &str = "roadstead-system";
 
 /// A template with a name.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -32,9 +26,10 @@ pub struct Stored {
 pub async fn stored(client: &Client) -> Result<Vec<Stored>, Error> {
     let resource = ApiResource::from_gvk_with_plural(&GroupVersionKind::gvk("", "v1", "ConfigMap"), "configmaps");
     let maps: Api<DynamicObject> = Api::namespaced_with(client.clone(), SYSTEM, &resource);
-    let found = maps.list(&ListParams::default().labels(&format!("{LABEL}=true"))).await.map_err(|source| {
-        Error::Ask { operation: format!("list the templates in {SYSTEM}"), source: Cause::new(source) }
-    })?;
-    let text = |map: &DynamicObject| map.data["data"][TEXT].as_str().map(str::to_owned);
+    let found =
+        maps.list(&ListParams::default().labels(&format!("{TEMPLATE_LABEL}=true"))).await.map_err(|source| {
+            Error::Ask { operation: format!("list the templates in {SYSTEM}"), source: Cause::new(source) }
+        })?;
+    let text = |map: &DynamicObject| map.data["data"][TEMPLATE_KEY].as_str().map(str::to_owned);
     Ok(found.items.into_iter().filter_map(|map| Some(Stored { text: text(&map)?, name: map.metadata.name? })).collect())
 }

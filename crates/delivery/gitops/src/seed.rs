@@ -3,6 +3,7 @@
 
 use base::fault::{Class, Fault};
 use kube::Client;
+use platform::kinds::{SYSTEM_NAMESPACE as SYSTEM, TEMPLATE_KEY, TEMPLATE_LABEL};
 use serde_json::{Value, json};
 
 use crate::{
@@ -13,8 +14,6 @@ use crate::{
 
 /// Name of the repository that holds the platform's charts.
 pub(crate) const CHARTS: &str = "charts";
-/// Namespace of the platform's own objects.
-const SYSTEM: &str = "roadstead-system";
 /// The name that fields are applied under.
 const MANAGER: &str = "roadstead-delivery";
 
@@ -104,6 +103,6 @@ fn templates() -> Value {
 /// A template that makes objects, where the portal and `roadstead template` look for it.
 fn deployable(name: &str, text: &str) -> Value {
     json!({"apiVersion": "v1", "kind": "ConfigMap",
-        "metadata": {"name": name, "namespace": SYSTEM, "labels": {"platform.io/template": "true"}},
-        "data": {"template": text}})
+        "metadata": {"name": name, "namespace": SYSTEM, "labels": {TEMPLATE_LABEL: "true"}},
+        "data": {TEMPLATE_KEY: text}})
 }

@@ -23,7 +23,7 @@ use jiff::Zoned;
 use base::fault::{Class, Fault};
 
 pub use chart::Chart;
-pub use manifests::{Hook, Manifest, parse_manifests, split as split_manifests};
+pub use manifests::{Hook, Manifest, flatten, parse_manifests, split as split_manifests};
 pub use set::set_file_paths;
 
 use gotmpl::{Limits, Templates, Value, World};
@@ -333,11 +333,7 @@ pub fn record(files: &Files, options: &Options) -> Result<Recorded, Error> {
 /// Returns the files of `crds/`, those of children that are switched on among them.
 pub fn definitions(files: &Files, options: &Options) -> Result<Vec<Manifest>, Error> {
     on_thread(|| {
-        let mut chart = Chart::load(files)?;
-        let given = values::previous(&mut chart, values::given(options)?, &options.previous);
-        chart.check_installable()?;
-        chart.check_dependencies()?;
-        values::process_dependencies(&mut chart, &given)?;
+        let (chart, _) = prepared(files, options)?;
         Ok(chart.crds())
     })
 }
@@ -359,14 +355,20 @@ fn on_thread<T: Send>(work: impl FnOnce() -> Result<T, Error> + Send) -> Result<
     })
 }
 
-/// Returns what a chart renders to, the chart with the children that are switched on, and the values that were given.
-fn render_here(files: &Files, options: &Options) -> Result<(Rendered, Chart, Value), Error> {
+/// Returns the chart with the children that are switched on, and the values that were given.
+fn prepared(files: &Files, options: &Options) -> Result<(Chart, Value), Error> {
     let mut chart = Chart::load(files)?;
     let given = values::given(options)?;
     let given = values::previous(&mut chart, given, &options.previous);
     chart.check_installable()?;
     chart.check_dependencies()?;
     values::process_dependencies(&mut chart, &given)?;
+    Ok((chart, given))
+}
+
+/// Returns what a chart renders to, the chart with the children that are switched on, and the values that were given.
+fn render_here(files: &Files, options: &Options) -> Result<(Rendered, Chart, Value), Error> {
+    let (chart, given) = prepared(files, options)?;
     chart.check_kube_version(&options.kube_version)?;
     let values = values::coalesce(&chart, given.deep_copy())?;
     if !options.skip_schema {

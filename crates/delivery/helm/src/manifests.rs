@@ -154,3 +154,20 @@ pub fn parse_manifests(source: &str, text: &str) -> Result<Vec<serde_json::Value
     }
     Ok(objects)
 }
+
+/// Takes `List`s apart, lists in lists too.
+pub fn flatten(objects: Vec<serde_json::Value>) -> Vec<serde_json::Value> {
+    let mut flat = Vec::new();
+    for mut object in objects {
+        let is_list = object["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
+        match object.get_mut("items").map(serde_json::Value::take) {
+            Some(serde_json::Value::Array(items)) if is_list => flat.extend(flatten(items)),
+            Some(items) => {
+                object["items"] = items;
+                flat.push(object);
+            }
+            None => flat.push(object),
+        }
+    }
+    flat
+}

@@ -43,7 +43,8 @@ pub(super) fn lay_over(metadata: &Value, requirements: &Value) {
     }
 }
 
-fn text(value: &Value, key: &str) -> String {
+/// Returns the text of a field where Go's type is `string`; empty if it is absent.
+pub(super) fn text(value: &Value, key: &str) -> String {
     value.get(key).map(|value| scalar_text(&value)).unwrap_or_default()
 }
 
@@ -91,6 +92,7 @@ pub(super) fn validate(metadata: &Value) -> Result<(), Error> {
     Ok(())
 }
 
-fn items(metadata: &Value, key: &str) -> Vec<Value> {
+/// Returns the items of a list; none if it is absent.
+pub(super) fn items(metadata: &Value, key: &str) -> Vec<Value> {
     metadata.get(key).and_then(|value| value.items()).map(|items| items.to_vec()).unwrap_or_default()
 }

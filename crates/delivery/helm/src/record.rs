@@ -9,6 +9,7 @@ use serde_json::{Map, Value as Json, json};
 use super::{
     Error, Files,
     chart::{Chart, scalar_text},
+    metadata::{items, text},
 };
 
 /// Fields of `Chart.yaml` that are text, in a record.
@@ -55,15 +56,11 @@ pub(super) fn numbers(values: &Value) -> Json {
 
 fn texts(from: &Value, keys: &[&str], to: &mut Map<String, Json>) {
     for key in keys {
-        let text = from.get(key).map(|value| scalar_text(&value)).unwrap_or_default();
+        let text = text(from, key);
         if !text.is_empty() {
             to.insert((*key).to_owned(), text.into());
         }
     }
-}
-
-fn list(from: &Value, key: &str) -> Vec<Value> {
-    from.get(key).and_then(|value| value.items()).map(|items| items.to_vec()).unwrap_or_default()
 }
 
 fn metadata(chart: &Chart) -> Json {
@@ -72,12 +69,12 @@ fn metadata(chart: &Chart) -> Json {
     texts(from, &TEXTS, &mut to);
     to.insert("name".to_owned(), chart.name.clone().into());
     for key in ["sources", "keywords"] {
-        let texts: Vec<String> = list(from, key).iter().map(scalar_text).collect();
+        let texts: Vec<String> = items(from, key).iter().map(scalar_text).collect();
         if !texts.is_empty() {
             to.insert(key.to_owned(), texts.into());
         }
     }
-    let maintainers: Vec<Json> = list(from, "maintainers")
+    let maintainers: Vec<Json> = items(from, "maintainers")
         .iter()
         .map(|one| {
             let mut maintainer = Map::new();
@@ -98,7 +95,7 @@ fn metadata(chart: &Chart) -> Json {
             entries.borrow().iter().map(|(key, value)| (key.to_string(), scalar_text(value).into())).collect();
         to.insert("annotations".to_owned(), all.into());
     }
-    let dependencies: Vec<Json> = list(from, "dependencies").iter().map(|one| dependency(one, chart)).collect();
+    let dependencies: Vec<Json> = items(from, "dependencies").iter().map(|one| dependency(one, chart)).collect();
     if !dependencies.is_empty() {
         to.insert("dependencies".to_owned(), dependencies.into());
     }
@@ -109,16 +106,16 @@ fn dependency(from: &Value, chart: &Chart) -> Json {
     let mut to = Map::new();
     texts(from, &DEPENDENCY, &mut to);
     to.entry("repository").or_insert_with(|| "".into());
-    let tags: Vec<String> = list(from, "tags").iter().map(scalar_text).collect();
+    let tags: Vec<String> = items(from, "tags").iter().map(scalar_text).collect();
     if !tags.is_empty() {
         to.insert("tags".to_owned(), tags.into());
     }
-    let known = |key: &str| from.get(key).map(|value| scalar_text(&value)).filter(|name| !name.is_empty());
-    let name = known("alias").or_else(|| known("name")).unwrap_or_default();
+    let alias = text(from, "alias");
+    let name = if alias.is_empty() { text(from, "name") } else { alias };
     if chart.dependencies.iter().any(|one| one.enabled && one.name == name) {
         to.insert("enabled".to_owned(), true.into());
     }
-    let imports: Vec<Json> = list(from, "import-values").iter().map(numbers).collect();
+    let imports: Vec<Json> = items(from, "import-values").iter().map(numbers).collect();
     if !imports.is_empty() {
         to.insert("import-values".to_owned(), imports.into());
     }
@@ -129,8 +126,7 @@ fn lock(files: &Files) -> Result<Json, Error> {
     let Some(bytes) = files.get("Chart.lock").or_else(|| files.get("requirements.lock")) else { return Ok(Json::Null) };
     let lock = yaml::read(&String::from_utf8_lossy(bytes))
         .map_err(|error| Error::Load { reason: format!("cannot load Chart.lock: {error}") })?;
-    let text = |value: &Value, key: &str| value.get(key).map(|value| scalar_text(&value)).unwrap_or_default();
-    let dependencies: Vec<Json> = list(&lock, "dependencies")
+    let dependencies: Vec<Json> = items(&lock, "dependencies")
         .iter()
         .map(|one| {
             let mut to = Map::new();

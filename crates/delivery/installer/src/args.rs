@@ -123,10 +123,9 @@ pub(crate) struct WaitArgs {
     pub(crate) no_hooks: bool,
 }
 
-/// How a chart becomes a revision.
+/// Which values a chart is rendered with, and where it comes from.
 #[derive(Clone, Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
-pub(crate) struct ChartArgs {
+pub(crate) struct RenderArgs {
     /// Where values come from.
     #[command(flatten)]
     pub(crate) values: ValuesArgs,
@@ -136,7 +135,7 @@ pub(crate) struct ChartArgs {
     /// Do not check values against the chart's values.schema.json.
     #[arg(long)]
     pub(crate) skip_schema_validation: bool,
-    /// A program that gets the manifests on its input and gives the ones to install.
+    /// A program that gets the manifests on its input and gives the ones to take.
     #[arg(long, value_name = "PROGRAM")]
     pub(crate) post_renderer: Option<String>,
     /// An argument of the post renderer (can specify multiple).
@@ -145,6 +144,29 @@ pub(crate) struct ChartArgs {
     /// What random text, keys and passwords follow from. Random if absent.
     #[arg(long, value_name = "TEXT")]
     pub(crate) seed: Option<String>,
+}
+
+/// What becomes of the last revision's values; without a flag they are taken where none are given.
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ReuseArgs {
+    /// Forget the last revision's values.
+    #[arg(long, conflicts_with_all = ["reuse_values", "reset_then_reuse_values"])]
+    pub(crate) reset_values: bool,
+    /// Lay new values over the last revision's, and keep its chart's own.
+    #[arg(long, conflicts_with = "reset_then_reuse_values")]
+    pub(crate) reuse_values: bool,
+    /// Lay new values over the last revision's, and take the new chart's own.
+    #[arg(long)]
+    pub(crate) reset_then_reuse_values: bool,
+}
+
+/// How a chart becomes a revision.
+#[derive(Clone, Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
+pub(crate) struct ChartArgs {
+    /// How it is rendered.
+    #[command(flatten)]
+    pub(crate) render: RenderArgs,
     /// What the history says of this revision.
     #[arg(long)]
     pub(crate) description: Option<String>,
@@ -212,15 +234,9 @@ pub struct UpgradeArgs {
     /// Install it if there is no such release.
     #[arg(short, long)]
     pub(crate) install: bool,
-    /// Forget the last revision's values.
-    #[arg(long, conflicts_with_all = ["reuse_values", "reset_then_reuse_values"])]
-    pub(crate) reset_values: bool,
-    /// Lay new values over the last revision's, and keep its chart's own.
-    #[arg(long, conflicts_with = "reset_then_reuse_values")]
-    pub(crate) reuse_values: bool,
-    /// Lay new values over the last revision's, and take the new chart's own.
-    #[arg(long)]
-    pub(crate) reset_then_reuse_values: bool,
+    /// What becomes of the last revision's values.
+    #[command(flatten)]
+    pub(crate) reuse: ReuseArgs,
     /// How the chart is rendered.
     #[command(flatten)]
     pub(crate) chart: ChartArgs,
@@ -332,7 +348,6 @@ pub struct UninstallArgs {
 
 /// What `diff` takes.
 #[derive(Clone, Debug, Args)]
-#[expect(clippy::struct_excessive_bools, reason = "each is a flag")]
 pub struct DiffArgs {
     /// The release.
     pub(crate) name: String,
@@ -342,15 +357,9 @@ pub struct DiffArgs {
     /// A revision to compare (given twice: with each other; once: with the newest).
     #[arg(long, conflicts_with = "chart_name")]
     pub(crate) revision: Vec<u32>,
-    /// Forget the last revision's values.
-    #[arg(long, conflicts_with_all = ["reuse_values", "reset_then_reuse_values"])]
-    pub(crate) reset_values: bool,
-    /// Lay new values over the last revision's, and keep its chart's own.
-    #[arg(long, conflicts_with = "reset_then_reuse_values")]
-    pub(crate) reuse_values: bool,
-    /// Lay new values over the last revision's, and take the new chart's own.
-    #[arg(long)]
-    pub(crate) reset_then_reuse_values: bool,
+    /// What becomes of the last revision's values.
+    #[command(flatten)]
+    pub(crate) reuse: ReuseArgs,
     /// A release that is not there is empty.
     #[arg(long)]
     pub(crate) allow_unreleased: bool,
@@ -362,33 +371,10 @@ pub struct DiffArgs {
     pub(crate) exit_code: bool,
     /// How the chart is rendered.
     #[command(flatten)]
-    pub(crate) chart: DiffChartArgs,
+    pub(crate) render: RenderArgs,
     /// Which cluster.
     #[command(flatten)]
     pub(crate) cluster: ClusterArgs,
-}
-
-/// How a chart is rendered to be compared.
-#[derive(Clone, Debug, Args)]
-pub(crate) struct DiffChartArgs {
-    /// Where values come from.
-    #[command(flatten)]
-    pub(crate) values: ValuesArgs,
-    /// Where the chart comes from.
-    #[command(flatten)]
-    pub(crate) source: ChartSource,
-    /// Do not check values against the chart's values.schema.json.
-    #[arg(long)]
-    pub(crate) skip_schema_validation: bool,
-    /// A program that gets the manifests on its input and gives the ones to compare.
-    #[arg(long, value_name = "PROGRAM")]
-    pub(crate) post_renderer: Option<String>,
-    /// An argument of the post renderer (can specify multiple).
-    #[arg(long, value_name = "ARG", requires = "post_renderer", allow_hyphen_values = true)]
-    pub(crate) post_renderer_args: Vec<String>,
-    /// What random text, keys and passwords follow from. Random if absent.
-    #[arg(long, value_name = "TEXT")]
-    pub(crate) seed: Option<String>,
 }
 
 /// What `test` takes.

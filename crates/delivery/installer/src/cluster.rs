@@ -323,13 +323,7 @@ pub(crate) fn objects(manifest: &str) -> Result<Vec<Value>, Error> {
     let mut all = Vec::new();
     for text in helm::split_manifests(manifest) {
         let source = text.lines().find_map(|line| line.strip_prefix("# Source: ")).unwrap_or("manifest");
-        for object in helm::parse_manifests(source, text)? {
-            let is_list = object["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
-            match (is_list, object["items"].as_array()) {
-                (true, Some(items)) => all.extend(items.iter().cloned()),
-                _ => all.push(object),
-            }
-        }
+        all.extend(helm::flatten(helm::parse_manifests(source, text)?));
     }
     Ok(all)
 }

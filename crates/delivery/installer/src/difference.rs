@@ -6,7 +6,7 @@ use crate::{
     Cluster, Error,
     args::DiffArgs,
     history::History,
-    prepare::{self, Order, Revision},
+    prepare::{self, Revision},
     upgrade::{Reuse, current},
 };
 
@@ -21,14 +21,15 @@ pub(crate) async fn run(cluster: &Cluster, args: DiffArgs) -> Result<String, Err
                 None if args.allow_unreleased => None,
                 None => return Err(history.missing(format!("release {}", args.name))),
             };
-            let reuse = Reuse::of(args.reset_values, args.reuse_values, args.reset_then_reuse_values);
+            let reuse = Reuse::of(&args.reuse);
             let revision = Revision {
                 name: args.name.clone(),
                 number: last.map_or(1, |(last, _)| last.version + 1),
                 upgrade: last.is_some(),
                 previous: last.map_or_else(Default::default, |(_, current)| reuse.from(current)),
             };
-            let release = prepare::render(cluster, prepare::load(order(chart, &args)).await?, revision).await?;
+            let release =
+                prepare::render(cluster, prepare::load(chart.clone(), args.render.clone()).await?, revision).await?;
             (last.map(|(_, current)| current.manifest.clone()).unwrap_or_default(), release.manifest)
         }
         None => match args.revision.as_slice() {
@@ -48,16 +49,4 @@ pub(crate) async fn run(cluster: &Cluster, args: DiffArgs) -> Result<String, Err
         return Err(Error::Differs { count: changes.len(), text });
     }
     Ok(text)
-}
-
-fn order(chart: &str, args: &DiffArgs) -> Order {
-    let given = &args.chart;
-    Order {
-        chart: chart.to_owned(),
-        values: given.values.clone(),
-        source: given.source.clone(),
-        skip_schema: given.skip_schema_validation,
-        post_renderer: given.post_renderer.clone().map(|program| (program, given.post_renderer_args.clone())),
-        seed: given.seed.clone(),
-    }
 }

@@ -45,8 +45,7 @@ impl<'c> History<'c> {
 
     /// Returns the newest revision.
     pub(crate) async fn last(&self, name: &str) -> Result<Release, Error> {
-        let mut all = self.existing(name).await?;
-        all.pop().ok_or_else(|| self.missing(format!("release {name}")))
+        self.of(name).await?.pop().ok_or_else(|| self.missing(format!("release {name}")))
     }
 
     /// Returns a revision, the newest if none is named.

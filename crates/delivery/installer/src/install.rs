@@ -4,14 +4,15 @@ use release::{Event, Release, Status};
 
 use crate::{
     Cluster, Error, Tell,
-    args::{ChartArgs, InstallArgs, WaitArgs},
-    cluster::Placed,
+    args::{ChartArgs, InstallArgs},
+    cluster::Mode,
     definitions::{self, Differing},
     history::History,
     hooks::Runner,
     objects::{self, Outcome, Taking},
-    prepare::{self, Order, Revision},
-    show, stop, uninstall, wait,
+    operation::Operation,
+    prepare::{self, Revision},
+    show, uninstall,
 };
 
 /// Installs a chart under a name that is free.
@@ -29,7 +30,7 @@ pub(crate) async fn run(cluster: &Cluster, args: InstallArgs, tell: &Tell) -> Re
         given,
         template: args.name_template.clone(),
         generate: args.generate_name,
-        seed: args.chart.seed.clone(),
+        seed: args.chart.render.seed.clone(),
     };
     let name = render::release_name(&naming, &chart, &base::clock::zoned())?;
     install(cluster, &name, &chart, &args, tell).await
@@ -54,7 +55,7 @@ pub(crate) async fn install(
     }
     let number = last.as_ref().filter(|_| args.replace).map_or(1, |last| last.version + 1);
     let revision = || Revision { name: name.to_owned(), number, upgrade: false, previous: helm::Previous::Forgotten };
-    let loaded = prepare::load(args.chart.order(chart)).await?;
+    let loaded = prepare::load(chart.to_owned(), args.chart.render.clone()).await?;
     let crds = prepare::definitions(&loaded, &revision())?;
     if !args.skip_crds && !args.chart.dry_run {
         definitions::bring(cluster, crds, Differing::Told, tell).await?;
@@ -80,40 +81,20 @@ pub(crate) async fn install(
         history.update(&last).await?;
     }
     history.create(&release, 0).await?;
-    let done =
-        stop::or_interrupted(perform(cluster, &history, &mut release, &target, &args.wait, &args.chart, tell)).await;
-    if let Err(error) = done {
+    let operation = Operation {
+        runner: Runner { cluster, history: &history, timeout: args.wait.timeout, tell },
+        patience: args.wait.patience(args.chart.atomic),
+        events: (Event::PreInstall, Event::PostInstall),
+        before: &[],
+        target: &target,
+    };
+    if let Err(error) = operation.run(&mut release, &mut Outcome::default()).await {
         return Err(fail(cluster, &history, release, error, args, tell).await);
     }
     let description = args.chart.description.clone().unwrap_or_else(|| "Install complete".to_owned());
     release.set(Status::Deployed, description);
     history.update(&release).await?;
     Ok(show::status(&release, args.chart.output, args.chart.notes()))
-}
-
-async fn perform(
-    cluster: &Cluster,
-    history: &History<'_>,
-    release: &mut Release,
-    target: &[Placed],
-    patience: &WaitArgs,
-    chart: &ChartArgs,
-    tell: &Tell,
-) -> Result<(), Error> {
-    let runner = Runner { cluster, history, timeout: patience.timeout, tell };
-    if !patience.no_hooks {
-        runner.run(release, Event::PreInstall).await?;
-    }
-    let mut outcome = Outcome::default();
-    objects::bring(cluster, &[], target, &mut outcome).await?;
-    tell(&format!("objects: {}", outcome.line()));
-    if patience.wait || chart.atomic {
-        wait::ready(cluster, target, patience.jobs(), patience.timeout, tell).await?;
-    }
-    if !patience.no_hooks {
-        runner.run(release, Event::PostInstall).await?;
-    }
-    Ok(())
 }
 
 /// Records the failure, or with `--atomic` takes everything away again.
@@ -150,7 +131,7 @@ async fn create_namespace(cluster: &Cluster, tell: &Tell) -> Result<(), Error> {
     if cluster.get(&placed).await?.is_some() {
         return Ok(());
     }
-    match cluster.create(&placed, crate::cluster::Mode::Real).await {
+    match cluster.create(&placed, Mode::Real).await {
         Ok(_) => tell(&format!("namespace {name} is created")),
         Err(error) if error.is_because("AlreadyExists") => {}
         Err(error) => return Err(error),
@@ -159,29 +140,11 @@ async fn create_namespace(cluster: &Cluster, tell: &Tell) -> Result<(), Error> {
 }
 
 impl ChartArgs {
-    /// Returns which chart with which values.
-    pub(crate) fn order(&self, chart: &str) -> Order {
-        Order {
-            chart: chart.to_owned(),
-            values: self.values.clone(),
-            source: self.source.clone(),
-            skip_schema: self.skip_schema_validation,
-            post_renderer: self.post_renderer.clone().map(|program| (program, self.post_renderer_args.clone())),
-            seed: self.seed.clone(),
-        }
-    }
-
     pub(crate) fn taking(&self) -> Taking {
         if self.take_ownership { Taking::Over } else { Taking::Refused }
     }
 
     pub(crate) fn notes(&self) -> show::Notes {
         if self.hide_notes { show::Notes::Hidden } else { show::Notes::Shown }
-    }
-}
-
-impl WaitArgs {
-    pub(crate) fn jobs(&self) -> release::ready::Jobs {
-        if self.wait_for_jobs { release::ready::Jobs::Awaited } else { release::ready::Jobs::Ignored }
     }
 }

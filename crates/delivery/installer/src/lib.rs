@@ -12,6 +12,7 @@ mod history;
 mod hooks;
 mod install;
 mod objects;
+mod operation;
 mod prepare;
 mod query;
 mod rollback;

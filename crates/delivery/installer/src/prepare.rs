@@ -5,25 +5,14 @@ use std::collections::BTreeMap;
 use base::clock;
 use helm::{Options, Previous};
 use release::{Hook, Info, Release, Status};
-use render::{ChartSource, Given, ValuesArgs};
+use render::Given;
 use serde_json::Value;
 
-use crate::{Cluster, Error, cluster, history::stamp};
-
-/// Which chart, with which values.
-#[derive(Clone, Debug)]
-pub(crate) struct Order {
-    pub(crate) chart: String,
-    pub(crate) values: ValuesArgs,
-    pub(crate) source: ChartSource,
-    pub(crate) skip_schema: bool,
-    pub(crate) post_renderer: Option<(String, Vec<String>)>,
-    pub(crate) seed: Option<String>,
-}
+use crate::{Cluster, Error, args::RenderArgs, cluster, history::stamp};
 
 /// A chart that is loaded and not rendered yet.
 pub(crate) struct Loaded {
-    order: Order,
+    args: RenderArgs,
     files: helm::Files,
     given: Given,
 }
@@ -37,11 +26,11 @@ pub(crate) struct Revision {
 }
 
 /// Loads a chart and its values, off the async threads.
-pub(crate) async fn load(order: Order) -> Result<Loaded, Error> {
+pub(crate) async fn load(chart: String, args: RenderArgs) -> Result<Loaded, Error> {
     off(move || {
-        let files = render::load_chart(&order.chart, &order.source)?;
-        let given = render::given_values(&order.values, &order.source)?;
-        Ok(Loaded { order, files, given })
+        let files = render::load_chart(&chart, &args.source)?;
+        let given = render::given_values(&args.values, &args.source)?;
+        Ok(Loaded { args, files, given })
     })
     .await
 }
@@ -60,7 +49,7 @@ fn options(loaded: &Loaded, revision: &Revision, namespace: &str) -> Options {
     let mut options = Options::new(revision.name.clone(), namespace);
     options.values.clone_from(&loaded.given.files);
     options.set.clone_from(&loaded.given.set);
-    options.skip_schema = loaded.order.skip_schema;
+    options.skip_schema = loaded.args.skip_schema_validation;
     options.upgrade = revision.upgrade;
     options.revision = revision.number;
     options.previous = revision.previous.clone();
@@ -73,7 +62,7 @@ pub(crate) async fn render(cluster: &Cluster, loaded: Loaded, revision: Revision
     let mut options = options(&loaded, &revision, &cluster.namespace);
     options.kube_version = version;
     options.discovered = Some(discovered);
-    options.moment = Some((clock::zoned(), render::seed(loaded.order.seed.as_deref())));
+    options.moment = Some((clock::zoned(), render::seed(loaded.args.seed.as_deref())));
     let (own, handle) = (cluster.clone(), tokio::runtime::Handle::current());
     options.lookup = Some(std::sync::Arc::new(move |version, kind, namespace, name| {
         handle.block_on(own.look_up(version, kind, namespace, name))
@@ -87,8 +76,8 @@ pub(crate) async fn render(cluster: &Cluster, loaded: Loaded, revision: Revision
                 manifest.push_str(part);
             }
         }
-        if let Some((program, args)) = &loaded.order.post_renderer {
-            manifest = render::post_render(program, args, &manifest)?;
+        if let Some(program) = &loaded.args.post_renderer {
+            manifest = render::post_render(program, &loaded.args.post_renderer_args, &manifest)?;
         }
         let hooks = recorded.rendered.hooks.iter().map(Hook::of).collect::<Result<_, _>>()?;
         let now = stamp();

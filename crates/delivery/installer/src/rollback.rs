@@ -2,54 +2,42 @@
 
 use std::time::Duration;
 
-use release::{Event, Info, Release, Status, ready::Jobs};
+use release::{Event, Info, Release, Status};
 
 use crate::{
     Cluster, Error, Tell,
-    args::{RollbackArgs, WaitArgs},
-    cluster::Placed,
+    args::RollbackArgs,
     history::{History, stamp},
     hooks::Runner,
     objects::{self, Outcome},
-    stop, wait,
+    operation::{Operation, Patience},
 };
 
 /// How a revision is brought back.
 #[derive(Clone, Debug)]
 pub(crate) struct Options {
-    pub(crate) hooks: bool,
-    pub(crate) wait: bool,
-    pub(crate) jobs: Jobs,
+    pub(crate) patience: Patience,
     pub(crate) timeout: Duration,
     pub(crate) cleanup: bool,
     pub(crate) history_max: usize,
-}
-
-impl Options {
-    pub(crate) fn of(patience: &WaitArgs, history_max: usize) -> Self {
-        Self {
-            hooks: !patience.no_hooks,
-            wait: patience.wait,
-            jobs: patience.jobs(),
-            timeout: patience.timeout,
-            cleanup: false,
-            history_max,
-        }
-    }
 }
 
 /// Brings an earlier revision back, as a new one.
 pub(crate) async fn run(cluster: &Cluster, args: RollbackArgs, tell: &Tell) -> Result<String, Error> {
     if args.dry_run {
         let history = History::new(cluster);
-        let all = history.existing(&args.name).await?;
+        let all = history.of(&args.name).await?;
         let (last, old) = ends(&history, &all, &args.name, args.revision)?;
         let context = release::difference::Context(3);
         let changes = release::difference::between(&last.manifest, &old.manifest, &last.namespace, context);
         return Ok(release::difference::text(&changes));
     }
-    let mut options = Options::of(&args.wait, args.history_max);
-    options.cleanup = args.cleanup_on_fail;
+    let options = Options {
+        patience: args.wait.patience(false),
+        timeout: args.wait.timeout,
+        cleanup: args.cleanup_on_fail,
+        history_max: args.history_max,
+    };
     let release = rollback(cluster, &args.name, args.revision, &options, tell).await?;
     Ok(format!("release {} is at revision {}: {}\n", release.name, release.version, release.info.description))
 }
@@ -76,7 +64,7 @@ pub(crate) async fn rollback(
     tell: &Tell,
 ) -> Result<Release, Error> {
     let history = History::new(cluster);
-    let all = history.existing(name).await?;
+    let all = history.of(name).await?;
     let (last, old) = ends(&history, &all, name, revision)?;
     let mut release = Release {
         version: last.version + 1,
@@ -95,8 +83,14 @@ pub(crate) async fn rollback(
     objects::mark(&mut target, &release);
     history.create(&release, options.history_max).await?;
     let mut outcome = Outcome::default();
-    let work = perform(cluster, &history, &mut release, (&before, &target), options, &mut outcome, tell);
-    if let Err(error) = stop::or_interrupted(work).await {
+    let operation = Operation {
+        runner: Runner { cluster, history: &history, timeout: options.timeout, tell },
+        patience: options.patience,
+        events: (Event::PreRollback, Event::PostRollback),
+        before: &before,
+        target: &target,
+    };
+    if let Err(error) = operation.run(&mut release, &mut outcome).await {
         release.set(Status::Failed, format!("Rollback {name:?} failed: {}", error.line()));
         history.update(&release).await?;
         if options.cleanup {
@@ -113,28 +107,4 @@ pub(crate) async fn rollback(
     release.info.status = Status::Deployed;
     history.update(&release).await?;
     Ok(release)
-}
-
-async fn perform(
-    cluster: &Cluster,
-    history: &History<'_>,
-    release: &mut Release,
-    (before, target): (&[Placed], &[Placed]),
-    options: &Options,
-    outcome: &mut Outcome,
-    tell: &Tell,
-) -> Result<(), Error> {
-    let runner = Runner { cluster, history, timeout: options.timeout, tell };
-    if options.hooks {
-        runner.run(release, Event::PreRollback).await?;
-    }
-    objects::bring(cluster, before, target, outcome).await?;
-    tell(&format!("objects: {}", outcome.line()));
-    if options.wait {
-        wait::ready(cluster, target, options.jobs, options.timeout, tell).await?;
-    }
-    if options.hooks {
-        runner.run(release, Event::PostRollback).await?;
-    }
-    Ok(())
 }

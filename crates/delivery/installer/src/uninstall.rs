@@ -69,7 +69,7 @@ pub(crate) async fn uninstall(
     tell: &Tell,
 ) -> Result<Vec<String>, Error> {
     let history = History::new(cluster);
-    let mut all = history.existing(name).await?;
+    let mut all = history.of(name).await?;
     let Some(mut release) = all.pop() else { return Err(history.missing(format!("release {name}"))) };
     if release.info.status == Status::Uninstalled {
         if options.keep_history {

@@ -6,15 +6,15 @@ use serde_json::Value;
 
 use crate::{
     Cluster, Error, Tell,
-    args::{InstallArgs, UpgradeArgs},
-    cluster::Placed,
+    args::{InstallArgs, ReuseArgs, UpgradeArgs},
     definitions::{self, Differing},
     history::{History, deployed},
     hooks::Runner,
     install,
     objects::{self, Outcome},
+    operation::Operation,
     prepare::{self, Revision},
-    rollback, show, stop, wait,
+    rollback, show,
 };
 
 /// What becomes of the last revision's values.
@@ -31,8 +31,8 @@ pub(crate) enum Reuse {
 }
 
 impl Reuse {
-    pub(crate) fn of(reset: bool, reuse: bool, reset_then_reuse: bool) -> Self {
-        match (reset, reuse, reset_then_reuse) {
+    pub(crate) fn of(args: &ReuseArgs) -> Self {
+        match (args.reset_values, args.reuse_values, args.reset_then_reuse_values) {
             (true, ..) => Reuse::Never,
             (_, true, _) => Reuse::All,
             (.., true) => Reuse::Given,
@@ -68,9 +68,9 @@ pub(crate) async fn run(cluster: &Cluster, args: UpgradeArgs, tell: &Tell) -> Re
         name: args.name.clone(),
         number: last.version + 1,
         upgrade: true,
-        previous: Reuse::of(args.reset_values, args.reuse_values, args.reset_then_reuse_values).from(&current),
+        previous: Reuse::of(&args.reuse).from(&current),
     };
-    let loaded = prepare::load(args.chart.order(&args.chart_name)).await?;
+    let loaded = prepare::load(args.chart_name.clone(), args.chart.render.clone()).await?;
     let crds = prepare::definitions(&loaded, &revision())?;
     if !args.skip_crds && !args.chart.dry_run {
         let differing = if args.upgrade_crds { Differing::Changed } else { Differing::Told };
@@ -96,8 +96,14 @@ pub(crate) async fn run(cluster: &Cluster, args: UpgradeArgs, tell: &Tell) -> Re
     }
     history.create(&release, args.history_max).await?;
     let mut outcome = Outcome::default();
-    let work = perform(cluster, &history, &mut release, (&before, &target), &args, &mut outcome, tell);
-    if let Err(error) = stop::or_interrupted(work).await {
+    let operation = Operation {
+        runner: Runner { cluster, history: &history, timeout: args.wait.timeout, tell },
+        patience: args.wait.patience(args.chart.atomic),
+        events: (Event::PreUpgrade, Event::PostUpgrade),
+        before: &before,
+        target: &target,
+    };
+    if let Err(error) = operation.run(&mut release, &mut outcome).await {
         return Err(fail(cluster, &history, release, error, outcome, &args, tell).await);
     }
     let mut current = current;
@@ -127,31 +133,6 @@ pub(crate) fn current<'h>(last: &'h Release, history: &'h [Release]) -> Result<&
             namespace: last.namespace.clone(),
         }),
     }
-}
-
-async fn perform(
-    cluster: &Cluster,
-    history: &History<'_>,
-    release: &mut Release,
-    (before, target): (&[Placed], &[Placed]),
-    args: &UpgradeArgs,
-    outcome: &mut Outcome,
-    tell: &Tell,
-) -> Result<(), Error> {
-    let patience = &args.wait;
-    let runner = Runner { cluster, history, timeout: patience.timeout, tell };
-    if !patience.no_hooks {
-        runner.run(release, Event::PreUpgrade).await?;
-    }
-    objects::bring(cluster, before, target, outcome).await?;
-    tell(&format!("objects: {}", outcome.line()));
-    if patience.wait || args.chart.atomic {
-        wait::ready(cluster, target, patience.jobs(), patience.timeout, tell).await?;
-    }
-    if !patience.no_hooks {
-        runner.run(release, Event::PostUpgrade).await?;
-    }
-    Ok(())
 }
 
 /// Records the failure; deletes what was created, or brings the last good revision back, as asked.
@@ -185,7 +166,12 @@ async fn fail(
     };
     let Some(good) = good else { return error };
     tell(&format!("{}; bringing revision {} back", error.line(), good.version));
-    let options = rollback::Options { wait: true, ..rollback::Options::of(&args.wait, args.history_max) };
+    let options = rollback::Options {
+        patience: args.wait.patience(true),
+        timeout: args.wait.timeout,
+        cleanup: false,
+        history_max: args.history_max,
+    };
     match rollback::rollback(cluster, &name, good.version, &options, tell).await {
         Ok(_) => {
             let undone = format!("revision {} has been brought back", good.version);

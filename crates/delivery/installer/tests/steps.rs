@@ -5,7 +5,7 @@
 mod world;
 
 use installer::Error;
-use serde_json::json;
+use serde_json::{Value, json};
 use world::{World, word};
 
 fn hook(name: &str, events: &str, weight: i32, policy: &str) -> String {
@@ -42,7 +42,7 @@ async fn hooks_run_one_after_the_other_by_weight() {
     assert!(world.get("v1", "Pod", &second).await.is_none(), "its policy deletes it");
     assert!(world.get("v1", "ConfigMap", &name).await.is_some());
     let record = world.done(&format!("status {name} -o json")).await;
-    let record: serde_json::Value = serde_json::from_str(&record).unwrap();
+    let record: Value = serde_json::from_str(&record).unwrap();
     assert!(
         record["hooks"].as_array().unwrap().iter().all(|hook| hook["last_run"]["phase"] == "Succeeded"),
         "{record}"
@@ -108,11 +108,9 @@ async fn an_upgrade_that_never_gets_ready_is_brought_back() {
     );
     let back = async {
         // The revision that is brought back has the same objects, seen by their controller once more.
-        while world.get("apps/v1", "Deployment", &name).await.unwrap()["spec"]["replicas"] != 3 {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
-        }
-        while world.get("apps/v1", "Deployment", &name).await.unwrap()["spec"]["replicas"] != 0 {
-            tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        for replicas in [3, 0] {
+            let has = |seen: Option<&Value>| seen.is_some_and(|object| object["spec"]["replicas"] == replicas);
+            world.until("apps/v1", "Deployment", &name, has).await;
         }
         let generation = &world.get("apps/v1", "Deployment", &name).await.unwrap()["metadata"]["generation"];
         world.status("apps/v1", "Deployment", &name, json!({"observedGeneration": generation})).await;
@@ -181,12 +179,8 @@ async fn tests_run_when_asked_and_tell_how_they_went() {
     let again = async {
         // The pod of the last run goes first.
         let old = world.get("v1", "Pod", &good).await.unwrap()["metadata"]["uid"].clone();
-        loop {
-            match world.get("v1", "Pod", &good).await {
-                Some(pod) if pod["metadata"]["uid"] != old => break,
-                _ => tokio::time::sleep(std::time::Duration::from_millis(10)).await,
-            }
-        }
+        let new = |seen: Option<&Value>| seen.is_some_and(|pod| pod["metadata"]["uid"] != old);
+        world.until("v1", "Pod", &good, new).await;
         world.status("v1", "Pod", &good, json!({"phase": "Succeeded"})).await;
     };
     let (shown, ()) = tokio::join!(world.done(&line), again);

@@ -73,12 +73,9 @@ fn laid_over(live: &Value, chart: &Value) -> Value {
     match (live, chart) {
         (Value::Object(live), Value::Object(chart)) => {
             let mut all = live.clone();
-            for (key, value) in chart {
+            for (key, value) in chart.iter().filter(|(key, _)| *key != "status") {
                 let there = live.get(key).unwrap_or(&Value::Null);
-                let merged = if key == "schema" || key == "status" { value.clone() } else { laid_over(there, value) };
-                if key != "status" {
-                    all.insert(key.clone(), merged);
-                }
+                all.insert(key.clone(), if key == "schema" { value.clone() } else { laid_over(there, value) });
             }
             Value::Object(all)
         }

@@ -3,6 +3,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::ready::condition;
+
 /// When hooks run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Event {
@@ -197,10 +199,7 @@ pub fn progress(object: &Value) -> Progress {
             _ => Progress::Under,
         },
         Some("Job") => {
-            let conditions = object["status"]["conditions"].as_array();
-            let holds = |kind: &str| {
-                conditions.into_iter().flatten().find(|one| one["type"] == kind && one["status"] == "True")
-            };
+            let holds = |kind: &str| condition(&object["status"], kind, "True");
             if holds("Complete").is_some() {
                 Progress::Done
             } else if let Some(failed) = holds("Failed") {

@@ -71,10 +71,8 @@ fn values(before: Option<&Value>, wanted: &Value, live: Option<Value>, node: Opt
 
 fn lists(before: &[Value], wanted: &[Value], live: Vec<Value>, node: Option<&Node>) -> Vec<Value> {
     let Some(node) = node.filter(|node| node.merge_list) else { return wanted.to_vec() };
-    let key = node.merge_key.as_deref();
-    let id = |item: &Value| key.map_or_else(|| Some(item.clone()), |key| item.get(key).cloned());
     let ids = |list: &[Value]| -> Option<Vec<Value>> {
-        let ids: Vec<Value> = list.iter().map(&id).collect::<Option<_>>()?;
+        let ids: Vec<Value> = list.iter().map(|item| id_of(item, node)).collect::<Option<_>>()?;
         let twice = ids.iter().enumerate().any(|(at, one)| ids[..at].contains(one));
         (!twice).then_some(ids)
     };
@@ -93,13 +91,10 @@ fn lists(before: &[Value], wanted: &[Value], live: Vec<Value>, node: Option<&Nod
         .collect();
     // What others added stays behind the item that it followed.
     let mut place = 0;
-    for (item, id) in live.into_iter().zip(&live_ids) {
-        if let Some(at) = new_ids.iter().position(|one| one == id) {
-            place = result
-                .iter()
-                .position(|one| Some(&new_ids[at]) == self::id_of(one, key).as_ref())
-                .map_or(place, |at| at + 1);
-        } else if !old_ids.contains(id) {
+    for (item, id) in live.into_iter().zip(live_ids) {
+        if new_ids.contains(&id) {
+            place = result.iter().position(|one| id_of(one, node).as_ref() == Some(&id)).map_or(place, |at| at + 1);
+        } else if !old_ids.contains(&id) {
             result.insert(place.min(result.len()), item);
             place += 1;
         }
@@ -107,8 +102,12 @@ fn lists(before: &[Value], wanted: &[Value], live: Vec<Value>, node: Option<&Nod
     result
 }
 
-fn id_of(item: &Value, key: Option<&str>) -> Option<Value> {
-    key.map_or_else(|| Some(item.clone()), |key| item.get(key).cloned())
+/// What tells an item of a list from the others: its merge key, or itself.
+fn id_of(item: &Value, node: &Node) -> Option<Value> {
+    match &node.merge_key {
+        Some(key) => item.get(key).cloned(),
+        None => Some(item.clone()),
+    }
 }
 
 /// Returns the JSON merge patch that turns `old` into `new`, or `None` if they are equal.

@@ -51,15 +51,17 @@ pub fn of(object: &Value, newest: Option<&Value>, jobs: Jobs) -> Readiness {
 }
 
 fn holds(status: &Value, kind: &str) -> bool {
-    condition(status, kind) == Some("True")
+    condition(status, kind, "True").is_some()
 }
 
 fn refuses(status: &Value, kind: &str) -> bool {
-    condition(status, kind) == Some("False")
+    condition(status, kind, "False").is_some()
 }
 
-fn condition<'v>(status: &'v Value, kind: &str) -> Option<&'v str> {
-    status["conditions"].as_array()?.iter().find(|one| one["type"] == kind)?["status"].as_str()
+/// Returns the condition of a type if it stands like this: `True` or `False`.
+pub(crate) fn condition<'v>(status: &'v Value, kind: &str, stands: &str) -> Option<&'v Value> {
+    let conditions = status["conditions"].as_array()?;
+    conditions.iter().find(|one| one["type"] == kind).filter(|one| one["status"] == stands)
 }
 
 fn number(value: &Value, key: &str, otherwise: i64) -> i64 {

@@ -16,6 +16,12 @@ pub const REQUESTED_REPLICAS: &str = "platform.io/requested-replicas";
 pub const ENVIRONMENT_LABEL: &str = "platform.io/environment";
 /// Label on everything that a `Microservice` brought about: its name.
 pub const MICROSERVICE_LABEL: &str = "platform.io/microservice";
+/// Namespace of the platform's own objects.
+pub const SYSTEM_NAMESPACE: &str = "roadstead-system";
+/// Label, `true`, of a ConfigMap in the platform's namespace that holds a template.
+pub const TEMPLATE_LABEL: &str = "platform.io/template";
+/// The key of such a ConfigMap under which the template's text stands.
+pub const TEMPLATE_KEY: &str = "template";
 
 /// A stage such as development or production.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

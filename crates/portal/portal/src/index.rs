@@ -13,11 +13,9 @@ use kube::{
     runtime::{WatchStreamExt, watcher},
 };
 use parking_lot::RwLock;
+pub(crate) use platform::kinds::SYSTEM_NAMESPACE as SYSTEM;
 use serde_json::Value;
 use tokio::sync::watch;
-
-/// Namespace of the platform's own objects.
-pub(crate) const SYSTEM: &str = "roadstead-system";
 
 /// The kinds that are watched.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

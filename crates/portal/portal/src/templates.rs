@@ -10,7 +10,10 @@ use axum::{
 use base::{fault::Fault, names::is_dns_label};
 use http::StatusCode;
 use kube::Client;
-use platform::rest::{DeployTemplate, Deployed, Makes, Parameter, Template};
+use platform::{
+    kinds::{TEMPLATE_KEY, TEMPLATE_LABEL},
+    rest::{DeployTemplate, Deployed, Makes, Parameter, Template},
+};
 use serde_json::Value;
 
 use crate::{
@@ -21,11 +24,6 @@ use crate::{
     portal::App,
     problem::Problem,
 };
-
-/// The label of a ConfigMap in the platform's namespace that holds a template.
-const LABEL: &str = "platform.io/template";
-/// Its key with the template's text.
-const TEXT: &str = "template";
 
 /// What a deployment will come to.
 pub type Deploying<'a> = Pin<Box<dyn Future<Output = Result<Deployed, Box<dyn Fault>>> + Send + 'a>>;
@@ -48,7 +46,7 @@ pub enum Trial {
 }
 
 fn text_of(map: &Value) -> Option<&str> {
-    (map["metadata"]["labels"][LABEL] == "true").then(|| map["data"][TEXT].as_str()).flatten()
+    (map["metadata"]["labels"][TEMPLATE_LABEL] == "true").then(|| map["data"][TEMPLATE_KEY].as_str()).flatten()
 }
 
 /// Returns the templates that make objects, by name.

@@ -111,7 +111,7 @@ fn chart(
     for manifest in rendered.crds.iter().chain(&rendered.manifests) {
         objects.extend(helm::parse_manifests(&manifest.source, &manifest.text).map_err(|error| error.to_string())?);
     }
-    Ok(flatten(objects))
+    Ok(helm::flatten(objects))
 }
 
 fn values_file(inputs: &Inputs, file: &str, prefix: &str, tree: &Tree) -> Result<String, String> {
@@ -162,24 +162,7 @@ fn directory(files: &BTreeMap<String, Vec<u8>>) -> Result<Vec<Value>, String> {
         let text = std::str::from_utf8(bytes).map_err(|_| format!("{name} is not UTF-8"))?;
         objects.extend(helm::parse_manifests(name, text).map_err(|error| error.to_string())?);
     }
-    Ok(flatten(objects))
-}
-
-/// Takes `List`s apart.
-fn flatten(objects: Vec<Value>) -> Vec<Value> {
-    let mut flat = Vec::new();
-    for mut object in objects {
-        let is_list = object["kind"].as_str().is_some_and(|kind| kind.ends_with("List"));
-        match object.get_mut("items").map(Value::take) {
-            Some(Value::Array(items)) if is_list => flat.extend(flatten(items)),
-            Some(items) => {
-                object["items"] = items;
-                flat.push(object);
-            }
-            None => flat.push(object),
-        }
-    }
-    flat
+    Ok(helm::flatten(objects))
 }
 
 fn check(objects: &[Value]) -> Result<(), String> {

@@ -124,16 +124,24 @@ impl World {
         self.api(version, kind).get_opt(name).await.unwrap().map(|object| serde_json::to_value(object).unwrap())
     }
 
-    /// Sets the status of an object as soon as it is there, as a controller would.
-    pub(crate) async fn status(&self, version: &str, kind: &str, name: &str, status: Value) {
-        let api = self.api(version, kind);
+    /// Waits until an object is as the condition says, at most twenty seconds.
+    pub(crate) async fn until(&self, version: &str, kind: &str, name: &str, holds: impl Fn(Option<&Value>) -> bool) {
         let deadline = base::clock::instant() + Duration::from_secs(20);
-        while api.get_opt(name).await.unwrap().is_none() {
-            assert!(base::clock::instant() < deadline, "{kind} {name} never came");
+        loop {
+            let seen = self.get(version, kind, name).await;
+            if holds(seen.as_ref()) {
+                return;
+            }
+            assert!(base::clock::instant() < deadline, "waited in vain for {kind} {name}: {seen:?}");
             tokio::time::sleep(Duration::from_millis(10)).await;
         }
+    }
+
+    /// Sets the status of an object as soon as it is there, as a controller would.
+    pub(crate) async fn status(&self, version: &str, kind: &str, name: &str, status: Value) {
+        self.until(version, kind, name, |seen| seen.is_some()).await;
         let patch = json!({"status": status});
-        api.patch_status(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
+        self.api(version, kind).patch_status(name, &PatchParams::default(), &Patch::Merge(&patch)).await.unwrap();
     }
 
     pub(crate) fn told(&self) -> String {
